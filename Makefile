@@ -1,0 +1,45 @@
+# make demo    install into .venv and run the main job on handwritten digits
+# make test    install what the tests need and run them all
+# make lint types contracts    what CI checks besides
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test quick lint types contracts check clean
+
+demo: $(STAMP)-demo
+	$(BIN)/python -m edgetune.demo demo
+	$(BIN)/edgetune build demo/edgetune.toml --target x86-cpu
+
+test: $(STAMP)-dev
+	$(BIN)/pytest
+
+quick: $(STAMP)-dev
+	$(BIN)/pytest -m "not slow"
+
+lint: $(STAMP)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)-dev
+	$(BIN)/mypy
+
+contracts: $(STAMP)-dev
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)-demo: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+$(STAMP)-dev: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

@@ -1,0 +1,5 @@
+"""``python -m edgetune``."""
+
+from edgetune.cli import main
+
+main()

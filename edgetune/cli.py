@@ -1,0 +1,341 @@
+"""The command line: parse, call ``edgetune.api``, print, map errors to exit codes; nothing else."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetune import __version__
+from edgetune.errors import EdgetuneError, Interrupted
+
+EXIT_CODES = "Exit codes: 0 ok, 1 failed, 2 usage or recipe error, 3 a gate failed, 4 prepared but not compiled."
+
+
+def example(text: str) -> str:
+    """A help epilog with an example that click does not rewrap."""
+    return f"\b\nExample:\n  {text}"
+
+
+def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json`` and ``--verbose``, and errors as one message and an exit code."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write the result to stdout as JSON; all else to stderr.")
+    @click.option("--verbose", "-v", is_flag=True, help="Show the traceback of an error.")
+    @wraps(function)
+    def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except click.exceptions.Exit:
+            raise
+        except (KeyboardInterrupt, Interrupted) as error:
+            fail(error if isinstance(error, Interrupted) else Interrupted("stopped"), verbose)
+        except EdgetuneError as error:
+            fail(error, verbose)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to tell
+            sys.exit(1)
+        except (click.ClickException, click.Abort):
+            raise
+        except Exception as error:
+            fail(
+                EdgetuneError(
+                    f"unexpected {type(error).__name__}: {error}",
+                    hint="this is a bug in edgetune, or something it does not know: run again with --verbose and report it",
+                ),
+                verbose,
+            )
+        else:
+            if code:
+                sys.exit(code)
+
+    return wrapped
+
+
+def fail(error: EdgetuneError, verbose: bool) -> None:
+    """Print an error (with its traceback if asked for) and leave with its code."""
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+    click.secho(f"error: {error.message}", fg="red", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
+    """The result on stdout: JSON or text."""
+    click.echo(json.dumps(data, indent=2) if as_json else text())
+
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
+target_option = click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="Repeat for several.")
+cache_option = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="edgetune")
+def cli() -> None:
+    """Fine-tune a network, make it small and fast, and prove it on the device.
+
+    \b
+    edgetune init data/clothing10       look at the data, write edgetune.toml
+    edgetune plan  --target x86-cpu     what would run, what is cached
+    edgetune build --target x86-cpu     fine-tune, prune, quantize, compile, measure, bundle
+    edgetune report                     where the trade-off report is
+    """
+
+
+@cli.command(epilog=example("edgetune init data/clothing10"))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("edgetune.toml"), show_default=True)
+@command_options
+def init(data: Path, output: Path, as_json: bool) -> None:
+    """Look at DATA and write a commented recipe for it."""
+    from edgetune import api
+
+    path = api.init(data, output)
+    emit({"recipe": str(path)}, as_json, lambda: f"wrote {path}\nnext: edgetune build {path.name}")
+
+
+@cli.command(epilog=example("edgetune plan --target x86-cpu"))
+@recipe_argument
+@target_option
+@cache_option
+@command_options
+def plan(recipe: Path, targets: tuple[str, ...], cache_dir: Path | None, as_json: bool) -> None:
+    """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
+    from edgetune import api
+
+    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir)
+    rows = [
+        {
+            "id": status.step.id,
+            "title": status.step.title,
+            "cached": status.cached,
+            "seconds": status.seconds,
+            "size_bytes": status.size_bytes,
+        }
+        for status in statuses
+    ]
+    emit({"steps": rows, "unavailable": dict(made.facts.unavailable)}, as_json, lambda: plan_text(made, statuses))
+
+
+def plan_text(made: Any, statuses: list[Any]) -> str:
+    """The plan as lines."""
+    lines = []
+    for status in statuses:
+        state = {True: "cached", False: "to run", None: "to run"}[status.cached]
+        cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
+        note = "" if status.seconds is None or status.cached else " (what the last such step took)"
+        lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
+    missing = [status for status in statuses if not status.cached]
+    known = [status.seconds for status in missing if status.seconds is not None]
+    unknown = len(missing) - len(known)
+    lines.append(f"{len(statuses)} steps, {len(missing)} to run" + (f", about {sum(known):.0f} s" if known else "")
+                 + (f" ({unknown} of unknown cost)" if unknown and missing else ""))
+    for name, reason in made.facts.unavailable.items():
+        if reason:
+            lines.append(f"{name}: will be prepared, not measured: {reason}")
+    return "\n".join(lines)
+
+
+@cli.command(epilog=example("edgetune build --target x86-cpu"))
+@recipe_argument
+@target_option
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
+@cache_option
+@command_options
+def build(recipe: Path, targets: tuple[str, ...], run_dir: Path | None, cache_dir: Path | None, as_json: bool) -> int:
+    """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
+    from edgetune import api
+    from edgetune.progress import Console
+    from edgetune.report.terminal import render_table
+
+    report = api.build(recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, reporter=Console())
+    try:
+        shown = report.run_dir.relative_to(Path.cwd())
+    except ValueError:
+        shown = report.run_dir
+    emit(report.data, as_json, lambda: f"{render_table(report.data)}\n{shown}/report.html")
+    return report.exit_code
+
+
+@cli.command(epilog=example("edgetune report --open"))
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
+@command_options
+def report(run: Path | None, open_it: bool, as_json: bool) -> None:
+    """Show the result of RUN (default: the newest under ./runs)."""
+    from edgetune import api
+    from edgetune.report.terminal import render_table
+
+    folder = api.find_report(run)
+    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    page = folder / "report.html"
+    emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
+    if open_it and not click.launch(str(page.absolute())) == 0:
+        click.echo(f"no browser could be started; open {page.absolute()}", err=True)
+
+
+@cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))
+@click.pass_context
+@command_options
+def targets(context: click.Context, as_json: bool) -> None:
+    """The devices edgetune builds for: one line each, or `show NAME` for all about one."""
+    if context.invoked_subcommand is None:
+        list_targets(as_json)
+
+
+def list_targets(as_json: bool) -> None:
+    """Print every target."""
+    from dataclasses import asdict
+
+    from edgetune.target import all_targets
+
+    known = all_targets()
+    emit(
+        [asdict(target) for target in known],
+        as_json,
+        lambda: "\n".join(f"{t.name:18}{t.backend:13}{t.summary}" for t in known),
+    )
+
+
+@targets.command("show", epilog=example("edgetune targets show jetson"))
+@click.argument("name")
+@command_options
+def targets_show(name: str, as_json: bool) -> None:
+    """All that is known of target NAME, and where each fact comes from."""
+    from dataclasses import asdict
+
+    from edgetune.target import load_target
+
+    target = load_target(name)
+    emit(asdict(target), as_json, lambda: target_text(target))
+
+
+def target_text(target: Any) -> str:
+    """A target as lines."""
+    scheme = target.scheme
+    rows = {
+        "aliases": ", ".join(target.aliases),
+        "backend": target.backend,
+        "architecture": target.arch,
+        "memory": f"{target.memory_mb} MiB" if target.memory_mb else "",
+        "needs one of": ", ".join(target.cpu_features),
+        "precisions": ", ".join(target.precisions),
+        "INT8 activations": f"{scheme.activation} ({'asymmetric' if scheme.activation == 'uint8' else 'symmetric'})",
+        "INT8 weights": ("7 bits" if scheme.reduce_range else "8 bits")
+        + (", a scale per channel" if scheme.per_channel else ", a scale per tensor"),
+        "pruned channels": f"multiples of {target.channel_multiple}",
+        "opset": str(target.opset),
+    }
+    lines = [f"{target.name}: {target.summary}"]
+    lines += [f"  {key:18}{value}" for key, value in rows.items() if value]
+    lines += [f"  source: {source.fact}\n          {source.origin}" for source in target.sources]
+    return "\n".join(lines)
+
+
+@cli.command(epilog=example("edgetune doctor"))
+@cache_option
+@command_options
+def doctor(cache_dir: Path | None, as_json: bool) -> None:
+    """Look at this machine: libraries, backends and why one is unavailable, processor, disk and memory."""
+    from edgetune import api
+
+    found = api.doctor(cache_dir)
+    emit(found, as_json, lambda: doctor_text(found))
+
+
+def doctor_text(found: dict[str, Any]) -> str:
+    """The findings as lines."""
+    lines = ["machine"]
+    lines += [
+        f"  {key:18}{', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in found["machine"].items()
+    ]
+    lines += ["libraries", *(f"  {name:18}{version}" for name, version in found["versions"].items())]
+    store = found["store"]
+    lines += [
+        "store",
+        f"  {'path':18}{store['path']}",
+        f"  {'size':18}{store['bytes'] / 1e6:.0f} MB",
+        f"  {'disk free':18}{store['free_bytes'] / 1e9:.0f} GB",
+        "targets",
+        *(f"  {name:18}{'ready' if why is None else why}" for name, why in found["targets"].items()),
+    ]
+    return "\n".join(lines)
+
+
+@cli.group()
+def cache() -> None:
+    """Finished steps on disk: how much they take, and removing them."""
+
+
+@cache.command("size", epilog=example("edgetune cache size"))
+@cache_option
+@command_options
+def cache_size(cache_dir: Path | None, as_json: bool) -> None:
+    """How much the store holds, by kind of step."""
+    from edgetune import api
+
+    store = api.open_store(cache_dir)
+    kinds: dict[str, dict[str, int]] = {}
+    for entry in store.entries():
+        kind = kinds.setdefault(entry.name, {"count": 0, "bytes": 0})
+        kind["count"] += 1
+        kind["bytes"] += entry.size_bytes
+    data = {"path": str(store.root), "kinds": kinds, "unfinished_bytes": store.work_bytes()}
+    rows = [f"  {name:12}{kind['count']:5}{kind['bytes'] / 1e6:10.1f} MB" for name, kind in sorted(kinds.items())]
+    emit(
+        data,
+        as_json,
+        lambda: "\n".join([str(store.root), *rows, f"  {'unfinished':17}{store.work_bytes() / 1e6:10.1f} MB"]),
+    )
+
+
+@cache.command("prune", epilog=example("edgetune cache prune --keep-gb 5"))
+@click.option("--keep-gb", type=click.FloatRange(min=0), default=0.0, help="Keep this much of what was used last.")
+@click.option("--unused-days", type=click.FloatRange(min=0), default=0.0, help="Remove only what lay unused this long.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@cache_option
+@command_options
+def cache_prune(keep_gb: float, unused_days: float, yes: bool, cache_dir: Path | None, as_json: bool) -> None:
+    """Remove finished steps, the least recently used first (they would be made again when needed)."""
+    from edgetune import api
+
+    store = api.open_store(cache_dir)
+    if not yes and not as_json:
+        click.confirm(f"Remove finished steps from {store.root}?", abort=True, err=True)
+    removed = store.prune(keep_bytes=int(keep_gb * 1e9), unused_days=unused_days)
+    freed = sum(entry.size_bytes for entry in removed)
+    emit(
+        {"removed": len(removed), "bytes": freed},
+        as_json,
+        lambda: f"removed {len(removed)} steps, {freed / 1e6:.1f} MB",
+    )
+
+
+@cli.command(epilog=example('eval "$(edgetune completion bash)"'))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@command_options
+def completion(shell: str, as_json: bool) -> None:
+    """Print the completion script for SHELL; evaluate it in your shell's start-up file."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise EdgetuneError(f"no completion for {shell}")
+    script = kind(cli, {}, "edgetune", "_EDGETUNE_COMPLETE").source()
+    emit({"shell": shell, "script": script}, as_json, lambda: script)
+
+
+def main() -> None:
+    """Entry point of ``edgetune`` and ``python -m edgetune``."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    cli(prog_name="edgetune")

@@ -1,0 +1,1 @@
+"""Training: strategies, schedule, precision, the loop, and its checkpoints."""

@@ -1,0 +1,231 @@
+"""The training loop: one network, one loss, resumable to the bit on the same machine."""
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edgetune.errors import Interrupted, TrainingError
+from edgetune.finetune.interrupts import deferred_interrupts
+from edgetune.finetune.precision import Compute, choose_compute
+from edgetune.finetune.schedule import learning_rate
+from edgetune.finetune.state import Progress, load_state, save_state
+from edgetune.finetune.strategies import STRATEGIES
+from edgetune.progress import Tick
+from edgetune.tasks.image_classification import correct
+
+CHECKPOINT_EVERY_SECONDS = 30.0
+RETRY_RATE = 0.1  # the learning rate of the one retry after a loss that is not finite
+BAD_BATCH = "nan-batch.safetensors"
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""(network in train mode, images [N, 3, H, W], labels [N]) -> scalar."""
+
+
+class Examples(Protocol):
+    """What is learned from. Training order depends on (seed, epoch) alone, so it can start in the middle."""
+
+    steps_per_epoch: int
+
+    def train(self, epoch: int, start_batch: int) -> Batches: ...
+    def validation(self) -> Batches: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """How to train; see FinetuneSpec for the meaning of each."""
+
+    strategy: str
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: float
+    precision: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What training left behind; the network holds its best epoch's weights (on validation)."""
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    precision: str
+    device: str
+    retried: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+class _Diverged(Exception):
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        super().__init__()
+        self.images, self.labels = images, labels
+
+
+def train(
+    network: nn.Module, options: TrainOptions, examples: Examples, loss: Loss, scratch: Path, tick: Tick
+) -> Trained:
+    """Train ``network`` in place, going on from the checkpoint in ``scratch`` if there is one.
+
+    A loss that is not finite is met with one retry from the start at a tenth of the rate; the batch
+    that caused it is kept in ``scratch``.
+
+    Raises:
+        TrainingError: the loss was not finite twice. Interrupted: Ctrl-C; the state is saved.
+    """
+    initial = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    run = _Run(network, options, examples, loss, scratch, tick)
+    while True:
+        try:
+            return run.to_the_end()
+        except _Diverged as diverged:
+            save_file(
+                {"images": diverged.images.cpu().contiguous(), "labels": diverged.labels.cpu()}, scratch / BAD_BATCH
+            )
+            if run.progress.attempt > 0:
+                raise TrainingError(
+                    f"the loss became NaN or infinite at step {run.progress.step}, also at a tenth of the learning rate",
+                    hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
+                    "(or `[prune] learning_rate`), or look for broken images in that batch",
+                ) from None
+            network.load_state_dict(initial)
+            run.restart(attempt=1)
+
+
+class _Run:
+    """One training run's moving parts."""
+
+    def __init__(
+        self, network: nn.Module, options: TrainOptions, examples: Examples, loss: Loss, scratch: Path, tick: Tick
+    ) -> None:
+        self.compute: Compute = choose_compute(options.precision)
+        self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.options, self.examples, self.loss = options, examples, loss
+        self.scratch, self.tick = scratch, tick
+        self.total_steps = options.epochs * examples.steps_per_epoch
+        self.saved_at = time.monotonic()
+        self.restart(attempt=0)
+        if (restored := load_state(scratch, self.network, self.optimizer)) is not None:
+            self.progress, self.best = restored
+
+    def restart(self, attempt: int) -> None:
+        """Begin at step 0 with fresh optimizer and random state."""
+        torch.manual_seed(self.options.seed)
+        strategy = importlib.import_module(STRATEGIES[self.options.strategy])
+        groups = strategy.parameter_groups(self.network, self.options.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate)
+        self.scaler = torch.amp.GradScaler(enabled=self.compute.dtype is torch.float16)
+        self.progress, self.best = Progress(attempt=attempt), dict[str, Tensor]()
+
+    def to_the_end(self) -> Trained:
+        per_epoch = self.examples.steps_per_epoch
+        with deferred_interrupts() as stop_asked:
+            while self.progress.step < self.total_steps:
+                epoch, batch = divmod(self.progress.step, per_epoch)
+                for images, labels in self._timed(self.examples.train(epoch, batch)):
+                    self._step(images, labels)
+                    if self.progress.step % per_epoch == 0:
+                        self._end_epoch(epoch)
+                    elif time.monotonic() - self.saved_at > CHECKPOINT_EVERY_SECONDS:
+                        self._save()
+                    if stop_asked():
+                        self._save()
+                        raise Interrupted("stopped; training is saved", hint="run the same command to go on")
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        return Trained(
+            history=self.progress.history,
+            best_epoch=self.progress.best_epoch,
+            precision=self.compute.precision,
+            device=self.compute.device.type,
+            retried=self.progress.attempt > 0,
+        )
+
+    def _timed(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches, with the time spent waiting for each added up."""
+        iterator = iter(batches)
+        while True:
+            started = time.perf_counter()
+            item = next(iterator, None)
+            waited = time.perf_counter() - started
+            self.progress.epoch_wait_seconds += waited
+            self.progress.epoch_seconds += waited
+            if item is None:
+                return
+            yield item
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        started = time.perf_counter()
+        images = images.to(self.compute.device, memory_format=torch.channels_last, non_blocking=True)
+        labels = labels.to(self.compute.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        self.network.train()
+        with self.compute.autocast():
+            loss = self.loss(self.network, images, labels)
+        value = float(loss.detach())
+        if value - value != 0:  # NaN or infinite
+            raise _Diverged(images, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.progress.step += 1
+        self.progress.epoch_loss += value
+        self.progress.epoch_seconds += time.perf_counter() - started
+        self.tick(self.progress.step, self.total_steps, f"loss {value:.3f}")
+
+    def _rate(self) -> float:
+        per_epoch = self.examples.steps_per_epoch
+        return learning_rate(
+            self.progress.step,
+            peak=self.options.learning_rate * (RETRY_RATE if self.progress.attempt else 1.0),
+            warmup_steps=min(round(self.options.warmup_epochs * per_epoch), self.total_steps // 2),
+            total_steps=self.total_steps,
+        )
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
+        accuracy, val_loss = evaluate(self.network, self.examples.validation(), self.compute.device)
+        progress, per_epoch = self.progress, self.examples.steps_per_epoch
+        progress.history.append(
+            {
+                "epoch": epoch + 1,
+                "train_loss": progress.epoch_loss / per_epoch,
+                "val_loss": val_loss,
+                "val_accuracy": accuracy,
+                "seconds": round(progress.epoch_seconds, 3),
+                "data_wait_seconds": round(progress.epoch_wait_seconds, 3),
+            }
+        )
+        if accuracy >= progress.best_accuracy:
+            progress.best_accuracy, progress.best_epoch = accuracy, epoch + 1
+            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0
+        self._save()
+
+    def _save(self) -> None:
+        save_state(self.scratch, self.network, self.optimizer, self.progress, self.best)
+        self.saved_at = time.monotonic()
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
+    """(accuracy, mean cross-entropy) of ``network`` in float32 eval mode."""
+    network.eval()
+    right, total, loss = 0, 0, 0.0
+    for images, labels in batches:
+        images = images.to(device, memory_format=torch.channels_last)
+        batch_right, batch_loss = correct(network, images, labels.to(device))
+        right, loss, total = right + batch_right, loss + batch_loss, total + len(labels)
+    return right / max(1, total), loss / max(1, total)

@@ -1,0 +1,1 @@
+"""How engines are measured and compared: latency protocol, statistics, metrics, memory."""

@@ -1,0 +1,259 @@
+"""What may be said about raw measurements, and how sure one can be of it.
+
+Percentiles have query floors, speed-ups and accuracy changes have confidence intervals, and many
+comparisons at once are corrected for being many. numpy and scipy only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom, binomtest
+
+from edgetune.errors import MeasureError
+
+CONFIDENCE = 0.99  # of the early-stopping floor, as in MLPerf
+SIGNIFICANCE = 0.05
+SPEEDUP_RESAMPLES = 2000
+ACCURACY_RESAMPLES = 10000
+
+
+class Speedup(TypedDict):
+    """How many times faster; ``ci95`` is [low, high]."""
+
+    value: float
+    ci95: list[float]
+
+
+class AccuracyChange(TypedDict):
+    """Change of accuracy in percentage points, from engine a to engine b on the same samples."""
+
+    value: float
+    ci95: list[float]
+    mcnemar_p: float
+    negative_flips: int  # a right, b wrong
+    positive_flips: int  # a wrong, b right
+    resolvable_drop: float  # points; a smaller net drop cannot reach p < 0.05 here
+    n: int
+
+
+class ClassChange(TypedDict):
+    """Change of one class's recall in percentage points."""
+
+    label: str
+    n: int
+    value: float
+    negative_flips: int
+    p: float
+    p_holm: float
+
+
+# --- percentiles ----------------------------------------------------------------------------
+
+
+def query_floor(q: float) -> int:
+    """Fewest runs from which the percentile ``q`` (in [0, 100]) may be reported.
+
+    The smallest n for which P(X <= 1) < 1 - 0.99 with X ~ Binomial(n, 1 - q/100): fewer runs can,
+    with more than 1 % chance, hold no more than one value above the true percentile, and then the
+    largest value seen says nothing about it. This is the early-stopping criterion of MLPerf
+    Inference for one over-latency query (loadgen/early_stopping.cc in mlcommons/inference, where
+    the binomial sum is written as a regularised beta function). It gives 64 for p90, 130 for p95,
+    662 for p99 and 6,636 for p99.9. The median and below are reported from the first run on.
+
+    Raises:
+        MeasureError: if q is not in [0, 100).
+    """
+    if not 0 <= q < 100:
+        raise MeasureError(f"percentile {q} is not in [0, 100)", hint="use for example 50, 90 or 99")
+    if q <= 50:
+        return 1
+    over = 1 - q / 100
+    low, high = 1, math.ceil(20 / over)  # the mean count of over-latency runs at `high` is 20
+    while low < high:
+        middle = (low + high) // 2
+        if binom.cdf(1, middle, over) < 1 - CONFIDENCE:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def percentile_or_none(values: ArrayLike, q: float) -> float | None:
+    """The percentile ``q`` of ``values`` [n], or None when n is below ``query_floor(q)``.
+
+    The value is one that was measured (inverted empirical distribution, no interpolation), but for
+    the median, which is the usual one.
+
+    Raises:
+        MeasureError: for values that are not finite.
+    """
+    array = _finite(values)
+    if array.size < query_floor(q):
+        return None
+    if q == 50:
+        return float(np.median(array))
+    return float(np.percentile(array, q, method="inverted_cdf"))
+
+
+def unavailable(q: float) -> str:
+    """What to print where ``percentile_or_none`` gave None: ``n/a (needs 662 runs)``."""
+    return f"n/a (needs {query_floor(q):,} runs)"
+
+
+# --- speed ----------------------------------------------------------------------------------
+
+
+def paired_speedup(baseline_ms: ArrayLike, candidate_ms: ArrayLike, seed: int, *, runs_per_round: int = 1) -> Speedup:
+    """Ratio of the medians, baseline over candidate, with a 95 % bootstrap interval.
+
+    Both arrays are [rounds * runs_per_round] in the order of measurement, so that index i of both
+    was taken in the same round. Rounds are resampled together (paired) and in circular blocks of
+    neighbours (Politis and Romano 1992), so that what the machine did for a while (a slow drift, a
+    burst of other work) stays whole. Blocks are ceil(sqrt(rounds)) long: longer than the cube root
+    that is best for a mean under short memory, because clocks and temperatures have a long one.
+
+    Raises:
+        MeasureError: for empty, unequal, not positive or not finite values.
+    """
+    baseline, candidate = _rounds(baseline_ms, runs_per_round), _rounds(candidate_ms, runs_per_round)
+    if baseline.shape != candidate.shape:
+        raise MeasureError(
+            f"cannot pair {baseline.size} runs of the baseline with {candidate.size} of the candidate",
+            hint="measure both in one session with measure_interleaved",
+        )
+    rounds = len(baseline)
+    block = math.ceil(math.sqrt(rounds))
+    blocks = math.ceil(rounds / block)
+    rng = np.random.default_rng(seed)
+    offsets = np.arange(block)
+    ratios = np.empty(SPEEDUP_RESAMPLES)
+    for i in range(SPEEDUP_RESAMPLES):
+        starts = rng.integers(0, rounds, size=blocks)
+        chosen = ((starts[:, None] + offsets) % rounds).ravel()[:rounds]
+        ratios[i] = np.median(baseline[chosen]) / np.median(candidate[chosen])
+    value = float(np.median(baseline) / np.median(candidate))
+    return Speedup(value=value, ci95=_interval(ratios, value))
+
+
+def _rounds(values: ArrayLike, runs_per_round: int) -> NDArray[np.float64]:
+    array = _finite(values)
+    if array.size == 0 or array.size % runs_per_round or np.any(array <= 0):
+        raise MeasureError(
+            f"{array.size} latencies in rounds of {runs_per_round} are empty, uneven or not all above zero",
+            hint="pass the values of measure_interleaved as they are",
+        )
+    return array.reshape(-1, runs_per_round)
+
+
+# --- accuracy -------------------------------------------------------------------------------
+
+
+def accuracy_change(correct_a: ArrayLike, correct_b: ArrayLike, seed: int = 0) -> AccuracyChange:
+    """Change of accuracy from a to b on the same samples; both are [N] booleans.
+
+    The interval is a paired bootstrap over samples. A sample's difference is -1, 0 or 1, so drawing
+    N samples with replacement is drawing the three counts from one multinomial, which is what is
+    done. The p-value is McNemar's, exact and two-sided, on the discordant pairs (McNemar 1947). The
+    smallest resolvable drop is the net loss at which that test first gives p < 0.05 with as many
+    discordant pairs as were seen (six at least: five all one way give p = 0.0625).
+
+    Raises:
+        MeasureError: for empty arrays or arrays of different length.
+    """
+    a, b = _paired(correct_a, correct_b)
+    n = a.size
+    lost, won = int(np.sum(a & ~b)), int(np.sum(~a & b))
+    draws = np.random.default_rng(seed).multinomial(n, [won / n, lost / n, 1 - (won + lost) / n], ACCURACY_RESAMPLES)
+    value = 100 * (won - lost) / n
+    return AccuracyChange(
+        value=value,
+        ci95=_interval(100 * (draws[:, 0] - draws[:, 1]) / n, value),
+        mcnemar_p=mcnemar_p(lost, won),
+        negative_flips=lost,
+        positive_flips=won,
+        resolvable_drop=100 * _resolvable_flips(lost + won) / n,
+        n=n,
+    )
+
+
+def mcnemar_p(lost: int, won: int) -> float:
+    """Exact two-sided McNemar test: are ``lost`` and ``won`` flips two halves of a fair coin?"""
+    return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+
+
+def _resolvable_flips(discordant: int) -> int:
+    """Smallest net loss (lost - won) with mcnemar_p < 0.05 among ``discordant`` pairs, six at least."""
+    pairs = max(discordant, 6)
+    low, high = math.ceil(pairs / 2), pairs
+    while low < high:
+        middle = (low + high) // 2
+        if mcnemar_p(middle, pairs - middle) < SIGNIFICANCE:
+            high = middle
+        else:
+            low = middle + 1
+    return 2 * low - pairs
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for being many (Holm 1979), in the order given."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    factors = np.arange(p.size, 0, -1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    return [float(value) for value in adjusted]
+
+
+def per_class_change(
+    labels: ArrayLike, correct_a: ArrayLike, correct_b: ArrayLike, names: Sequence[str]
+) -> list[ClassChange]:
+    """Change of each class's recall from a to b, McNemar's p and its Holm correction.
+
+    ``labels`` [N] are indices into ``names``; a class without samples is left out.
+
+    Raises:
+        MeasureError: for empty arrays or arrays of different length.
+    """
+    a, b = _paired(correct_a, correct_b)
+    y = np.asarray(labels)
+    if y.shape != a.shape:
+        raise MeasureError(f"{y.size} labels for {a.size} predictions", hint="pass one label per sample")
+    present = [k for k in range(len(names)) if np.any(y == k)]
+    lost = [int(np.sum(a[y == k] & ~b[y == k])) for k in present]
+    won = [int(np.sum(~a[y == k] & b[y == k])) for k in present]
+    counts = [int(np.sum(y == k)) for k in present]
+    p = [mcnemar_p(x, w) for x, w in zip(lost, won, strict=True)]
+    return [
+        ClassChange(label=names[k], n=n, value=100 * (w - x) / n, negative_flips=x, p=p_k, p_holm=h)
+        for k, n, x, w, p_k, h in zip(present, counts, lost, won, p, holm(p), strict=True)
+    ]
+
+
+# --- shared ---------------------------------------------------------------------------------
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    if not np.all(np.isfinite(array)):
+        raise MeasureError("a measurement is not a finite number", hint="a timer that returns NaN is broken")
+    return array
+
+
+def _paired(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    a, b = np.asarray(correct_a, dtype=np.bool_), np.asarray(correct_b, dtype=np.bool_)
+    if a.ndim != 1 or a.shape != b.shape or a.size == 0:
+        raise MeasureError(
+            f"cannot compare {a.size} answers with {b.size}", hint="evaluate both engines on the same split, in order"
+        )
+    return a, b
+
+
+def _interval(resampled: NDArray[Any], value: float) -> list[float]:
+    """95 % percentile interval, widened where it must be to hold the value itself."""
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return [min(float(low), value), max(float(high), value)]

@@ -1,0 +1,63 @@
+"""Networks on disk without pickle: ``model.safetensors`` beside ``model.json``.
+
+``model.json`` names the factory, its arguments and the pruning history that is replayed on the
+fresh network (torch-pruning's ``load_pruning_history``) before the weights are loaded.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from edgetune.hashing import canonical_json
+from edgetune.models.zoo import make_network
+
+SCHEMA = "edgetune.checkpoint/1"
+
+PruningHistory = list[tuple[str, bool, list[int]]]
+"""What was removed, in order: (module name, whether output channels, their indices)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """All that is needed to make the unpruned network again."""
+
+    name: str
+    num_classes: int
+    image_size: int
+    args: Mapping[str, Any]
+
+    def make(self, base: Path | None = None, num_classes: int | None = None) -> nn.Module:
+        """A fresh network; ``num_classes`` overrides the spec's."""
+        return make_network(self.name, num_classes or self.num_classes, self.args, base)
+
+    def example(self) -> torch.Tensor:
+        """A zero input [1, 3, H, W]."""
+        return torch.zeros(1, 3, self.image_size, self.image_size)
+
+
+def save_checkpoint(folder: Path, spec: NetworkSpec, network: nn.Module, pruning: PruningHistory) -> None:
+    """Write ``model.safetensors`` and ``model.json``."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    content = {"schema": SCHEMA, "network": asdict(spec), "pruning_history": pruning}
+    (folder / "model.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def load_checkpoint(folder: Path, base: Path | None = None) -> tuple[NetworkSpec, nn.Module, PruningHistory]:
+    """The network saved in ``folder``, in eval mode, bit-identical to what was saved."""
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    spec = NetworkSpec(**content["network"])
+    network = spec.make(base).eval()
+    history: PruningHistory = [(name, bool(out), list(idxs)) for name, out, idxs in content["pruning_history"]]
+    if history:
+        graph = tp.DependencyGraph().build_dependency(network, example_inputs=spec.example())
+        graph.load_pruning_history(history)
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    return spec, network, history

@@ -1,0 +1,91 @@
+"""Make a network by name: ``torchvision/NAME`` or the user's ``package.module:factory``.
+
+A factory is called with ``num_classes`` and the recipe's ``[model] args`` and returns an
+``nn.Module`` that maps float32 [N, 3, H, W] to logits [N, num_classes].
+"""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from edgetune.errors import ModelError, WeightsError
+
+
+def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Path | None = None) -> nn.Module:
+    """A network with fresh weights and ``num_classes`` outputs.
+
+    Args:
+        base: a folder in which the user's own modules are looked for first.
+
+    Raises:
+        ModelError: unknown name, factory that cannot be imported, or that fails.
+    """
+    factory, label = _torchvision(name) if name.startswith("torchvision/") else _user_factory(name, base)
+    try:
+        network = factory(num_classes=num_classes, **args)
+    except Exception as problem:
+        raise ModelError(
+            f"{label} failed: {type(problem).__name__}: {problem}",
+            hint="it is called as factory(num_classes=N, **args), args from `[model] args`",
+        ) from problem
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{label} returned a {type(network).__name__}", hint="it must return a torch.nn.Module")
+    return network
+
+
+def library_weights(name: str) -> dict[str, torch.Tensor]:
+    """The state dict torchvision publishes for a network (downloaded once, then kept by torch.hub).
+
+    Raises:
+        WeightsError: no such weights, or no network to fetch them over.
+    """
+    model = name.removeprefix("torchvision/")
+    try:
+        weights = torchvision.models.get_model_weights(model)
+        return dict(weights.DEFAULT.get_state_dict(progress=False, check_hash=True))
+    except (OSError, ValueError, AttributeError) as problem:
+        raise WeightsError(
+            f"torchvision's pretrained weights for {model} cannot be had: {problem}",
+            hint="download them on a machine with a network and set `[model] weights`, or set `pretrained = false`",
+        ) from problem
+
+
+def _torchvision(name: str) -> tuple[Any, str]:
+    model = name.removeprefix("torchvision/")
+    known = torchvision.models.list_models(module=torchvision.models)
+    if model not in known:
+        close = difflib.get_close_matches(model, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see torchvision.models.list_models()"
+        raise ModelError(f'torchvision has no classification network "{model}"', hint=hint)
+
+    def factory(**kwargs: Any) -> nn.Module:
+        network: nn.Module = torchvision.models.get_model(model, weights=None, **kwargs)
+        return network
+
+    return factory, name
+
+
+def _user_factory(name: str, base: Path | None) -> tuple[Any, str]:
+    module_name, _, attribute = name.partition(":")
+    if base is not None and str(base) not in sys.path:
+        sys.path.insert(0, str(base))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as problem:  # the user's code may raise anything
+        where = f"relative to {base}" if base else ""
+        raise ModelError(
+            f"cannot import {module_name}: {type(problem).__name__}: {problem}",
+            hint=f"`model.name` is package.module:factory, found on PYTHONPATH or {where}".rstrip(" or"),
+        ) from problem
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ModelError(f"{module_name} has no function {attribute}", hint=f"it has: {', '.join(functions) or 'none'}")
+    return factory, name

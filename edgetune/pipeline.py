@@ -1,0 +1,199 @@
+"""Carry out a plan: find each step's result in the store or make it, then tell what came of it."""
+
+import importlib
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgetune.errors import EdgetuneError, Interrupted, StoreError
+from edgetune.progress import Reporter
+from edgetune.records import Artifact, Plan, Step
+from edgetune.steps import STEPS
+from edgetune.steps.context import StepContext
+from edgetune.store import Store, step_key
+from edgetune.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one step: an artifact, or the reason why not."""
+
+    step: Step
+    artifact: Artifact | None
+    cached: bool
+    seconds: float  # spent in this run
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What ``plan`` tells of one step; ``cached`` is None when an earlier step must run first to know."""
+
+    step: Step
+    cached: bool | None
+    seconds: float | None  # what it took, or what a step of its kind took last time
+    size_bytes: int | None
+
+
+def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
+    """Run every step of ``plan`` that is not in the store; returns {step id: outcome}.
+
+    A candidate's step that fails takes its candidate out of the race; a step that every candidate
+    or the float baseline needs ends the build.
+
+    Raises:
+        EdgetuneError: from a needed step. Interrupted: Ctrl-C; finished steps are kept.
+    """
+    outcomes: dict[str, Outcome] = {}
+    needed = _needed(plan)
+    for number, step in enumerate(plan.steps, start=1):
+        label = f"[{number}/{len(plan.steps)}] {step.title}"
+        started = time.monotonic()
+        if reason := _missing_input(step, outcomes):
+            outcomes[step.id] = Outcome(step=step, artifact=None, cached=False, seconds=0.0, reason=reason)
+            continue
+        try:
+            artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label)
+        except (StoreError, Interrupted):
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None
+        except EdgetuneError as error:
+            if step.id in needed:
+                raise
+            reporter.say(f"{label}: failed: {error.message}")
+            outcomes[step.id] = Outcome(
+                step=step, artifact=None, cached=False, seconds=time.monotonic() - started, reason=error.message
+            )
+            continue
+        seconds = time.monotonic() - started
+        reporter.say(f"{label}: cached" if cached else f"{label}: {seconds:.1f} s")
+        outcomes[step.id] = Outcome(step=step, artifact=artifact, cached=cached, seconds=seconds)
+    return outcomes
+
+
+def preview(plan: Plan, store: Store) -> list[Status]:
+    """What each step of ``plan`` would do, and what it is likely to cost."""
+    last_seconds = {entry.name: entry.seconds for entry in store.entries()}
+    found: dict[str, Outcome] = {}
+    statuses = []
+    for step in plan.steps:
+        known = all(role.startswith("source:") or role in found for role in step.inputs.values())
+        artifact = store.lookup(_key(step, plan, found)) if known else None
+        if artifact is not None:
+            found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
+            facts = store.facts(artifact)
+            size = sum(int(file["size"]) for file in facts["files"].values())
+            statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
+        else:
+            cached = False if known else None
+            statuses.append(Status(step=step, cached=cached, seconds=last_seconds.get(step.name), size_bytes=None))
+    return statuses
+
+
+def publish_folder(source: Path, destination: Path) -> None:
+    """Copy an artifact's files (not its manifest of the store) to ``destination``, replacing what a run left there."""
+    partial = destination.with_name(destination.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    shutil.rmtree(destination, ignore_errors=True)
+    partial.rename(destination)
+
+
+def _needed(plan: Plan) -> set[str]:
+    """Ids of the steps without which there is nothing to report."""
+    by_id = {step.id: step for step in plan.steps}
+    needed: set[str] = set()
+    ends = [step.id for step in plan.steps if step.tolerant]
+    for candidate in plan.candidates:
+        if candidate.precision == "fp32" and candidate.pruning_ratio == 0.0:
+            ends.append(candidate.evaluate_step or candidate.onnx_step)
+    queue = list(ends)
+    while queue:
+        step = by_id[queue.pop()]
+        if step.id in needed:
+            continue
+        needed.add(step.id)
+        if not step.tolerant:
+            queue += [source for source in step.inputs.values() if not source.startswith("source:")]
+    return needed
+
+
+def _missing_input(step: Step, outcomes: Mapping[str, Outcome]) -> str | None:
+    if step.tolerant:
+        return None
+    for source in step.inputs.values():
+        if not source.startswith("source:") and outcomes[source].artifact is None:
+            return outcomes[source].reason
+    return None
+
+
+def _present_inputs(step: Step, outcomes: Mapping[str, Outcome]) -> dict[str, Artifact]:
+    found = {}
+    for role, source in step.inputs.items():
+        if not source.startswith("source:") and (artifact := outcomes[source].artifact) is not None:
+            found[role] = artifact
+    return found
+
+
+def _key(step: Step, plan: Plan, outcomes: Mapping[str, Outcome]) -> str:
+    digests = {role: artifact.digest for role, artifact in _present_inputs(step, outcomes).items()}
+    for role, source in step.inputs.items():
+        if source.startswith("source:"):
+            digests[role] = plan.facts.sources[source.removeprefix("source:")]
+    return step_key(step, digests, {name: _library_version(name) for name in step.libraries})
+
+
+def _make(
+    step: Step,
+    plan: Plan,
+    outcomes: Mapping[str, Outcome],
+    store: Store,
+    surroundings: Surroundings,
+    reporter: Reporter,
+    label: str,
+) -> tuple[Artifact, bool]:
+    inputs = _present_inputs(step, outcomes)
+    recipe = plan.recipe
+
+    def body(out: Path, scratch: Path) -> None:
+        reporter.say(f"{label} ...")
+        context = StepContext(
+            params=step.params,
+            inputs={role: artifact.path for role, artifact in inputs.items()},
+            out=out,
+            scratch=scratch,
+            seed=step.seed,
+            tick=reporter.tick(step.title),
+            base=recipe.base,
+            data_root=surroundings.data_root,
+            weights=surroundings.weights,
+            cache_mb=recipe.data.cache_mb,
+            workers=recipe.data.workers,
+        )
+        try:
+            importlib.import_module(STEPS[step.name]).run(context)
+        finally:
+            reporter.close()
+
+    parents = tuple(artifact.key for artifact in inputs.values())
+    key = _key(step, plan, outcomes)
+    return store.make(key, step, parents, body, waiting=lambda: reporter.say(f"{label}: another build is making it"))
+
+
+@cache
+def _library_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that make or run engines."""
+    names = ("edgetune", "torch", "torchvision", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+    return {name: _library_version(name) for name in names}

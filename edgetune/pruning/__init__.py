@@ -1,0 +1,1 @@
+"""Structured pruning: whole channels go, so the network gets smaller and not just sparser."""

@@ -1,0 +1,91 @@
+"""``edgetune.toml`` -> a frozen Recipe, or an error with file, line and the nearest valid key."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import RecipeError
+from edgetune.records import Recipe
+from edgetune.toml import TomlFile, into_record, read_toml
+
+DEFAULT_NAME = "edgetune.toml"
+
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("data", "on_bad_file"): ("error", "skip"),
+    ("finetune", "strategy"): ("full",),
+    ("finetune", "augmentation"): ("none", "light", "standard"),
+    ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
+    ("prune", "criterion"): ("magnitude", "taylor"),
+    ("prune", "scope"): ("global", "local"),
+    ("quantize", "mode"): ("none", "ptq", "auto"),
+}
+
+# What each number may be: (test, how to say it).
+LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
+    ("data", "image_size"): (lambda v: 16 <= v <= 2048, "from 16 to 2048 pixels"),
+    ("data", "val_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
+    ("data", "test_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
+    ("data", "cache_mb"): (lambda v: v >= 0, "0 or more"),
+    ("data", "workers"): (lambda v: -1 <= v <= 64, "-1 (chosen for you) to 64"),
+    ("finetune", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),
+    ("finetune", "batch_size"): (lambda v: 2 <= v <= 65_536, "2 or more (batch norm needs two)"),
+    ("finetune", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
+    ("finetune", "weight_decay"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
+    ("finetune", "warmup_epochs"): (lambda v: v >= 0, "0 or more"),
+    ("finetune", "label_smoothing"): (lambda v: 0 <= v < 1, "from 0 to below 1"),
+    ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v), "shares of channels from 0 to below 1"),
+    ("prune", "steps"): (lambda v: 1 <= v <= 50, "from 1 (one-shot) to 50"),
+    ("prune", "step_epochs"): (lambda v: 0 <= v <= 1000, "0 or more"),
+    ("prune", "recovery_epochs"): (lambda v: 0 <= v <= 10_000, "0 or more"),
+    ("prune", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
+    ("prune", "distillation_weight"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
+    ("prune", "distillation_temperature"): (lambda v: 0 < v <= 100, "above 0 and at most 100"),
+    ("quantize", "calibration_samples"): (lambda v: v >= 1, "1 or more"),
+    ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
+    ("budget", "max_latency_ms"): (lambda v: v is None or v > 0, "above 0"),
+    ("budget", "max_size_mb"): (lambda v: v is None or v > 0, "above 0"),
+    ("bench", "threads"): (lambda v: 1 <= v <= 1024, "1 or more"),
+    ("bench", "min_runs"): (lambda v: 10 <= v <= 1_000_000, "10 or more"),
+    ("bench", "min_seconds"): (lambda v: 0 <= v <= 3600, "from 0 to 3600"),
+    ("bench", "max_seconds"): (lambda v: 0 < v <= 36_000, "above 0"),
+    ("targets", "names"): (lambda v: len(v) > 0, "at least one target"),
+}
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe; paths in it stay relative to ``Recipe.base``.
+
+    Raises:
+        RecipeError: with file, line and what to write instead.
+    """
+    if path.is_dir():
+        path = path / DEFAULT_NAME
+    if not path.exists():
+        raise RecipeError(f"there is no recipe at {path}", hint="write one with `edgetune init DATA`")
+    return parse_recipe(read_toml(path, RecipeError))
+
+
+def parse_recipe(file: TomlFile) -> Recipe:
+    """Turn parsed TOML into a Recipe and check every value."""
+    recipe = into_record(Recipe, file.data, file, given={"base": file.path.absolute().parent})
+    for (section, key), allowed in CHOICES.items():
+        value = getattr(getattr(recipe, section), key)
+        if value not in allowed:
+            hint = f"write one of: {', '.join(allowed)}"
+            raise file.fail(f'`{section}.{key}` cannot be "{value}"', (section, key), hint)
+    for (section, key), (test, says) in LIMITS.items():
+        value = getattr(getattr(recipe, section), key)
+        if not test(value):
+            shown = list(value) if isinstance(value, tuple) else value
+            raise file.fail(f"`{section}.{key}` is {shown}; it must be {says}", (section, key))
+    _check_model_name(recipe.model.name, file)
+    return recipe
+
+
+def _check_model_name(name: str, file: TomlFile) -> None:
+    library, _, rest = name.partition("/")
+    module, _, factory = name.partition(":")
+    if (library == "torchvision" and rest) or ("/" not in name and module and factory):
+        return
+    hint = 'write "torchvision/NAME" (such as "torchvision/mobilenet_v2") or "package.module:factory"'
+    raise file.fail(f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint)

@@ -1,0 +1,258 @@
+"""The nouns of edgetune: frozen records that travel between the rooms.
+
+Units are in the names (``latency_ms``, ``size_bytes``). Accuracies are fractions in [0, 1];
+changes of accuracy are percentage points. A Measurement keeps raw values; statistics are
+derived when asked for (``edgetune.measure.statistics``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# --- the recipe -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Which network: ``torchvision/NAME`` or ``package.module:factory``."""
+
+    name: str
+    weights: str | None = None  # a file relative to the recipe; None: the library's own pretrained weights
+    pretrained: bool = True  # False: start from random weights
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Where the labelled examples are, and how they become tensors."""
+
+    path: str
+    image_size: int = 224
+    val_fraction: float = 0.15  # carved from train when the data has no val split
+    test_fraction: float = 0.15  # carved when the data has no test split
+    on_bad_file: str = "error"  # error | skip
+    cache_mb: int = 2048  # memory for decoded images
+    workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneSpec:
+    """How the pretrained network learns the user's classes."""
+
+    strategy: str = "full"
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 0.5
+    label_smoothing: float = 0.1
+    augmentation: str = "standard"  # none | light | standard
+    precision: str = "auto"  # auto | fp32 | bf16 | fp16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneSpec:
+    """Structured pruning: which shares of channels to try removing, and how to recover."""
+
+    ratio: tuple[float, ...] = (0.0, 0.15, 0.3)
+    criterion: str = "magnitude"  # magnitude | taylor
+    scope: str = "global"  # global: the weakest channels anywhere; local: the same share of every layer
+    steps: int = 1  # 1: one-shot; more: prune a little, recover, repeat
+    step_epochs: int = 1  # recovery between those steps
+    recovery_epochs: int = 4  # after the last one
+    learning_rate: float = 5e-4
+    distillation_weight: float = 0.7  # share of the loss that comes from the unpruned network
+    distillation_temperature: float = 2.0
+    protect: tuple[str, ...] = ()  # module names never pruned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeSpec:
+    """INT8: the scheme is the target's; this says whether, and on how much data."""
+
+    mode: str = "auto"  # none | ptq | auto
+    calibration_samples: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSpec:
+    """What the shipped engine must keep to; None: no limit."""
+
+    max_accuracy_drop: float = 1.0  # percentage points below the fine-tuned float engine
+    max_latency_ms: float | None = None
+    max_size_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchSpec:
+    """How latency is measured."""
+
+    threads: int = 1
+    min_runs: int = 200  # timed runs of each engine
+    min_seconds: float = 2.0  # of timed runs of each engine
+    max_seconds: float = 60.0  # for one engine, warm-up apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetsSpec:
+    """What ``build`` makes when no ``--target`` is given."""
+
+    names: tuple[str, ...] = ("x86-cpu",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One ``edgetune.toml``, parsed. ``base`` is the folder its paths are relative to."""
+
+    base: Path
+    model: ModelSpec
+    data: DataSpec
+    finetune: FinetuneSpec = field(default_factory=FinetuneSpec)
+    prune: PruneSpec = field(default_factory=PruneSpec)
+    quantize: QuantizeSpec = field(default_factory=QuantizeSpec)
+    budget: BudgetSpec = field(default_factory=BudgetSpec)
+    bench: BenchSpec = field(default_factory=BenchSpec)
+    targets: TargetsSpec = field(default_factory=TargetsSpec)
+    seed: int = 0
+
+
+# --- targets --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationScheme:
+    """The arithmetic a device is fast at. Weights are always symmetric int8."""
+
+    activation: str = "uint8"  # uint8 (asymmetric) | int8 (symmetric)
+    per_channel: bool = True
+    reduce_range: bool = False  # 7-bit weights where uint8 x int8 products saturate 16 bits
+    operators: tuple[str, ...] = ("conv", "linear", "add", "pool", "cat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a fact of a target comes from."""
+
+    fact: str
+    origin: str  # a URL, or "measured here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A device family: one file in targets/."""
+
+    name: str
+    summary: str
+    backend: str
+    arch: str  # x86_64 | aarch64 | any
+    scheme: QuantizationScheme
+    aliases: tuple[str, ...] = ()
+    memory_mb: int | None = None
+    cpu_features: tuple[str, ...] = ()  # any one of them, as named in /proc/cpuinfo
+    precisions: tuple[str, ...] = ("int8", "fp32")  # in the order they are tried
+    channel_multiple: int = 8  # pruned channel counts are rounded to it
+    threads: tuple[int, ...] = (1,)
+    opset: int = 20
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
+    telemetry: str = "sysfs"
+    sources: tuple[Source, ...] = ()
+
+
+# --- steps and artifacts --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One unit of work. ``inputs`` maps a role to the id of the step, or the ``source:...``, it comes from.
+
+    A ``tolerant`` step does without the inputs whose steps failed (selection among candidates).
+    """
+
+    id: str
+    name: str  # module in edgetune.steps
+    version: int
+    title: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()  # distributions whose version is part of the key
+    seed: int = 0
+    tolerant: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the plan needs to know of the world: digests of its sources, and which targets cannot run here."""
+
+    sources: Mapping[str, str]  # data, weights, code, device
+    unavailable: Mapping[str, str | None]  # target -> why its engines cannot run on this machine, None: they can
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in an order in which each comes after its inputs."""
+
+    recipe: Recipe
+    targets: tuple[Target, ...]
+    steps: tuple[Step, ...]
+    candidates: tuple[Candidate, ...]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A finished step's files, found by key; ``digest`` is that of their contents."""
+
+    kind: str
+    key: str
+    digest: str
+    path: Path
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One engine that may ship: a target, a pruning ratio and a precision."""
+
+    name: str  # float, int8, pruned-30, pruned-30-int8
+    target: str
+    precision: str  # fp32 | int8
+    pruning_ratio: float
+    network_step: str  # id of the step that makes the network
+    onnx_step: str  # id of the step that exports it
+    compile_step: str | None  # None where the target's engines cannot run on this machine
+    evaluate_step: str | None
+
+
+# --- measurements and the report ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Raw values of one metric of one engine, with what was true while they were taken."""
+
+    metric: str  # latency
+    unit: str  # ms
+    values: tuple[float, ...]
+    warmups: int
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a build returns: the content of ``report.json`` (schema ``edgetune.report/1``)."""
+
+    data: Mapping[str, Any]
+    run_dir: Path
+
+    @property
+    def exit_code(self) -> int:
+        """0 ok, 1 a target failed, 3 a gate failed, 4 something is prepared but not measured."""
+        statuses = [target["status"] for target in self.data["targets"]]
+        if "failed" in statuses:
+            return 1
+        if not all(gate["passed"] for gate in self.data["gates"]):
+            return 3
+        return 4 if "prepared" in statuses else 0

@@ -1,0 +1,20 @@
+"""One module per step: thin shells around the rooms. ``STEPS`` maps a step's name to its module.
+
+Each module has ``run(context: StepContext) -> None``, which writes its result under ``context.out``.
+"""
+
+STEPS = {
+    name: f"edgetune.steps.{name}"
+    for name in (
+        "check_data",
+        "finetune",
+        "prune",
+        "export",
+        "quantize",
+        "compile",
+        "evaluate",
+        "measure",
+        "select",
+        "bundle",
+    )
+}

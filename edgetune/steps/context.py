@@ -1,0 +1,36 @@
+"""What a step is given. Only ``params``, ``inputs`` and ``seed`` may change its result: they make its key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetune.progress import Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """A step's surroundings.
+
+    ``inputs`` maps roles to artifact folders; ``out`` is filled by the step; ``scratch`` outlives an
+    interruption. ``base``, ``data_root``, ``weights``, ``cache_mb`` and ``workers`` say where things
+    lie and how to load them; they are no part of the key.
+    """
+
+    params: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    out: Path
+    scratch: Path
+    seed: int
+    tick: Tick
+    base: Path
+    data_root: Path
+    weights: Path | None
+    cache_mb: int
+    workers: int
+
+    def note(self, name: str) -> Path:
+        """A file for facts on how the result came about; kept, but not part of its digest."""
+        folder = self.out / "notes"
+        folder.mkdir(exist_ok=True)
+        return folder / name

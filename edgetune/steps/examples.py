@@ -1,0 +1,92 @@
+"""A step's view of the dataset: loaders over one cache of decoded images, shared by the steps of a build."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edgetune.data.images import DecodedImages, eval_loader, steps_per_epoch, train_loader
+from edgetune.data.index import DatasetIndex
+from edgetune.data.preprocessing import make_preprocessing
+from edgetune.steps.context import StepContext
+
+EVAL_BATCH = 32
+
+
+def load_index(context: StepContext) -> DatasetIndex:
+    """The checked dataset, with the place where it lies now."""
+    return _load_index(context.inputs["dataset"], context.data_root)
+
+
+@lru_cache(maxsize=2)
+def _load_index(folder: Path, root: Path) -> DatasetIndex:
+    content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    return replace(DatasetIndex.from_json(content), root=root)
+
+
+@lru_cache(maxsize=1)
+def _decoded(folder: Path, root: Path, image_size: int, cache_mb: int) -> DecodedImages:
+    return DecodedImages(_load_index(folder, root), make_preprocessing(image_size), cache_mb=cache_mb)
+
+
+def decoded_images(context: StepContext, image_size: int) -> DecodedImages:
+    """The cache of decoded images; one per process, as long as the dataset and size stay the same."""
+    return _decoded(context.inputs["dataset"], context.data_root, image_size, context.cache_mb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """The training and validation splits as batches of (float32 [N, 3, H, W], int64 [N])."""
+
+    images: DecodedImages
+    batch_size: int
+    augmentation: str
+    seed: int
+    workers: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of one epoch."""
+        return steps_per_epoch(self.images.index, self.batch_size)
+
+    def train(self, epoch: int, start_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented batches of ``epoch``, from ``start_batch`` on."""
+        return iter(
+            train_loader(
+                self.images,
+                batch_size=self.batch_size,
+                augmentation=self.augmentation,
+                seed=self.seed,
+                epoch=epoch,
+                start_batch=start_batch,
+                workers=self.workers,
+            )
+        )
+
+    def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """The validation split as the device will see it."""
+        return eval_loader(self.images, "val", batch_size=EVAL_BATCH)
+
+    def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """About ``samples`` training images, shuffled, as the device will see them (not augmented)."""
+        batches = eval_loader(self.images, "train", batch_size=EVAL_BATCH, shuffle_seed=self.seed)
+        return islice(iter(batches), max(1, -(-samples // EVAL_BATCH)))
+
+
+def make_examples(context: StepContext, image_size: int, batch_size: int, augmentation: str) -> Examples:
+    """The Examples of a step; loader processes are used beside a GPU only, unless the recipe says so."""
+    workers = context.workers
+    if workers < 0:
+        workers = min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
+    return Examples(
+        images=decoded_images(context, image_size),
+        batch_size=batch_size,
+        augmentation=augmentation,
+        seed=context.seed,
+        workers=workers,
+    )

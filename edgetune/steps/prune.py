@@ -1,0 +1,94 @@
+"""Take channels out, then train what is left to imitate the unpruned network."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from edgetune.finetune.trainer import TrainOptions, train
+from edgetune.hashing import canonical_json
+from edgetune.models.checkpoint import NetworkSpec, PruningHistory, load_checkpoint, save_checkpoint
+from edgetune.models.head import head_modules
+from edgetune.pruning.surgery import PruneOptions, count_macs, prune
+from edgetune.steps.context import StepContext
+from edgetune.steps.examples import Examples, make_examples
+from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
+
+GRADIENT_SAMPLES = 256  # training images that gradient-based criteria look at
+
+
+def run(context: StepContext) -> None:
+    """Write the pruned and recovered checkpoint and its history."""
+    params = context.params
+    spec, teacher, _ = load_checkpoint(context.inputs["network"], context.base)
+    examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
+    macs = [count_macs(copy.deepcopy(teacher), spec.example())]
+    network, history, curve = copy.deepcopy(teacher), PruningHistory(), []
+    steps = params["steps"]
+    # Equal shares of what is left, so that the last step arrives at the ratio asked for.
+    share = 1.0 - (1.0 - params["ratio"]) ** (1.0 / steps)
+    for number in range(1, steps + 1):
+        last = number == steps
+        work = context.scratch / f"step-{number}"
+        if not last and (work / "model.json").exists():  # an interrupted run finished this one
+            _, network, history = load_checkpoint(work, context.base)
+            continue
+        network.cpu()
+        history = history + prune(
+            network, spec.example(), _options(context, spec, share), examples.calibration(GRADIENT_SAMPLES)
+        )
+        epochs = params["recovery_epochs"] if last else params["step_epochs"]
+        curve += _recover(network, teacher, examples, epochs, context, work)
+        if not last:
+            save_checkpoint(work, spec, network, history)
+        shutil.rmtree(context.scratch / f"step-{number - 1}", ignore_errors=True)
+    network.cpu().eval()
+    macs.append(count_macs(copy.deepcopy(network), spec.example()))
+    save_checkpoint(context.out, spec, network, history)
+    notes = {"history": curve, "macs_before": macs[0], "macs_after": macs[1]}
+    context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
+
+
+def _options(context: StepContext, spec: NetworkSpec, share: float) -> PruneOptions:
+    head = head_modules(lambda classes: spec.make(context.base, classes), spec.num_classes)
+    return PruneOptions(
+        ratio=share,
+        criterion=context.params["criterion"],
+        scope=context.params["scope"],
+        channel_multiple=context.params["channel_multiple"],
+        protected=(*head, *context.params["protect"]),
+    )
+
+
+def _recover(
+    network: nn.Module, teacher: nn.Module, examples: Examples, epochs: int, context: StepContext, work: Path
+) -> list[dict[str, float]]:
+    """Train with labels and the teacher's outputs (Hinton et al. 2015); returns the curve."""
+    work.mkdir(exist_ok=True)
+    if epochs == 0:
+        return []
+    params = context.params
+    weight, temperature = params["distillation_weight"], params["distillation_temperature"]
+    teacher = teacher.eval().requires_grad_(False)
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        logits = logits_of(model(images))
+        hard = cross_entropy(logits, labels, params["label_smoothing"])
+        if weight == 0.0:
+            return hard
+        with torch.no_grad():
+            wanted = logits_of(teacher.to(images.device)(images))
+        return (1.0 - weight) * hard + weight * distillation(logits, wanted, temperature)
+
+    options = TrainOptions(
+        strategy="full",
+        epochs=epochs,
+        learning_rate=params["learning_rate"],
+        weight_decay=params["weight_decay"],
+        warmup_epochs=params["warmup_epochs"],
+        precision=params["precision"],
+        seed=context.seed,
+    )
+    return train(network, options, examples, loss, work, context.tick).history

@@ -1,0 +1,61 @@
+"""What a build needs to know of the world before it plans: digests of its sources, and what runs here."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetune.backends import BACKENDS
+from edgetune.backends.protocol import Backend
+from edgetune.data.scan import fingerprint, scan
+from edgetune.devices import local
+from edgetune.errors import WeightsError
+from edgetune.hashing import digest_file
+from edgetune.models.source import source_file
+from edgetune.records import Facts, Recipe, Target
+from edgetune.target import same_arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Facts for the plan, and where the sources lie."""
+
+    facts: Facts
+    data_root: Path
+    weights: Path | None
+
+
+def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
+    """Find the sources of ``recipe`` and digest them.
+
+    Raises:
+        DataError: the dataset is missing or makes no sense. WeightsError: there is no such file.
+    """
+    data_path = recipe.base / recipe.data.path
+    listing = scan(data_path)
+    weights = recipe.base / recipe.model.weights if recipe.model.weights else None
+    if weights is not None and not weights.is_file():
+        raise WeightsError(f"there is no weights file {weights}", hint="`[model] weights` is relative to the recipe")
+    code = source_file(recipe.model.name, recipe.base)
+    sources = {
+        "data": fingerprint(listing),
+        "weights": digest_file(weights) if weights else ("library" if recipe.model.pretrained else "random"),
+        "code": digest_file(code) if code else "library",
+        "device": local.fingerprint(),
+    }
+    unavailable = {target.name: why_not_here(target) for target in targets}
+    return Surroundings(
+        facts=Facts(sources=sources, unavailable=unavailable), data_root=listing.root, weights=weights
+    )
+
+
+def load_backend(name: str) -> Backend:
+    """The module of a backend."""
+    backend: Backend = importlib.import_module(BACKENDS[name])
+    return backend
+
+
+def why_not_here(target: Target) -> str | None:
+    """Why engines of ``target`` cannot be run and measured on this machine; None: they can."""
+    if not same_arch(target):
+        return f"this machine does not run {target.arch} engines"
+    return load_backend(target.backend).unavailable_reason(target)

@@ -1,0 +1,1 @@
+"""What a network is trained for: head, loss, metrics. One module per task."""

@@ -1,0 +1,54 @@
+"""Shared by all tests: quiet libraries, hypothesis profile, small real datasets made on the spot."""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from PIL import Image
+
+settings.register_profile(
+    "edgetune",
+    deadline=None,  # the machine is shared: time says nothing about correctness
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("edgetune")
+
+CLASSES = ("blob", "cross", "stripes")
+
+
+def draw(kind: str, size: int, rng: np.random.Generator) -> Image.Image:
+    """A noisy picture of one of three shapes, which a small network learns in seconds."""
+    y, x = np.mgrid[:size, :size] / size
+    cx, cy = rng.uniform(0.35, 0.65, 2)
+    if kind == "blob":
+        shape = (x - cx) ** 2 + (y - cy) ** 2 < 0.06
+    elif kind == "cross":
+        shape = (np.abs(x - cx) < 0.08) | (np.abs(y - cy) < 0.08)
+    else:
+        shape = np.sin((x + y + cx) * 30) > 0
+    pixels = rng.normal(90, 25, (size, size, 3)) + shape[..., None] * rng.uniform(60, 120, 3)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def write_images(folder: Path, *, splits: dict[str, int], size: int = 40, seed: int = 0) -> Path:
+    """An ImageFolder with ``splits`` ({"train": images a class}); an empty name writes the classes at the top."""
+    rng = np.random.default_rng(seed)
+    for split, count in splits.items():
+        for kind in CLASSES:
+            place = folder / split / kind
+            place.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                draw(kind, size, rng).save(place / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    """A ready-split dataset of 3 classes: 24 train, 8 val, 12 test images each."""
+    return write_images(tmp_path / "shapes", splits={"train": 24, "val": 8, "test": 12})

@@ -1,0 +1,218 @@
+"""Statistics against closed forms, SciPy, brute force and published numbers."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import betainc
+from scipy.stats import binomtest, bootstrap
+
+from edgetune.errors import MeasureError
+from edgetune.measure import statistics as s
+
+booleans = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
+latencies = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
+
+
+# --- percentiles ---
+
+
+@pytest.mark.parametrize(("q", "runs"), [(50, 1), (90, 64), (95, 130), (99, 662), (99.9, 6636)])
+def test_query_floors_are_the_published_ones(q, runs):
+    assert s.query_floor(q) == runs
+
+
+@pytest.mark.parametrize("q", [75, 90, 95, 97, 99, 99.9])
+def test_query_floor_is_mlperfs_beta_criterion(q):
+    """loadgen: the least h with BetaRegularized[p, h, 1 + t] < 0.01, plus the t = 1 query over latency."""
+    p = q / 100
+    h = next(h for h in itertools.count(1) if betainc(h, 2, p) < 0.01)
+    assert s.query_floor(q) == h + 1
+
+
+@pytest.mark.parametrize("q", [-1, 100, 101])
+def test_query_floor_refuses_what_is_no_percentile(q):
+    with pytest.raises(MeasureError, match="percentile"):
+        s.query_floor(q)
+
+
+def test_unavailable_names_the_floor():
+    assert s.unavailable(99) == "n/a (needs 662 runs)"
+    assert s.unavailable(99.9) == "n/a (needs 6,636 runs)"
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300), st.sampled_from([50, 90, 95, 99]))
+def test_percentile_is_given_exactly_from_the_floor_on(values, q):
+    result = s.percentile_or_none(values, q)
+    assert (result is None) == (len(values) < s.query_floor(q))
+    if result is not None and q != 50:
+        assert result in values  # measured, not interpolated
+        below = sum(value <= result for value in values)
+        assert below >= math.floor(q / 100 * len(values))
+
+
+def test_percentile_of_nothing_is_none_and_of_nan_an_error():
+    assert s.percentile_or_none([], 50) is None
+    with pytest.raises(MeasureError, match="finite"):
+        s.percentile_or_none([1.0, math.nan], 50)
+
+
+# --- speed ---
+
+
+@settings(max_examples=15, deadline=None)
+@given(latencies, st.floats(0.1, 10))
+def test_speedup_of_an_exact_multiple_is_that_multiple(values, factor):
+    result = s.paired_speedup(np.asarray(values) * factor, values, seed=0)
+    assert result["value"] == pytest.approx(factor)
+    assert result["ci95"] == pytest.approx([factor, factor])
+
+
+@settings(max_examples=15, deadline=None)
+@given(latencies, st.integers(0, 2**32 - 1), st.randoms())
+def test_speedup_interval_holds_the_value_and_the_seed_decides(values, seed, random):
+    other = [value * random.uniform(0.5, 2) for value in values]
+    result = s.paired_speedup(values, other, seed)
+    assert result["ci95"][0] <= result["value"] <= result["ci95"][1]
+    assert result["value"] == pytest.approx(np.median(values) / np.median(other))
+    assert result == s.paired_speedup(values, other, seed)
+
+
+def test_speedup_agrees_with_scipys_bootstrap_on_independent_rounds():
+    rng = np.random.default_rng(0)
+    baseline, candidate = rng.lognormal(1, 0.1, 400), rng.lognormal(0.5, 0.1, 400)
+    ours = s.paired_speedup(baseline, candidate, seed=1)["ci95"]
+    theirs = bootstrap(
+        (baseline, candidate),
+        lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis),
+        paired=True, vectorized=True, method="percentile", n_resamples=2000, rng=2,
+    ).confidence_interval  # fmt: skip
+    assert ours == pytest.approx([theirs.low, theirs.high], rel=0.01)
+
+
+def test_speedup_resamples_whole_rounds():
+    """With runs of a round alike, ten runs a round say no more than one: the interval stays as wide."""
+    rng = np.random.default_rng(0)
+    baseline, candidate = rng.lognormal(1, 0.1, 64), rng.lognormal(1, 0.1, 64)
+    one = s.paired_speedup(baseline, candidate, 0)
+    ten = s.paired_speedup(np.repeat(baseline, 10), np.repeat(candidate, 10), 0, runs_per_round=10)
+    assert ten["ci95"] == pytest.approx(one["ci95"])
+
+
+@pytest.mark.slow
+def test_speedup_interval_covers_under_drift_and_bursts():
+    """AR(1) noise shared in part by both engines, on a slow drift: 95 % intervals hold the truth."""
+    hits, trials, rounds = 0, 150, 150
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        noise = np.zeros((3, rounds))
+        for i in range(1, rounds):
+            noise[:, i] = 0.7 * noise[:, i - 1] + rng.normal(0, 0.02, 3)
+        drift = 0.1 * np.sin(np.linspace(0, 3, rounds)) + noise[2]
+        baseline, candidate = 3 * np.exp(drift + noise[0]), 2 * np.exp(drift + noise[1])
+        low, high = s.paired_speedup(baseline, candidate, trial)["ci95"]
+        hits += low <= 1.5 <= high
+    assert hits / trials > 0.87  # block bootstraps run a little short of 95 % at 150 rounds
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([1.0, 2.0], [1.0]), ([1.0, 0.0], [1.0, 1.0]), ([math.inf], [1.0])])
+def test_speedup_refuses_what_cannot_be_paired(a, b):
+    with pytest.raises(MeasureError):
+        s.paired_speedup(a, b, 0)
+
+
+# --- accuracy ---
+
+
+@given(booleans)
+def test_accuracy_change_counts_and_value(pairs):
+    a, b = np.array(pairs).T
+    result = s.accuracy_change(a, b)
+    lost, won = int((a & ~b).sum()), int((~a & b).sum())
+    assert (result["negative_flips"], result["positive_flips"]) == (lost, won)
+    assert result["value"] == pytest.approx(100 * (b.mean() - a.mean()))
+    assert result["ci95"][0] <= result["value"] <= result["ci95"][1]
+    expected = binomtest(lost, lost + won).pvalue if lost + won else 1.0
+    assert result["mcnemar_p"] == pytest.approx(expected)
+
+
+@given(booleans)
+def test_accuracy_change_is_antisymmetric(pairs):
+    a, b = np.array(pairs).T
+    there, back = s.accuracy_change(a, b), s.accuracy_change(b, a)
+    assert there["value"] == pytest.approx(-back["value"])
+    assert there["mcnemar_p"] == pytest.approx(back["mcnemar_p"])
+    assert there["resolvable_drop"] == back["resolvable_drop"]
+
+
+def test_mcnemar_matches_a_published_value():
+    """Agresti, Categorical Data Analysis, approval ratings: 150 and 86 discordant, exact p = 3.7e-5."""
+    assert s.mcnemar_p(150, 86) == pytest.approx(3.7e-5, rel=0.02)
+    assert s.mcnemar_p(0, 6) == pytest.approx(2 / 64)
+    assert s.mcnemar_p(0, 0) == 1.0
+
+
+def test_accuracy_interval_agrees_with_scipys_bootstrap():
+    rng = np.random.default_rng(0)
+    a = rng.random(800) < 0.91
+    b = np.where(rng.random(800) < 0.04, ~a, a)
+    ours = s.accuracy_change(a, b)["ci95"]
+    theirs = bootstrap(
+        (a.astype(float), b.astype(float)),
+        lambda x, y, axis: 100 * (y.mean(axis=axis) - x.mean(axis=axis)),
+        paired=True, vectorized=True, method="percentile", n_resamples=5000, rng=1,
+    ).confidence_interval  # fmt: skip
+    assert ours == pytest.approx([theirs.low, theirs.high], abs=0.15)
+
+
+@given(st.integers(0, 120), st.integers(1, 500))
+def test_resolvable_drop_is_the_least_significant_split(discordant, extra):
+    n = discordant + extra
+    half = discordant // 2
+    a = np.array([True] * half + [False] * (discordant - half) + [True] * extra)
+    b = np.array([False] * half + [True] * (discordant - half) + [True] * extra)
+    pairs = max(discordant, 6)
+    smallest = min(2 * k - pairs for k in range(math.ceil(pairs / 2), pairs + 1) if s.mcnemar_p(k, pairs - k) < 0.05)
+    assert s.accuracy_change(a, b)["resolvable_drop"] == pytest.approx(100 * smallest / n)
+
+
+def test_accuracy_change_refuses_unequal_and_empty():
+    with pytest.raises(MeasureError, match="cannot compare 2 answers with 1"):
+        s.accuracy_change([True, True], [True])
+    with pytest.raises(MeasureError):
+        s.accuracy_change([], [])
+
+
+# --- many comparisons ---
+
+
+def test_holm_matches_rs_p_adjust():
+    assert s.holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
+    assert s.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_closed_testing_with_bonferroni(p):
+    """Holm's adjusted p is the largest Bonferroni p over all sets of hypotheses that hold this one."""
+    sets = [c for r in range(1, len(p) + 1) for c in itertools.combinations(range(len(p)), r)]
+    expected = [max(min(1, len(c) * min(p[j] for j in c)) for c in sets if i in c) for i in range(len(p))]
+    assert s.holm(p) == pytest.approx(expected)
+
+
+def test_per_class_change_finds_the_class_that_broke():
+    labels = np.repeat([0, 1, 2], 40)
+    a = np.ones(120, bool)
+    b = a.copy()
+    b[40:52] = False  # class 1 loses 12 of 40
+    b[80] = False
+    rows = s.per_class_change(labels, a, b, ["cat", "dog", "emu", "never seen"])
+    assert [row["label"] for row in rows] == ["cat", "dog", "emu"]
+    assert [row["value"] for row in rows] == pytest.approx([0, -30, -2.5])
+    assert rows[1]["p"] == pytest.approx(2 / 2**12)
+    assert rows[1]["p_holm"] == pytest.approx(3 * 2 / 2**12)
+    assert rows[0]["p_holm"] == rows[2]["p_holm"] == 1.0
+    with pytest.raises(MeasureError, match="labels"):
+        s.per_class_change([0], a, b, ["cat"])
