@@ -46,7 +46,14 @@ def build(
     folder = _run_folder(made, run_dir)
     store = _store(cache_dir)
     outcomes = pipeline.run(made, store, surroundings, reporter)
-    data = assemble(made, outcomes, store, local.describe(), name=folder.name)
+    data = assemble(
+        made,
+        {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
+        {name: outcome.reason for name, outcome in outcomes.items() if outcome.reason is not None},
+        pipeline.tell(outcomes, store),
+        {"versions": pipeline.library_versions(), "machine": local.describe()},
+    )
+    data["run"] = folder.name
     folder.mkdir(parents=True, exist_ok=True)
     _publish(made, outcomes, folder)
     write_reports(data, folder)
@@ -160,7 +167,10 @@ def _run_folder(plan: Plan, run_dir: str | Path | None) -> Path:
 def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
     """Copy bundles, and for targets that cannot run here the ONNX files, into the run's folder."""
     for target in plan.targets:
-        bundle = outcomes.get(f"bundle:{target.name}")
+        measured, bundle = outcomes.get(f"measure:{target.name}"), outcomes.get(f"bundle:{target.name}")
+        if measured is not None and measured.artifact is not None:
+            (folder / "measurements").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(measured.artifact.path / "latency.json", folder / "measurements" / f"{target.name}.json")
         if bundle is not None and bundle.artifact is not None:
             (folder / "bundles").mkdir(parents=True, exist_ok=True)
             pipeline.publish_folder(bundle.artifact.path / "bundle", folder / "bundles" / target.name)

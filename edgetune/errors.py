@@ -76,6 +76,10 @@ class MeasureError(EdgetuneError):
     """A measurement could not be taken."""
 
 
+class ReportError(EdgetuneError):
+    """A report that does not follow its schema."""
+
+
 class StoreError(EdgetuneError):
     """The artifact store cannot be read or written."""
 

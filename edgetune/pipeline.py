@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from edgetune.errors import EdgetuneError, Interrupted, StoreError
 from edgetune.progress import Reporter
@@ -95,6 +96,19 @@ def preview(plan: Plan, store: Store) -> list[Status]:
     return statuses
 
 
+def tell(outcomes: Mapping[str, Outcome], store: Store) -> list[dict[str, Any]]:
+    """The steps for the report; a cached one with the time it took when it ran."""
+    rows = []
+    for outcome in outcomes.values():
+        seconds = outcome.seconds
+        if outcome.cached and outcome.artifact is not None:
+            seconds = float(store.facts(outcome.artifact)["seconds"])
+        rows.append(
+            {"name": outcome.step.id, "title": outcome.step.title, "seconds": round(seconds, 3), "cached": outcome.cached}
+        )
+    return rows
+
+
 def publish_folder(source: Path, destination: Path) -> None:
     """Copy an artifact's files (not its manifest of the store) to ``destination``, replacing what a run left there."""
     partial = destination.with_name(destination.name + ".partial")
@@ -170,7 +184,7 @@ def _make(
             seed=step.seed,
             tick=reporter.tick(step.title),
             base=recipe.base,
-            data_root=surroundings.data_root,
+            data=surroundings.data,
             weights=surroundings.weights,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,

@@ -120,11 +120,9 @@ class _Builder:
         return self._add(step_id, "export", title, params, inputs={"network": network}, libraries=EXPORTING)
 
     def _quantize(self, network: str, target: Target) -> str:
-        scheme = asdict(target.scheme)
-        scheme["operators"] = list(target.scheme.operators)
         params = {
             "opset": target.opset,
-            "scheme": scheme,
+            "scheme": _scheme(target),
             "calibration_samples": self.recipe.quantize.calibration_samples,
         }
         flavour = "-".join(
@@ -166,6 +164,7 @@ class _Builder:
             "backend": target.backend,
             "backend_options": dict(target.backend_options),
             "precision": precision,
+            "scheme": _scheme(target) if precision == "int8" else None,
             "threads": self.recipe.bench.threads,
             "image_size": self.recipe.data.image_size,
         }
@@ -262,6 +261,11 @@ def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     content["data"] = {"image_size": recipe.data.image_size}
     content["model"].pop("weights")
     return content
+
+
+def _scheme(target: Target) -> dict[str, Any]:
+    scheme: dict[str, Any] = _plain(asdict(target.scheme))
+    return scheme
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ class Surroundings:
     """Facts for the plan, and where the sources lie."""
 
     facts: Facts
-    data_root: Path
+    data: Path
     weights: Path | None
 
 
@@ -44,7 +44,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
     }
     unavailable = {target.name: why_not_here(target) for target in targets}
     return Surroundings(
-        facts=Facts(sources=sources, unavailable=unavailable), data_root=listing.root, weights=weights
+        facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights
     )
 
 

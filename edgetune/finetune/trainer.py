@@ -123,7 +123,7 @@ class _Run:
         torch.manual_seed(self.options.seed)
         strategy = importlib.import_module(STRATEGIES[self.options.strategy])
         groups = strategy.parameter_groups(self.network, self.options.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate, fused=self.compute.device.type != "mps")
         self.scaler = torch.amp.GradScaler(enabled=self.compute.dtype is torch.float16)
         self.progress, self.best = Progress(attempt=attempt), dict[str, Tensor]()
 
@@ -196,6 +196,7 @@ class _Run:
 
     def _end_epoch(self, epoch: int) -> None:
         """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
+        started = time.perf_counter()
         accuracy, val_loss = evaluate(self.network, self.examples.validation(), self.compute.device)
         progress, per_epoch = self.progress, self.examples.steps_per_epoch
         progress.history.append(
@@ -206,6 +207,7 @@ class _Run:
                 "val_accuracy": accuracy,
                 "seconds": round(progress.epoch_seconds, 3),
                 "data_wait_seconds": round(progress.epoch_wait_seconds, 3),
+                "validation_seconds": round(time.perf_counter() - started, 3),
             }
         )
         if accuracy >= progress.best_accuracy:

@@ -4,6 +4,7 @@
 fresh network (torch-pruning's ``load_pruning_history``) before the weights are loaded.
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -46,7 +47,13 @@ def save_checkpoint(folder: Path, spec: NetworkSpec, network: nn.Module, pruning
     """Write ``model.safetensors`` and ``model.json``."""
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     save_file(state, folder / "model.safetensors")
-    content = {"schema": SCHEMA, "network": asdict(spec), "pruning_history": pruning}
+    macs, parameters = tp.utils.count_ops_and_params(copy.deepcopy(network).cpu().eval(), spec.example())
+    content = {
+        "schema": SCHEMA,
+        "network": asdict(spec),
+        "pruning_history": pruning,
+        "counts": {"macs": int(macs), "parameters": int(parameters)},
+    }
     (folder / "model.json").write_text(canonical_json(content), encoding="utf-8")
 
 

@@ -84,12 +84,6 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_macs(network: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of one forward pass (torch-pruning's counter)."""
-    macs, _ = tp.utils.count_ops_and_params(network, example)
-    return int(macs)
-
-
 def _accumulate_gradients(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
     network.zero_grad(set_to_none=True)
     for images, labels in batches:

@@ -8,7 +8,7 @@ from edgetune.steps.context import StepContext
 def run(context: StepContext) -> None:
     """Write ``dataset.json``; where the data lies is left out, so that moving it retrains nothing."""
     index = build_index(
-        context.data_root,
+        context.data,
         val_fraction=context.params["val_fraction"],
         test_fraction=context.params["test_fraction"],
         on_bad_file=context.params["on_bad_file"],

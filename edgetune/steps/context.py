@@ -13,7 +13,7 @@ class StepContext:
     """A step's surroundings.
 
     ``inputs`` maps roles to artifact folders; ``out`` is filled by the step; ``scratch`` outlives an
-    interruption. ``base``, ``data_root``, ``weights``, ``cache_mb`` and ``workers`` say where things
+    interruption. ``base``, ``data``, ``weights``, ``cache_mb`` and ``workers`` say where things
     lie and how to load them; they are no part of the key.
     """
 
@@ -24,7 +24,7 @@ class StepContext:
     seed: int
     tick: Tick
     base: Path
-    data_root: Path
+    data: Path  # the dataset's folder or CSV
     weights: Path | None
     cache_mb: int
     workers: int

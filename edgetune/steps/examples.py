@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgetune.data.images import DecodedImages, eval_loader, steps_per_epoch, train_loader
+from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_loader
 from edgetune.data.index import DatasetIndex
 from edgetune.data.preprocessing import make_preprocessing
+from edgetune.data.scan import data_root
 from edgetune.steps.context import StepContext
 
 EVAL_BATCH = 32
@@ -20,7 +21,7 @@ EVAL_BATCH = 32
 
 def load_index(context: StepContext) -> DatasetIndex:
     """The checked dataset, with the place where it lies now."""
-    return _load_index(context.inputs["dataset"], context.data_root)
+    return _load_index(context.inputs["dataset"], data_root(context.data))
 
 
 @lru_cache(maxsize=2)
@@ -36,7 +37,7 @@ def _decoded(folder: Path, root: Path, image_size: int, cache_mb: int) -> Decode
 
 def decoded_images(context: StepContext, image_size: int) -> DecodedImages:
     """The cache of decoded images; one per process, as long as the dataset and size stay the same."""
-    return _decoded(context.inputs["dataset"], context.data_root, image_size, context.cache_mb)
+    return _decoded(context.inputs["dataset"], data_root(context.data), image_size, context.cache_mb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +53,18 @@ class Examples:
     @property
     def steps_per_epoch(self) -> int:
         """Batches of one epoch."""
-        return steps_per_epoch(self.images.index, self.batch_size)
+        return batch_count(len(self.images.numbers("train")), self.batch_size)
 
     def train(self, epoch: int, start_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented batches of ``epoch``, from ``start_batch`` on."""
-        return iter(
-            train_loader(
-                self.images,
-                batch_size=self.batch_size,
-                augmentation=self.augmentation,
-                seed=self.seed,
-                epoch=epoch,
-                start_batch=start_batch,
-                workers=self.workers,
-            )
+        return train_loader(
+            self.images,
+            batch_size=self.batch_size,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            epoch=epoch,
+            start_batch=start_batch,
+            workers=self.workers,
         )
 
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
@@ -75,7 +74,7 @@ class Examples:
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
         """About ``samples`` training images, shuffled, as the device will see them (not augmented)."""
         batches = eval_loader(self.images, "train", batch_size=EVAL_BATCH, shuffle_seed=self.seed)
-        return islice(iter(batches), max(1, -(-samples // EVAL_BATCH)))
+        return islice(batches, max(1, -(-samples // EVAL_BATCH)))
 
 
 def make_examples(context: StepContext, image_size: int, batch_size: int, augmentation: str) -> Examples:

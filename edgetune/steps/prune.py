@@ -11,7 +11,7 @@ from edgetune.finetune.trainer import TrainOptions, train
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, PruningHistory, load_checkpoint, save_checkpoint
 from edgetune.models.head import head_modules
-from edgetune.pruning.surgery import PruneOptions, count_macs, prune
+from edgetune.pruning.surgery import PruneOptions, prune
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples, make_examples
 from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
@@ -24,7 +24,6 @@ def run(context: StepContext) -> None:
     params = context.params
     spec, teacher, _ = load_checkpoint(context.inputs["network"], context.base)
     examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
-    macs = [count_macs(copy.deepcopy(teacher), spec.example())]
     network, history, curve = copy.deepcopy(teacher), PruningHistory(), []
     steps = params["steps"]
     # Equal shares of what is left, so that the last step arrives at the ratio asked for.
@@ -45,10 +44,8 @@ def run(context: StepContext) -> None:
             save_checkpoint(work, spec, network, history)
         shutil.rmtree(context.scratch / f"step-{number - 1}", ignore_errors=True)
     network.cpu().eval()
-    macs.append(count_macs(copy.deepcopy(network), spec.example()))
     save_checkpoint(context.out, spec, network, history)
-    notes = {"history": curve, "macs_before": macs[0], "macs_after": macs[1]}
-    context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
+    context.note("training.json").write_text(canonical_json({"history": curve}), encoding="utf-8")
 
 
 def _options(context: StepContext, spec: NetworkSpec, share: float) -> PruneOptions:

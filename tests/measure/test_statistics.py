@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import betainc
 from scipy.stats import binomtest, bootstrap
 
 from edgetune.errors import MeasureError
 from edgetune.measure import statistics as s
+from edgetune.measure.floors import query_floor
 
 booleans = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 latencies = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
@@ -20,34 +20,10 @@ latencies = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
 # --- percentiles ---
 
 
-@pytest.mark.parametrize(("q", "runs"), [(50, 1), (90, 64), (95, 130), (99, 662), (99.9, 6636)])
-def test_query_floors_are_the_published_ones(q, runs):
-    assert s.query_floor(q) == runs
-
-
-@pytest.mark.parametrize("q", [75, 90, 95, 97, 99, 99.9])
-def test_query_floor_is_mlperfs_beta_criterion(q):
-    """loadgen: the least h with BetaRegularized[p, h, 1 + t] < 0.01, plus the t = 1 query over latency."""
-    p = q / 100
-    h = next(h for h in itertools.count(1) if betainc(h, 2, p) < 0.01)
-    assert s.query_floor(q) == h + 1
-
-
-@pytest.mark.parametrize("q", [-1, 100, 101])
-def test_query_floor_refuses_what_is_no_percentile(q):
-    with pytest.raises(MeasureError, match="percentile"):
-        s.query_floor(q)
-
-
-def test_unavailable_names_the_floor():
-    assert s.unavailable(99) == "n/a (needs 662 runs)"
-    assert s.unavailable(99.9) == "n/a (needs 6,636 runs)"
-
-
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300), st.sampled_from([50, 90, 95, 99]))
 def test_percentile_is_given_exactly_from_the_floor_on(values, q):
     result = s.percentile_or_none(values, q)
-    assert (result is None) == (len(values) < s.query_floor(q))
+    assert (result is None) == (len(values) < query_floor(q))
     if result is not None and q != 50:
         assert result in values  # measured, not interpolated
         below = sum(value <= result for value in values)

@@ -1,0 +1,1 @@
+"""Datasets: finding samples, splitting, checking, decoding, augmenting and loading them."""

@@ -1,0 +1,28 @@
+"""Random views of a training image: {name: how to make it}. Transforms are torchvision's v2."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torchvision.transforms import v2
+
+Augment = Callable[[Tensor], Tensor]
+"""uint8 [3, h, w] -> uint8 [3, S, S]"""
+
+
+def none(size: int) -> Augment:
+    """The centre, as in evaluation."""
+    return v2.CenterCrop(size)
+
+
+def light(size: int) -> Augment:
+    """Small changes of position and scale, for pictures whose sides and extent matter (digits, signs)."""
+    return v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1.1), antialias=True)
+
+
+def standard(size: int) -> Augment:
+    """Random resized crop and mirror image (Szegedy et al. 2015), for photos of things."""
+    crop = v2.RandomResizedCrop(size, scale=(0.35, 1.0), ratio=(3 / 4, 4 / 3), antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip()])
+
+
+AUGMENTATIONS: dict[str, Callable[[int], Augment]] = {"none": none, "light": light, "standard": standard}

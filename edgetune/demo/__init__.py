@@ -1,0 +1,1 @@
+"""The main job on handwritten digits, with everything in the package: what ``make demo`` runs."""

@@ -1,0 +1,103 @@
+"""torch -> ONNX (dynamo exporter), cleaned of what engines do not need and of traces of this machine."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from edgetune.errors import ExportError
+from edgetune.export.fold_weights import fold_quantized_weights
+
+MAX_BATCH = 4096
+
+
+def export_onnx(
+    network: nn.Module,
+    example: Tensor,
+    path: Path,
+    *,
+    opset: int,
+    input_name: str = "image",
+    output_name: str = "logits",
+) -> None:
+    """Write ``network`` as one ONNX file that takes any batch size.
+
+    Weights behind a QuantizeLinear are stored as int8. The same network gives the same bytes.
+
+    Args:
+        network: a module, or a graph with fake-quantizes; in eval mode.
+        example: one input [1, 3, H, W].
+
+    Raises:
+        ExportError: an operator without a counterpart in ONNX, or a file that ONNX's checker refuses.
+    """
+    sample = torch.cat([example, example])
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network.eval() if not isinstance(network, torch.fx.GraphModule) else network,
+                (sample,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=[input_name],
+                output_names=[output_name],
+                dynamic_shapes=({0: batch},),
+                external_data=False,
+                optimize=True,
+                verbose=False,
+            )
+        if program is None:
+            raise ExportError("torch.onnx gave no model")
+        model = program.model_proto
+    except ExportError:
+        raise
+    except Exception as problem:  # the exporter raises many unrelated types
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
+        raise ExportError(
+            f"the network cannot be exported to ONNX: {type(problem).__name__}: {first}",
+            hint="replace the operator it names, or write the layer with operators that torch.onnx knows",
+        ) from problem
+    fold_quantized_weights(model)
+    _strip(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as problem:
+        raise ExportError(f"the exported file is not valid ONNX: {problem}") from problem
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop shape notes (stale ones break quantizers), documentation and the exporter's stack traces with their paths."""
+    graph = model.graph
+    del graph.value_info[:]
+    del graph.metadata_props[:]
+    del model.metadata_props[:]
+    del model.functions[:]
+    graph.doc_string = model.doc_string = ""
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        item.doc_string = ""
+        if item.metadata_props:
+            del item.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's chatter off the user's terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

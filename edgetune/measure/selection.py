@@ -1,0 +1,109 @@
+"""Which candidate ships: the fastest that is inside the budget on validation and proven faster than float."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BASELINE = "float"
+
+
+def select(candidates: Sequence[Mapping[str, Any]], budget: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """(name of the chosen candidate, the reasons in up to three sentences).
+
+    ``candidates`` are those of the report; ``selection`` (validation) decides, ``metrics`` (test) are not looked at.
+    Proven faster means that the 95 % interval of the speed-up over float lies above 1.
+    """
+    by_name = {str(candidate["name"]): candidate for candidate in candidates}
+    baseline = by_name[BASELINE]
+    others = [c for name, c in by_name.items() if name != BASELINE and c["status"] == "measured"]
+    inside = [c for c in others if drop_points(baseline, c) <= budget["max_accuracy_drop"] + 1e-9]
+    proven = [c for c in inside if c["speedup"]["ci95"][0] > 1.0]
+    fitting = [c for c in proven if not over_limits(c, budget)]
+    said = [_told(baseline, others, inside, proven, budget)]
+    if not proven:
+        return BASELINE, [*said, "So the float engine ships."]
+    if not fitting:
+        limits = "; ".join(f"{c['name']}: {', '.join(over_limits(c, budget))}" for c in proven)
+        said.append(f"None of these keeps to the other limits ({limits}).")
+    best = max(fitting or proven, key=lambda c: float(c["speedup"]["value"]))
+    low, high = best["speedup"]["ci95"]
+    said.append(
+        f"{best['name']} is the fastest of them: {best['speedup']['value']:.2f}x float "
+        f"(95 % interval {low:.2f} to {high:.2f}) at {-drop_points(baseline, best):+.2f} points on validation."
+    )
+    return str(best["name"]), said
+
+
+def unmeasured(plain: Mapping[str, Any], status: str, reason: str) -> dict[str, Any]:
+    """The report's candidate for an engine without a measurement; ``plain`` has name, precision and ratio."""
+    nothing = (
+        "selection",
+        "metrics",
+        "accuracy_change",
+        "latency_ms",
+        "speedup",
+        "size_bytes",
+        "peak_rss_bytes",
+        "parameters",
+        "macs",
+    )
+    return {**plain, "status": status, "reason": reason, **dict.fromkeys(nothing)}
+
+
+def drop_points(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> float:
+    """Accuracy lost against the baseline on validation, in percentage points."""
+    return 100.0 * (baseline["selection"]["accuracy"] - candidate["selection"]["accuracy"])
+
+
+def over_limits(candidate: Mapping[str, Any], budget: Mapping[str, Any]) -> list[str]:
+    """Which of the latency and size limits a candidate breaks, in words."""
+    broken = []
+    latency, size = candidate["latency_ms"]["p50"], candidate["size_bytes"] / 1e6
+    if budget["max_latency_ms"] is not None and latency > budget["max_latency_ms"]:
+        broken.append(f"{latency:.2f} ms is over {budget['max_latency_ms']} ms")
+    if budget["max_size_mb"] is not None and size > budget["max_size_mb"]:
+        broken.append(f"{size:.2f} MB is over {budget['max_size_mb']} MB")
+    return broken
+
+
+def gates(
+    target: str, baseline: Mapping[str, Any], chosen: Mapping[str, Any], budget: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The budget's limits checked at the end, accuracy on the test split (a fraction there, points here)."""
+    drop = 100.0 * (baseline["metrics"]["accuracy"] - chosen["metrics"]["accuracy"])
+    values = {
+        "max_accuracy_drop": drop,
+        "max_latency_ms": chosen["latency_ms"]["p50"],
+        "max_size_mb": chosen["size_bytes"] / 1e6,
+    }
+    return [
+        {
+            "name": name,
+            "target": target,
+            "limit": budget[name],
+            "value": value,
+            "passed": value <= budget[name] + 1e-9,
+        }
+        for name, value in values.items()
+        if budget[name] is not None
+    ]
+
+
+def _told(
+    baseline: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
+    inside: Sequence[Mapping[str, Any]],
+    proven: Sequence[Mapping[str, Any]],
+    budget: Mapping[str, Any],
+) -> str:
+    if not others:
+        return "No compressed engine could be made and measured."
+    n, limit = baseline["selection"]["n"], budget["max_accuracy_drop"]
+    counted = (
+        f"Of {len(others)} compressed engines {len(inside)} lose at most {limit:g} points on validation ({n} samples)"
+    )
+    slow = [c["name"] for c in inside if c not in proven]
+    if slow:
+        counted += f", and {len(proven)} of these are proven faster than float ({', '.join(slow)}: not proven)"
+    elif inside:
+        counted += ", all proven faster than float"
+    return counted + "."

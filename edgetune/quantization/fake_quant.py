@@ -1,0 +1,64 @@
+"""Fake quantization: values are rounded to what 8 bits hold, in float arithmetic.
+
+``torch.onnx`` turns these into QuantizeLinear and DequantizeLinear, and accepts only the ranges
+(0, 255), (0, 127) and (-128, 127); narrower ones (7-bit weights) come from a larger scale.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from edgetune.quantization import missing_meta as missing_meta  # registers a shape function that export needs
+from edgetune.quantization.observer import Observer
+
+EPSILON = 1e-8  # a tensor that is all zeros still needs a scale above zero
+
+
+class ActivationFakeQuantize(nn.Module):
+    """One scale and zero point for a tensor. While ``observer`` is set, values pass through and are watched."""
+
+    def __init__(self, *, symmetric: bool) -> None:
+        super().__init__()
+        self.symmetric = symmetric
+        self.observer: Observer | None = Observer()
+        self.scale, self.zero_point = 1.0, 0
+        self.quant_min, self.quant_max = (-128, 127) if symmetric else (0, 255)
+
+    def set_range(self, low: float, high: float) -> None:
+        """Represent [low, high], widened to hold zero (which padding and ReLU need to be exact)."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        if self.symmetric:
+            self.scale, self.zero_point = max(high, -low, EPSILON) / 127, 0
+        else:
+            self.scale = max(high - low, EPSILON) / 255
+            self.zero_point = min(255, max(0, round(-low / self.scale)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The values as 8 bits hold them; any shape."""
+        if self.observer is not None:
+            self.observer.watch(values)
+            return values
+        return torch.fake_quantize_per_tensor_affine(
+            values, self.scale, self.zero_point, self.quant_min, self.quant_max
+        )
+
+
+class WeightFakeQuantize(nn.Module):
+    """Symmetric int8 with a scale per output channel (axis 0), or one for the whole tensor.
+
+    ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits.
+    """
+
+    def __init__(self, weight: Tensor, *, per_channel: bool, reduce_range: bool) -> None:
+        super().__init__()
+        self.per_channel = per_channel
+        largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
+        scale = (largest / (63 if reduce_range else 127)).clamp_min(EPSILON)
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", torch.zeros_like(scale, dtype=torch.int32))
+        self._scale = float(scale) if not per_channel else 0.0
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weights as 8 bits hold them; shape [O, ...]."""
+        if self.per_channel:
+            return torch.fake_quantize_per_channel_affine(weight, self.scale, self.zero_point, 0, -128, 127)
+        return torch.fake_quantize_per_tensor_affine(weight, self._scale, 0, -128, 127)

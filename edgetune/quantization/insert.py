@@ -1,0 +1,94 @@
+"""Where the fake-quantizes go: one on every tensor that feeds a quantisable operator, one on every weight."""
+
+import torch
+from torch import fx
+
+from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize
+from edgetune.quantization.trace import constant
+from edgetune.records import QuantizationScheme
+
+aten = torch.ops.aten
+
+# Which arguments of an operator are activations, by the scheme's name for it.
+OPERATORS = {
+    "conv": {aten.conv2d.default: (0,)},
+    "linear": {aten.linear.default: (0,)},
+    "add": {aten.add.Tensor: (0, 1), aten.add_.Tensor: (0, 1)},
+    "pool": {
+        aten.adaptive_avg_pool2d.default: (0,),
+        aten.avg_pool2d.default: (0,),
+        aten.max_pool2d.default: (0,),
+        aten.mean.dim: (0,),
+    },
+    "cat": {aten.cat.default: (0,)},
+}
+WEIGHTED = {aten.conv2d.default, aten.linear.default}
+
+
+def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme) -> int:
+    """Insert in place, as ``scheme`` says; returns the number of activations that are quantized.
+
+    A tensor that feeds several operators is quantized once. The network's output stays float.
+    """
+    operators = {target: args for name in scheme.operators for target, args in OPERATORS[name].items()}
+    quantized: dict[fx.Node, fx.Node] = {}
+    weights: dict[str, fx.Node] = {}
+    for node in list(graph.graph.nodes):
+        if node.op != "call_function" or node.target not in operators:
+            continue
+        sources = _activations(node, operators[node.target])
+        if node.target in WEIGHTED and constant(graph, node.args[1]) is None:
+            continue  # a weight that is computed: leave the layer in float
+        if any(constant(graph, source) is not None for source in sources):
+            continue  # adding a constant is not an operator on two activations
+        for source in sources:
+            if source not in quantized:
+                quantized[source] = _insert_activation(graph, source, scheme, len(quantized))
+            node.replace_input_with(source, quantized[source])
+        if node.target in WEIGHTED:
+            _insert_weight(graph, node, scheme, weights)
+    graph.graph.lint()
+    graph.recompile()
+    return len(quantized)
+
+
+def fake_quantizes(graph: fx.GraphModule) -> list[ActivationFakeQuantize]:
+    """The activations' fake-quantizes, in order."""
+    return [module for module in graph.modules() if isinstance(module, ActivationFakeQuantize)]
+
+
+def _activations(node: fx.Node, positions: tuple[int, ...]) -> list[fx.Node]:
+    """The tensors that feed ``node``; empty when one of them is a plain number (x + 1)."""
+    found: list[fx.Node] = []
+    for position in positions:
+        argument = node.args[position] if position < len(node.args) else None
+        members = argument if isinstance(argument, (list, tuple)) else [argument]
+        if not all(isinstance(member, fx.Node) for member in members):
+            return []
+        found += [member for member in members if isinstance(member, fx.Node) and member not in found]
+    return found
+
+
+def _insert_activation(graph: fx.GraphModule, source: fx.Node, scheme: QuantizationScheme, number: int) -> fx.Node:
+    name = f"activation_fake_quantize_{number}"
+    graph.add_submodule(name, ActivationFakeQuantize(symmetric=scheme.activation == "int8"))
+    with graph.graph.inserting_after(source):
+        return graph.graph.call_module(name, (source,))
+
+
+def _insert_weight(
+    graph: fx.GraphModule, layer: fx.Node, scheme: QuantizationScheme, weights: dict[str, fx.Node]
+) -> None:
+    source = layer.args[1]
+    weight = constant(graph, source)
+    if not isinstance(source, fx.Node) or weight is None:
+        return
+    key = str(source.target)
+    if key not in weights:  # layers that share a weight share its fake-quantize
+        name = f"weight_fake_quantize_{len(weights)}"
+        module = WeightFakeQuantize(weight, per_channel=scheme.per_channel, reduce_range=scheme.reduce_range)
+        graph.add_submodule(name, module)
+        first = next(node for node in graph.graph.nodes if node.op == "get_attr" and str(node.target) == key)
+        with graph.graph.inserting_after(first):
+            weights[key] = graph.graph.call_module(name, (first,))
+    layer.args = (layer.args[0], weights[key], *layer.args[2:])

@@ -1,0 +1,60 @@
+"""Post-training quantization: trace, fold, insert, calibrate."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgetune.errors import QuantizationError
+from edgetune.progress import Tick, silent
+from edgetune.quantization.fold_bn import fold_batch_norms
+from edgetune.quantization.insert import fake_quantizes, insert_fake_quantize
+from edgetune.quantization.trace import trace
+from edgetune.records import QuantizationScheme
+
+Samples = Callable[[], Iterable[Tensor]]
+"""Gives the same batches, float32 [N, 3, H, W], at every call; they are read twice and never all held."""
+
+
+def quantize(
+    network: nn.Module, example: Tensor, scheme: QuantizationScheme, samples: Samples, *, progress: Tick = silent
+) -> fx.GraphModule:
+    """The calibrated fake-quant graph of ``network``, ready for export.
+
+    Args:
+        example: one input [1, 3, H, W].
+
+    Raises:
+        QuantizationError: cannot be traced, nothing to quantize, no samples, NaN or infinity on the way.
+    """
+    graph = trace(network, example)
+    fold_batch_norms(graph)
+    if insert_fake_quantize(graph, scheme) == 0:
+        raise QuantizationError(
+            f"the network has no operator that the scheme quantizes ({', '.join(scheme.operators)})",
+            hint='set `[quantize] mode = "none"`',
+        )
+    calibrate(graph, samples, progress)
+    return graph
+
+
+@torch.no_grad()
+def calibrate(graph: fx.GraphModule, samples: Samples, progress: Tick = silent) -> None:
+    """Choose every activation's range from two passes over ``samples``."""
+    modules, done = fake_quantizes(graph), 0
+    for batch in samples():
+        graph(batch)
+        done += 1
+        progress(done, 0, "calibration: extremes")
+    total = 2 * done
+    for module in modules:
+        if module.observer is not None:
+            module.observer.start_histogram()
+    for batch in samples():
+        graph(batch)
+        done += 1
+        progress(done, total, "calibration: histograms")
+    for module in modules:
+        if module.observer is not None:
+            module.set_range(*module.observer.best_range(symmetric=module.symmetric))
+            module.observer = None

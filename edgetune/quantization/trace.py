@@ -1,0 +1,57 @@
+"""From a module to a graph of aten operators."""
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgetune.errors import QuantizationError
+
+MAX_BATCH = 4096
+
+
+def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
+    """The inference graph of a frozen copy of ``network`` (``torch.export``), for any batch size.
+
+    Args:
+        example: one input [1, 3, H, W].
+
+    Raises:
+        QuantizationError: control flow that depends on values, or an operator that cannot be exported.
+    """
+    # Fake-quantizes of tensors that want gradients do not export.
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    sample = torch.cat([example, example])  # a batch of one would be taken for a constant
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(network, (sample,), dynamic_shapes=({0: batch},))
+            # Guards of the program's inputs are checked by nobody here and would be in the way of export.
+            graph = program.module(check_guards=False)
+    except Exception as problem:  # torch.export raises many unrelated types
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
+        raise QuantizationError(
+            f"the network cannot be traced: {type(problem).__name__}: {first}",
+            hint="torch.export needs a forward without Python control flow on tensor values; "
+            'set `[quantize] mode = "none"` to go on in float',
+        ) from problem
+    if not isinstance(graph, fx.GraphModule):
+        raise QuantizationError(f"torch.export gave a {type(graph).__name__} instead of a graph")
+    return graph
+
+
+def attribute(graph: fx.GraphModule, name: str) -> Tensor:
+    """The parameter or buffer called ``name`` (dots lead into submodules)."""
+    value: object = graph
+    for part in name.split("."):
+        value = getattr(value, part)
+    if not isinstance(value, Tensor):
+        raise QuantizationError(f"{name} of the traced network is a {type(value).__name__}, not a tensor")
+    return value
+
+
+def constant(graph: fx.GraphModule, node: object) -> Tensor | None:
+    """The tensor a ``get_attr`` node stands for, or None for anything else."""
+    if isinstance(node, fx.Node) and node.op == "get_attr":
+        return attribute(graph, str(node.target))
+    return None

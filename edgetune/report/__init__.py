@@ -1,0 +1,1 @@
+"""One report record, four forms: JSON, Markdown, HTML, and the lines that end a build."""

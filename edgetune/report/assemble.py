@@ -1,0 +1,125 @@
+"""Put the content of ``report.json`` together from what the steps left; computes nothing."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgetune import __version__
+from edgetune.measure.selection import unmeasured
+from edgetune.plan import recipe_as_data
+from edgetune.records import Artifact, Candidate, Plan, Target
+
+
+def assemble(
+    plan: Plan,
+    artifacts: Mapping[str, Artifact],
+    reasons: Mapping[str, str],
+    steps: list[dict[str, Any]],
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The report of a build as plain data.
+
+    Args:
+        artifacts: {step id: artifact} of the steps that came to an end.
+        reasons: {step id: why there is no artifact} of the others.
+        steps: what was done, in order: name, title, seconds, cached.
+    """
+    entries, gates = [], []
+    for target in plan.targets:
+        selected = artifacts.get(f"select:{target.name}")
+        if selected is not None:
+            found = _read(selected.path / "target.json")
+            entries.append(_with_reasons(found["entry"], plan, reasons))
+            gates += found["gates"]
+        else:
+            entries.append(_prepared(target, plan, artifacts, reasons))
+    dataset = _read(artifacts["check-data"].path / "dataset.json")
+    names = " ".join(f"--target {target.name}" for target in plan.targets)
+    return {
+        "schema": "edgetune.report/1",
+        "edgetune": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "recipe": recipe_as_data(plan.recipe),
+        "dataset": {
+            "labels": dataset["labels"],
+            "counts": dataset["counts"],
+            "carved": dataset["carved"],
+            "skipped": dataset["skipped"],
+        },
+        "environment": dict(environment),
+        "targets": entries,
+        "gates": gates,
+        "steps": steps,
+        "history": _history(plan, artifacts),
+        "data_findings": _findings(dataset),
+        "next_commands": [f"edgetune build {names}", "edgetune report --open", "edgetune-run BUNDLE IMAGE"],
+    }
+
+
+def _with_reasons(entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str]) -> dict[str, Any]:
+    """Failed candidates get the message of the step that failed."""
+    for candidate in entry["candidates"]:
+        if candidate["status"] == "failed":
+            of_plan = next(c for c in plan.candidates if c.target == entry["target"] and c.name == candidate["name"])
+            candidate["reason"] = _reason(of_plan, reasons) or candidate["reason"]
+    return entry
+
+
+def _reason(candidate: Candidate, reasons: Mapping[str, str]) -> str | None:
+    ids = (candidate.network_step, candidate.onnx_step, candidate.compile_step, candidate.evaluate_step)
+    return next((reasons[step_id] for step_id in ids if step_id in reasons), None)
+
+
+def _prepared(
+    target: Target, plan: Plan, artifacts: Mapping[str, Artifact], reasons: Mapping[str, str]
+) -> dict[str, Any]:
+    """A target whose engines cannot run here: what is there, and why there are no numbers."""
+    why = plan.facts.unavailable[target.name] or "not measured"
+    candidates = []
+    for candidate in plan.candidates:
+        if candidate.target != target.name:
+            continue
+        plain = {
+            "name": candidate.name,
+            "precision": candidate.precision,
+            "pruning_ratio": candidate.pruning_ratio,
+        }
+        failed = _reason(candidate, reasons)
+        candidates.append(unmeasured(plain, "failed" if failed else "prepared", failed or why))
+    return {
+        "target": target.name,
+        "status": "prepared",
+        "device": None,
+        "baseline": candidates[0],
+        "candidates": candidates,
+        "chosen": None,
+        "reason": [
+            f"Prepared, not compiled: {why}.",
+            f"The ONNX files under prepared/{target.name} are what the device compiles; none of them was timed.",
+        ],
+        "confusion": None,
+        "bundle": None,
+    }
+
+
+def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    curves = []
+    for step in plan.steps:
+        if step.name in ("finetune", "prune") and step.id in artifacts:
+            keys = ("epoch", "train_loss", "val_loss", "val_accuracy")
+            for number, row in enumerate(_read(artifacts[step.id].path / "notes" / "training.json")["history"], 1):
+                curves.append({"step": step.title, **{key: row[key] for key in keys}, "epoch": number})
+    return curves
+
+
+def _findings(dataset: Mapping[str, Any]) -> list[str]:
+    findings = [f"skipped {bad['path']}: {bad['problem']}" for bad in dataset["skipped"]]
+    if dataset["carved"]:
+        findings.append(f"the data has no {' and no '.join(dataset['carved'])} split: carved from train, by class")
+    return findings
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,138 @@
+"""The report as one HTML file that needs no network: styles, script, data and plotting library inside."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from edgetune.report import numbers, view
+
+MAX_CLASSES_DRAWN = 40  # a larger matrix is told by its worst confusions
+WORST = 25
+
+
+def render_html(data: view.Json) -> str:
+    """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
+    return _template().render(
+        data=data,
+        view=view,
+        numbers=numbers,
+        targets=[_target(data, target) for target in data["targets"]],
+        plots=json_for_script(_plots(data)),
+        plotly=Markup(_static("plotly-cartesian.min.js")),
+        plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
+        numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
+    )
+
+
+def json_for_script(value: Any) -> Markup:
+    """JSON that cannot end a <script> element or begin a comment in it, whatever strings it holds."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("edgetune.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _template() -> Any:
+    return _environment().get_template("report.html")
+
+
+@cache
+def _static(name: str) -> str:
+    text: str = resources.files("edgetune.report").joinpath("static", name).read_text(encoding="utf-8")
+    return text
+
+
+def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
+    """What the template shows of one target."""
+    best = view.chosen(target)
+    return {
+        "target": target,
+        "best": best if best is not None and best["status"] == "measured" else None,
+        "rows": view.rows(target),
+        "precisions": list(dict.fromkeys(row.precision for row in view.rows(target) if row.status == "measured")),
+        "gates": view.gate_lines(data, target["target"]),
+        "confusion": _confusion(target.get("confusion")),
+        "classes": sorted((best or {}).get("per_class_change") or [], key=lambda row: row["value"]),
+        "device": list(view.flatten(target.get("device") or {})),
+    }
+
+
+def _confusion(confusion: view.Json | None) -> dict[str, Any] | None:
+    """Rows of (label, cells of (count, share of the row)), or the worst confusions of a large matrix."""
+    if confusion is None:
+        return None
+    labels, matrix = confusion["labels"], confusion["matrix"]
+    mistakes = [
+        (count, count / max(sum(row), 1), labels[i], labels[j])
+        for i, row in enumerate(matrix)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    worst = sorted(mistakes, key=lambda m: (-m[0], -m[1]))[:WORST]
+    if len(labels) > MAX_CLASSES_DRAWN:
+        return {"labels": labels, "rows": [], "worst": worst}
+    totals = [max(sum(row), 1) for row in matrix]
+    rows = [
+        (label, [(count, count / total) for count in row])
+        for label, row, total in zip(labels, matrix, totals, strict=True)
+    ]
+    return {"labels": labels, "rows": rows, "worst": worst[:3]}
+
+
+def _plots(data: view.Json) -> dict[str, Any]:
+    """Only what the figures need."""
+    return {"targets": [_target_plots(data, target) for target in data["targets"]], "history": data.get("history", [])}
+
+
+def _target_plots(data: view.Json, target: view.Json) -> dict[str, Any]:
+    baseline = target["baseline"]
+    limits = {gate["name"]: gate["limit"] for gate in data["gates"] if gate["target"] == target["target"]}
+    drop, floor = limits.get("max_accuracy_drop"), None
+    if drop is not None and baseline is not None and baseline["metrics"]:
+        floor = baseline["metrics"]["accuracy"] - drop / 100
+    candidates = [
+        (c, row) for c, row in zip(view.candidates(target), view.rows(target), strict=True) if c["status"] == "measured"
+    ]
+    return {
+        "accuracy_floor": floor,
+        "accuracy_drop": drop,
+        "latency_limit": limits.get("max_latency_ms"),
+        "points": [_point(c, row) for c, row in candidates],
+    }
+
+
+def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
+    return {
+        "name": c["name"],
+        "role": row.role,
+        "precision": c["precision"],
+        "pruned": c["pruning_ratio"] > 0,
+        "accuracy": c["metrics"]["accuracy"],
+        "latency": c["latency_ms"]["p50"],
+        "bytes": c["size_bytes"],
+        "histogram": c["latency_ms"].get("histogram"),
+        "hover": [
+            ("accuracy", row.accuracy),
+            ("change", f"{row.change} points" if c["accuracy_change"] else "baseline"),
+            ("median", row.p50),
+            ("speed-up", row.speedup),
+            ("size", row.size),
+        ],
+    }

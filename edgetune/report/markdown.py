@@ -1,0 +1,99 @@
+"""The report as Markdown, for pull requests and model cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from edgetune.report import numbers, view
+
+# Characters that mean something to Markdown or to the HTML inside it.
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+COLUMNS = ("candidate", "accuracy", "change, points", "median", "p90", "p99", "speed-up", "size", "memory")
+
+
+def render_markdown(data: view.Json) -> str:
+    """The whole report as GitHub-flavoured Markdown."""
+    parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
+    parts += [_target(data, target) for target in data["targets"]]
+    parts += [_data(data), _missing(data), _steps(data), _environment(data), _again(data)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(value: object) -> str:
+    """Text that Markdown prints as it is, on one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from: int = 1) -> str:
+    """A table whose columns from ``numeric_from`` on are right-aligned; cells must be escaped."""
+    rule = ["---" if i < numeric_from else "---:" for i in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def _head(data: view.Json) -> str:
+    lines = [f"- {escape(view.closing_line(target))}" for target in data["targets"]]
+    origin = f"edgetune {escape(data['edgetune'])}"
+    if data.get("created"):
+        origin += f", {escape(data['created'])}"
+    return "\n".join([*lines, "", origin])
+
+
+def _target(data: view.Json, target: view.Json) -> str:
+    parts = [f"## {escape(target['target'])}", f"Status: {view.STATUS_WORDS[target['status']]}."]
+    if target.get("reason"):
+        parts.append(escape(" ".join(target["reason"])))
+    if gates := view.gate_lines(data, target["target"]):
+        parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
+    if rows := view.rows(target):
+        parts.append(table(COLUMNS, [_candidate(row) for row in rows]))
+        parts.append(
+            "Accuracy is that of the compiled engine on the test split; the choice was made on the validation "
+            "split. Change and speed-up are against the baseline, with 95 % intervals."
+        )
+    if target.get("bundle"):
+        parts.append(f"Bundle: {escape(target['bundle'])}")
+    return "\n\n".join(parts)
+
+
+def _candidate(row: view.Row) -> list[str]:
+    name = f"**{escape(row.name)}** (chosen)" if row.role == "chosen" else escape(row.name)
+    if row.role == "baseline":
+        name += " (baseline)"
+    median = row.p50 if row.status == "measured" else row.status
+    return [name, row.accuracy, row.change, median, row.p90, row.p99, row.speedup, row.size, row.memory]
+
+
+def _data(data: view.Json) -> str:
+    rows = [(escape(key), escape(text)) for key, text in view.dataset_rows(data)]
+    parts = ["## Data", table(("", "count"), rows)] if rows else []
+    if findings := data.get("data_findings"):
+        parts.append("\n".join(f"- {escape(text)}" for text in findings))
+    return "\n\n".join(parts)
+
+
+def _missing(data: view.Json) -> str:
+    rows = [(escape(what), escape(why)) for what, why in view.not_measured(data)]
+    return "## Not measured\n\n" + table(("what", "why"), rows, numeric_from=2) if rows else ""
+
+
+def _steps(data: view.Json) -> str:
+    rows = [
+        (escape(step["title"]), numbers.duration(step["seconds"]), "from the store" if step["cached"] else "run")
+        for step in data.get("steps") or []
+    ]
+    return "## Steps\n\n" + table(("step", "time", ""), rows) if rows else ""
+
+
+def _environment(data: view.Json) -> str:
+    rows = [(escape(key), escape(text)) for key, text in view.flatten(data["environment"])]
+    for target in data["targets"]:
+        device = view.flatten(target.get("device") or {}, target["target"])
+        rows += [(escape(key), escape(text)) for key, text in device if text != numbers.NONE]
+    return "## Environment\n\n" + table(("", ""), rows, numeric_from=2)
+
+
+def _again(data: view.Json) -> str:
+    commands = data.get("next_commands") or []
+    # Indented code takes any text as it is, a fence of backticks does not.
+    return "## Run it again\n\n" + "\n".join(f"    {' '.join(c.split())}" for c in commands) if commands else ""

@@ -1,0 +1,185 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("plots").textContent);
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const precisionColor = (precision) => color(["fp32", "fp16", "int8"].includes(precision) ? precision : "other");
+  const series = () => ["fp32", "int8", "fp16", "other", "accent", "bad"].map(color);
+  const narrow = () => window.matchMedia("(max-width: 760px)").matches;
+  // Plotly reads a little HTML in its texts; names come from the user.
+  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const config = {
+    responsive: true, displaylogo: false, displayModeBar: "hover",
+    showSendToCloud: false, plotlyServerURL: "", // a report never leaves the machine by itself
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  };
+
+  const axis = (text, more) => ({
+    title: { text, font: { size: 13, color: color("soft") }, standoff: 12 }, gridcolor: color("line"), linecolor: color("line"),
+    tickfont: { size: 12, color: color("soft") }, zeroline: false, automargin: true, fixedrange: narrow(), ...more,
+  });
+  const layout = (more) => ({
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
+    margin: { l: 12, r: 16, t: 32, b: 12 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
+    hoverlabel: { bgcolor: color("surface"), bordercolor: color("line"), font: { color: color("ink"), size: 13 }, align: "left" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("soft"), activecolor: color("accent") }, ...more,
+  });
+  const range = (values, low, high) => {
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const span = most - least || Math.abs(most) * 0.1 || 1;
+    return [least - low * span, most + high * span];
+  };
+  const draw = (id, traces, made) => {
+    const element = document.getElementById(id);
+    if (element) Plotly.react(element, traces, made, config);
+  };
+
+  // A label goes to the side where the fewest marks, labels and lines are.
+  const labelSides = (points, xs, ys, floor) => {
+    const [width, height] = [xs[1] - xs[0], ys[1] - ys[0]];
+    const at = (p) => [(p.latency - xs[0]) / width, (100 * p.accuracy - ys[0]) / height];
+    const taken = points.map((p) => at(p));
+    const edge = floor === null ? -1 : (100 * floor - ys[0]) / height;
+    if (floor !== null) taken.push([0.05, edge - 0.04], [0.17, edge - 0.04]); // where the budget is named
+    const shifts = { "top center": [0, 0.08], "bottom center": [0, -0.08], "middle right": [0.1, 0], "middle left": [-0.1, 0] };
+    return points.map((p) => {
+      const [x, y] = at(p);
+      let [best, room] = ["top center", -Infinity];
+      for (const [side, [dx, dy]] of Object.entries(shifts)) {
+        const [lx, ly] = [x + dx, y + dy];
+        if (lx < 0.04 || lx > 0.96 || ly < 0.03 || ly > 0.97) continue;
+        const others = taken.filter(([tx, ty]) => tx !== x || ty !== y);
+        const free = Math.min(0.16, ...others.map(([tx, ty]) => Math.hypot((tx - lx) / 1.6, ty - ly))) - (Math.abs(ly - edge) < 0.035 ? 0.08 : 0);
+        if (free > room + 1e-9) [best, room] = [side, free];
+      }
+      const [dx, dy] = shifts[best];
+      taken.push([x + dx, y + dy]);
+      return best;
+    });
+  };
+
+  // What is outside the budget is shaded, and its edge is named where no marks are: the time axis
+  // begins at zero, so there is room on the left.
+  const limits = (target, ys) => {
+    const [shapes, annotations] = [[], []];
+    const shade = (where) => shapes.push({ type: "rect", layer: "below", line: { width: 0 }, fillcolor: color("bad"), opacity: 0.055, ...where });
+    const edge = (where) => shapes.push({ type: "line", layer: "below", line: { color: color("bad"), width: 1.5, dash: "dash" }, ...where });
+    const note = (text, where) => annotations.push({ text, showarrow: false, font: { size: 12, color: color("bad") }, ...where });
+    if (target.accuracy_floor !== null) {
+      const y = 100 * target.accuracy_floor;
+      shade({ xref: "paper", x0: 0, x1: 1, y0: ys[0], y1: y });
+      edge({ xref: "paper", x0: 0, x1: 1, y0: y, y1: y });
+      note(narrow() ? "budget" : `budget: ${target.accuracy_drop.toFixed(1)} points below float`, { xref: "paper", x: 0, xanchor: "left", xshift: 4, y, yanchor: "top", yshift: -2 });
+    }
+    if (target.latency_limit !== null) {
+      const x = target.latency_limit;
+      shade({ yref: "paper", y0: 0, y1: 1, x0: x, x1: 1e9 });
+      edge({ yref: "paper", y0: 0, y1: 1, x0: x, x1: x });
+      note(`limit ${x} ms`, { x, xanchor: "left", xshift: 4, y: ys[0], yanchor: "bottom" });
+    }
+    return { shapes, annotations };
+  };
+
+  const tradeoff = (target, id) => {
+    const { points } = target;
+    const floors = target.accuracy_floor === null ? [] : [100 * target.accuracy_floor];
+    const ys = range([...points.map((p) => 100 * p.accuracy), ...floors], 0.16, 0.2);
+    const xs = [0, 1.12 * Math.max(...points.map((p) => p.latency), target.latency_limit || 0)];
+    const largest = Math.max(1, ...points.map((p) => p.bytes || 0));
+    const diameter = (p) => Math.max(9, (narrow() ? 30 : 40) * Math.sqrt((p.bytes || 0) / largest));
+    const sides = labelSides(points, xs, ys, target.accuracy_floor);
+    const hover = (p) => `<b>${plain(p.name)}</b><br>` + p.hover.map(([k, v]) => `${k}: ${plain(v)}`).join("<br>") + "<extra></extra>";
+    const groups = [...new Set(points.map((p) => p.precision))];
+    const traces = groups.map((precision) => {
+      const mine = points.map((p, i) => ({ ...p, side: sides[i] })).filter((p) => p.precision === precision);
+      return {
+        type: "scatter", mode: "markers+text", name: precision, x: mine.map((p) => p.latency), y: mine.map((p) => 100 * p.accuracy),
+        text: mine.map((p) => (p.role === "chosen" ? `<b>${plain(p.name)}</b>` : plain(p.name))), textposition: mine.map((p) => p.side),
+        textfont: { size: 12, color: color("ink") }, cliponaxis: false, hovertemplate: mine.map(hover),
+        marker: {
+          color: precisionColor(precision), opacity: 0.88, size: mine.map(diameter), symbol: mine.map((p) => (p.pruned ? "diamond" : "circle")),
+          line: { color: mine.map((p) => color(p.role === "chosen" ? "ink" : "surface")), width: mine.map((p) => (p.role === "chosen" ? 3 : 1)) },
+        },
+      };
+    });
+    draw(id, traces, layout({
+      xaxis: axis("median latency, ms", { range: xs }), yaxis: axis("test accuracy, %", { range: ys }), showlegend: false,
+      ...limits(target, ys),
+    }));
+  };
+
+  const distribution = (target, id) => {
+    const points = target.points.filter((p) => p.histogram).reverse();
+    const traces = points.map((p, row) => {
+      const { edges, counts } = p.histogram;
+      const most = Math.max(...counts);
+      const [x, y] = [[edges[0]], [row]];
+      counts.forEach((count, i) => {
+        x.push(edges[i], edges[i + 1]);
+        y.push(row + (0.86 * count) / most, row + (0.86 * count) / most);
+      });
+      x.push(edges[edges.length - 1]);
+      y.push(row);
+      return {
+        type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: precisionColor(p.precision), opacity: 0.8, name: "", hoveron: "fills",
+        line: { color: precisionColor(p.precision), width: 1 }, showlegend: false, text: `${plain(p.name)}: median ${p.latency.toFixed(3)} ms`, hoverinfo: "text",
+      };
+    });
+    const shapes = points.map((p, row) => ({ type: "line", x0: p.latency, x1: p.latency, y0: row - 0.06, y1: row + 0.9, line: { color: color("ink"), width: 2 } }));
+    const slow = (p) => (p.histogram.outliers ? `<br>${p.histogram.outliers} slower, up to ${p.histogram.max.toPrecision(3)} ms` : "");
+    const labels = points.map((p) => `${p.role === "chosen" ? `<b>${plain(p.name)}</b>` : plain(p.name)}<span style="font-size:11px">${slow(p)}</span>`);
+    const element = document.getElementById(id);
+    if (element) element.style.height = `${90 + 62 * points.length}px`;
+    const span = range(points.flatMap((p) => [p.histogram.edges[0], p.histogram.edges[p.histogram.edges.length - 1]]), 0.05, 0.03);
+    draw(id, traces, layout({
+      shapes, xaxis: axis("latency, ms", { range: span }),
+      yaxis: axis("", { tickmode: "array", tickvals: points.map((_, row) => row + 0.3), ticktext: labels, showgrid: false, range: [-0.15, points.length] }),
+    }));
+  };
+
+  const history = (epochs, id) => {
+    const steps = [...new Set(epochs.map((e) => e.step))];
+    const colors = series();
+    const curve = (step, i, key, more) => {
+      const mine = epochs.filter((e) => e.step === step && e[key] !== null && e[key] !== undefined);
+      const percent = key === "val_accuracy";
+      return {
+        type: "scatter", mode: "lines+markers", name: plain(step), legendgroup: step, x: mine.map((e) => e.epoch), y: mine.map((e) => (percent ? 100 : 1) * e[key]),
+        line: { color: colors[i % colors.length], width: 2, dash: key === "train_loss" ? "dot" : "solid" }, marker: { size: 5 },
+        hovertemplate: `${plain(step)}, epoch %{x}: %{y:.${percent ? 1 : 3}f}${percent ? " %" : ""}<extra></extra>`, ...more,
+      };
+    };
+    const traces = steps.flatMap((step, i) => [
+      curve(step, i, "train_loss", { showlegend: false }), curve(step, i, "val_loss", {}),
+      curve(step, i, "val_accuracy", { xaxis: "x2", yaxis: "y2", showlegend: false }),
+    ]);
+    const whole = { rangemode: "tozero", dtick: Math.max(1, Math.ceil(Math.max(...epochs.map((e) => e.epoch)) / 8)) };
+    const side = narrow() ? { xaxis: [0, 1], xaxis2: [0, 1], yaxis: [0.58, 1], yaxis2: [0, 0.4] } : { xaxis: [0, 0.46], xaxis2: [0.56, 1], yaxis: [0, 1], yaxis2: [0, 1] };
+    const element = document.getElementById(id);
+    if (element) element.style.height = narrow() ? "520px" : "340px";
+    draw(id, traces, layout({
+      xaxis: axis("epoch", { ...whole, domain: side.xaxis }), yaxis: axis("loss", { domain: side.yaxis }),
+      xaxis2: axis("epoch", { ...whole, domain: side.xaxis2, anchor: "y2" }), yaxis2: axis("accuracy, %", { domain: side.yaxis2, anchor: "x2" }),
+    }));
+  };
+
+  const drawAll = () => {
+    data.targets.forEach((target, i) => {
+      if (!target.points.length) return;
+      tradeoff(target, `tradeoff-${i + 1}`);
+      distribution(target, `latency-${i + 1}`);
+    });
+    if (data.history.length) history(data.history, "history");
+  };
+  drawAll();
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  window.matchMedia("(max-width: 760px)").addEventListener("change", drawAll);
+  // Paper is white, whatever the screen is.
+  const onPaper = (yes) => () => {
+    document.documentElement.toggleAttribute("data-print", yes);
+    drawAll();
+  };
+  window.addEventListener("beforeprint", onPaper(true));
+  window.addEventListener("afterprint", onPaper(false));
+})();

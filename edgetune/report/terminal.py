@@ -1,0 +1,55 @@
+"""The lines that end a build: a table of candidates per target, then one closing line for each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from edgetune.report import numbers, view
+
+WIDTH = 100
+NAME_WIDTH = 22
+MARKS = {"chosen": "*", "baseline": " ", "": " "}
+HEADER = ("", "candidate", "accuracy", "change, points", "median", "speed-up", "size")
+# Plain ASCII: a report must also print over a serial line and in a C locale.
+ASCII = str.maketrans({"×": "x", "–": "-", numbers.MINUS: "-"})
+
+
+def render_table(data: view.Json) -> str:
+    """Tables and closing lines as plain text, no line longer than 100 characters."""
+    blocks = [block for target in data["targets"] if (block := _table(target))]
+    blocks.append("\n".join(line for target in data["targets"] for line in _closing(data, target)))
+    return "\n\n".join(blocks).translate(ASCII)
+
+
+def _table(target: view.Json) -> str:
+    rows = view.rows(target)
+    if not rows:
+        return ""
+    lines = [HEADER, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
+    text = [_aligned(line, widths) for line in lines]
+    rule = "  ".join("-" * width for width in widths)
+    legend = ["* chosen    accuracy is that of the test split; intervals are 95 %"] if target["chosen"] else []
+    return "\n".join([target["target"], text[0], rule, *text[1:], *legend])
+
+
+def _cells(row: view.Row) -> tuple[str, ...]:
+    name = row.name if len(row.name) <= NAME_WIDTH else row.name[: NAME_WIDTH - 2] + ".."
+    if row.status != "measured":
+        return ("", name, row.accuracy, row.change, row.status, numbers.NONE, row.size)
+    return (MARKS[row.role], name, row.accuracy, row.change, row.p50, row.speedup, row.size)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Name to the left, numbers to the right."""
+    cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+    return "  ".join(cells).rstrip()
+
+
+def _closing(data: view.Json, target: view.Json) -> list[str]:
+    lines = textwrap.wrap(view.closing_line(target), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
+    for text in failed:
+        lines += textwrap.wrap(f"GATE FAILED: {text}", WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return lines

@@ -1,0 +1,192 @@
+"""What all forms of the report show: rows of text made from the report's numbers.
+
+Only this module knows how a gate, a verdict or a candidate is told in words, so that Markdown, HTML
+and the terminal cannot contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgetune.report import numbers
+
+Json = Mapping[str, Any]
+
+STATUS_WORDS = {
+    "measured": "measured on the device",
+    "prepared": "prepared, not measured",
+    "failed": "failed",
+}
+GATE_WORDS = {
+    "max_accuracy_drop": ("accuracy drop", "points"),
+    "max_latency_ms": ("median latency", "ms"),
+    "max_size_mb": ("size", "MB"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One candidate as text."""
+
+    name: str
+    role: str  # chosen | baseline | ""
+    status: str
+    reason: str
+    precision: str
+    pruning: str
+    selection: str
+    accuracy: str
+    change: str
+    f1: str
+    ece: str
+    p50: str
+    p90: str
+    p99: str
+    runs: str
+    speedup: str
+    size: str
+    memory: str
+    parameters: str
+    macs: str
+    mcnemar_p: str
+    negative_flips: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLine:
+    """One gate as text."""
+
+    target: str
+    text: str
+    passed: bool
+
+
+def candidates(target: Json) -> list[Json]:
+    """Baseline first, then the others as they were tried; none twice."""
+    baseline = target["baseline"]
+    others = [c for c in target["candidates"] if baseline is None or c["name"] != baseline["name"]]
+    return others if baseline is None else [baseline, *others]
+
+
+def chosen(target: Json) -> Json | None:
+    """The candidate that is in the bundle."""
+    return next((c for c in candidates(target) if c["name"] == target["chosen"]), None)
+
+
+def rows(target: Json) -> list[Row]:
+    """Every candidate of a target as text."""
+    return [_row(candidate, target) for candidate in candidates(target)]
+
+
+def _row(c: Json, target: Json) -> Row:
+    metrics, latency, change = c["metrics"] or {}, c["latency_ms"], c["accuracy_change"]
+    baseline = target["baseline"]
+    role = "chosen" if c["name"] == target["chosen"] else "baseline" if c is baseline else ""
+    return Row(
+        name=c["name"],
+        role=role,
+        status=c["status"],
+        reason=c["reason"] or "",
+        precision=c["precision"],
+        pruning=numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none",
+        selection=numbers.percent((c["selection"] or {}).get("accuracy")),
+        accuracy=numbers.percent(metrics.get("accuracy")),
+        change=numbers.change(change),
+        f1=numbers.percent(metrics.get("f1_macro")),
+        ece=numbers.percent(metrics.get("ece")),
+        p50=numbers.percentile(latency, 50),
+        p90=numbers.percentile(latency, 90),
+        p99=numbers.percentile(latency, 99),
+        runs=f"{latency['n']:,}" if latency else numbers.NONE,
+        speedup=numbers.speedup(c["speedup"]),
+        size=numbers.size(c["size_bytes"]),
+        memory=numbers.size(c["peak_rss_bytes"]),
+        parameters=numbers.amount(c["parameters"]),
+        macs=numbers.amount(c["macs"]),
+        mcnemar_p=numbers.probability(change["mcnemar_p"] if change else None),
+        negative_flips=str(change["negative_flips"]) if change else numbers.NONE,
+    )
+
+
+def closing_line(target: Json) -> str:
+    """The one line per target that ends a build."""
+    best = chosen(target)
+    if target["status"] != "measured" or best is None or best["status"] != "measured":
+        why = " ".join(target.get("reason", [])) or "no reason was recorded"
+        return f"{target['target']}: {STATUS_WORDS[target['status']]}. {why}"
+    parts = [f"accuracy {numbers.percent(best['metrics']['accuracy'])}"]
+    if best["accuracy_change"]:
+        parts[0] += f", change {numbers.change(best['accuracy_change'])} points"
+    parts.append(f"median {numbers.milliseconds(best['latency_ms']['p50'])}")
+    if best["speedup"]:
+        parts.append(f"speed-up {numbers.speedup(best['speedup'])}")
+    parts.append(numbers.size(best["size_bytes"]))
+    return f"{target['target']}: {best['name']}; " + "; ".join(parts)
+
+
+def gate_lines(data: Json, target: str | None = None) -> list[GateLine]:
+    """Every gate, or those of one target, in words."""
+    gates = [gate for gate in data["gates"] if target in (None, gate["target"])]
+    return [GateLine(target=gate["target"], text=_gate_text(gate), passed=gate["passed"]) for gate in gates]
+
+
+def _gate_text(gate: Json) -> str:
+    words, unit = GATE_WORDS.get(gate["name"], (gate["name"].replace("_", " "), ""))
+    value = "not measured" if gate["value"] is None else f"{_plain(gate['value'])} {unit}".rstrip()
+    return f"{words}: {value}, limit {_plain(gate['limit'])} {unit}".rstrip()
+
+
+def _plain(value: float) -> str:
+    """Two digits at most, one at least: 1.88, 2.5, 1.0"""
+    return f"{value:.2f}".removesuffix("0").replace("-", numbers.MINUS)
+
+
+def not_measured(data: Json) -> list[tuple[str, str]]:
+    """(what, why) of every number that is missing on purpose."""
+    found: list[tuple[str, str]] = []
+    for target in data["targets"]:
+        if target["status"] != "measured":
+            reason = " ".join(target.get("reason", [])) or "no reason was recorded"
+            found.append((f"{target['target']}: {STATUS_WORDS[target['status']]}", reason))
+        for c in candidates(target):
+            what = f"{target['target']} / {c['name']}"
+            if c["status"] != "measured":
+                found.append((f"{what}: {STATUS_WORDS[c['status']]}", c["reason"] or "no reason was recorded"))
+            elif c["latency_ms"]:
+                below = [q for q in (90, 99) if c["latency_ms"][f"p{q}"] is None]
+                found += [(f"{what}: p{q}", numbers.percentile(c["latency_ms"], q)) for q in below]
+    return found
+
+
+def dataset_rows(data: Json) -> list[tuple[str, str]]:
+    """What the network was trained and judged on."""
+    dataset = data["dataset"]
+    result = [("classes", f"{len(labels)}")] if (labels := dataset.get("labels")) else []
+    for split, counts in (dataset.get("counts") or {}).items():
+        total = sum(counts.values()) if isinstance(counts, Mapping) else counts
+        carved = " (carved from the training data)" if split in (dataset.get("carved") or []) else ""
+        result.append((f"{split} samples", f"{total:,}{carved}"))
+    if skipped := dataset.get("skipped"):
+        result.append(("files skipped", f"{len(skipped):,}"))
+    return result
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A nested record as (dotted key, text) rows."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple) and not any(isinstance(item, Mapping) for item in value):
+        yield prefix, ", ".join(_scalar(item) for item in value) or "none"
+    else:
+        yield prefix, _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return numbers.NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

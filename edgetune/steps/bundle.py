@@ -1,0 +1,62 @@
+"""The chosen engine with what the device needs: golden outputs, labels, preprocessing, measured numbers."""
+
+import json
+import shutil
+from typing import Any
+
+import numpy as np
+from edgetune_runtime import Engine
+
+from edgetune.bundle.manifest import read_manifest, write_manifest
+from edgetune.bundle.pack import GOLDEN, pack_tar, write_golden
+from edgetune.steps.context import StepContext
+from edgetune.steps.examples import load_index
+
+GOLDEN_SAMPLES = 3
+TOLERANCE = {"fp32": 1e-3, "int8": 0.05}  # of the outputs' spread: other kernels round otherwise
+
+
+def run(context: StepContext) -> None:
+    """Write ``bundle/`` and ``bundle.tar``."""
+    selected = json.loads((context.inputs["select"] / "target.json").read_text(encoding="utf-8"))["entry"]
+    name = selected["chosen"]
+    chosen = next(candidate for candidate in selected["candidates"] if candidate["name"] == name)
+    source = context.inputs[f"engine:{name}"] / "engine"
+    folder = context.out / "bundle"
+    shutil.copytree(source, folder)
+    inputs, outputs = _golden(context, source)
+    write_golden(folder, inputs, outputs)
+    content = {key: value for key, value in read_manifest(folder).items() if key not in ("schema", "files")}
+    content |= {
+        "name": name,
+        "recipe": context.params["recipe"],
+        "measured": _measured(chosen, selected["device"]),
+        "golden": {
+            "file": GOLDEN,
+            "atol": float(TOLERANCE[chosen["precision"]] * max(1.0, float(outputs.std()))),
+            "agreement": "top1",
+        },
+    }
+    write_manifest(folder, content)
+    with Engine.open(folder):  # verifies and runs the self-test, as the device will
+        pack_tar(folder, context.out / "bundle.tar")
+
+
+def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
+    """Inputs of a few test samples of different classes and the engine's outputs for them."""
+    index = load_index(context)
+    seen: dict[int, str] = {}
+    for sample in index.split("test"):
+        seen.setdefault(sample.label, sample.path)
+    with Engine.open(engine_dir) as engine:
+        paths = list(seen.values())[:GOLDEN_SAMPLES]
+        inputs = np.concatenate([engine.preprocessing(index.root / path) for path in paths])
+        outputs = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
+    return inputs, outputs
+
+
+def _measured(chosen: dict[str, Any], device: dict[str, Any]) -> dict[str, Any]:
+    keys = ("metrics", "accuracy_change", "latency_ms", "speedup", "size_bytes", "peak_rss_bytes")
+    numbers = {key: chosen[key] for key in keys}
+    numbers["latency_ms"] = {key: value for key, value in numbers["latency_ms"].items() if key != "histogram"}
+    return {**numbers, "device": device}

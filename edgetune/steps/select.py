@@ -1,0 +1,113 @@
+"""Put a target's candidates side by side, with statistics, and choose."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetune.hashing import canonical_json
+from edgetune.measure.candidates import latency_summary
+from edgetune.measure.metrics import confusion_matrix
+from edgetune.measure.selection import BASELINE, gates, select, unmeasured
+from edgetune.measure.statistics import accuracy_change, paired_speedup, per_class_change
+from edgetune.steps.context import StepContext
+
+
+def run(context: StepContext) -> None:
+    """Write ``target.json`` (the report's entry of the target and its gates)."""
+    measured = _read(context.inputs["measure"] / "latency.json")
+    labels = _read(context.inputs["dataset"] / "dataset.json")["labels"]
+    logits = {
+        name: dict(np.load(context.inputs[f"evaluate:{name}"] / "logits.npz"))
+        for name in (c["name"] for c in context.params["candidates"])
+        if f"evaluate:{name}" in context.inputs and name in measured["engines"]
+    }
+    candidates = [_candidate(plain, context, measured, logits, labels) for plain in context.params["candidates"]]
+    chosen, reasons = select(candidates, context.params["budget"])
+    by_name = {candidate["name"]: candidate for candidate in candidates}
+    shipped = logits[chosen]
+    content = {
+        "entry": {
+            "target": context.params["target"],
+            "status": "measured",
+            "device": {
+                **measured["device"],
+                "threads": measured["threads"],
+                "before": measured["telemetry"]["before"],
+                "after": measured["telemetry"]["after"],
+            },
+            "baseline": by_name[BASELINE],
+            "candidates": candidates,
+            "chosen": chosen,
+            "reason": reasons,
+            "confusion": {
+                "labels": labels,
+                "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),
+            },
+            "bundle": f"bundles/{context.params['target']}",
+        },
+        "gates": gates(context.params["target"], by_name[BASELINE], by_name[chosen], context.params["budget"]),
+    }
+    (context.out / "target.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def _candidate(
+    plain: dict[str, Any],
+    context: StepContext,
+    measured: dict[str, Any],
+    logits: dict[str, dict[str, Any]],
+    labels: list[str],
+) -> dict[str, Any]:
+    name = plain["name"]
+    if name not in logits:
+        return unmeasured(plain, "failed", "a step before its measurement failed; see the build's output")
+    raw, metrics = measured["engines"][name], _read(context.inputs[f"evaluate:{name}"] / "metrics.json")
+    counts = _read(context.inputs[f"network:{name}"] / "model.json")["counts"]
+    engine = _engine_file(context.inputs[f"engine:{name}"] / "engine")
+    return {
+        **plain,
+        "status": "measured",
+        "reason": None,
+        "selection": {"split": "val", "accuracy": metrics["val"]["accuracy"], "n": len(logits[name]["val_labels"])},
+        "metrics": metrics["test"],
+        "latency_ms": latency_summary(raw["values"]),
+        "size_bytes": engine["size"],
+        "engine_digest": engine["sha256"],
+        "peak_rss_bytes": measured["peak_rss_bytes"][name],
+        "parameters": counts["parameters"],
+        "macs": counts["macs"],
+        "warmups": len(raw["warmup_values"]),
+        "latency_raw": f"measurements/{context.params['target']}.json",
+        **_against_baseline(name, context.seed, measured, logits, labels),
+    }
+
+
+def _against_baseline(
+    name: str, seed: int, measured: dict[str, Any], logits: dict[str, dict[str, Any]], labels: list[str]
+) -> dict[str, Any]:
+    if name == BASELINE:
+        return {"accuracy_change": None, "speedup": None, "per_class_change": None}
+    before, after = _right(logits[BASELINE], "test"), _right(logits[name], "test")
+    raw, reference = measured["engines"][name], measured["engines"][BASELINE]
+    return {
+        "accuracy_change": accuracy_change(before, after, seed),
+        "speedup": paired_speedup(
+            reference["values"], raw["values"], seed, runs_per_round=raw["runs_per_round"]
+        ),
+        "per_class_change": per_class_change(logits[name]["test_labels"], before, after, labels),
+    }
+
+
+def _right(arrays: dict[str, Any], split: str) -> Any:
+    return arrays[f"{split}_logits"].argmax(1) == arrays[f"{split}_labels"]
+
+
+def _engine_file(folder: Path) -> dict[str, Any]:
+    manifest = _read(folder / "manifest.json")
+    file: dict[str, Any] = manifest["files"][manifest["engine"]["file"]]
+    return file
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,13 @@
+"""What can go wrong on the device. The message says what, with what, and what to do."""
+
+
+class RuntimeProblem(Exception):
+    """Root of this package's errors."""
+
+
+class BundleError(RuntimeProblem):
+    """The bundle is damaged, altered, unsafe, or of a schema this version does not know."""
+
+
+class InputError(RuntimeProblem):
+    """The image or array handed over does not fit the engine."""

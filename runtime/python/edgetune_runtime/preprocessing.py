@@ -1,0 +1,140 @@
+"""From a picture to the network's input, with numpy and Pillow only.
+
+The description is a plain dict (stored in every manifest)::
+
+    {"kind": "image", "color": "RGB", "resize_short_side": 183, "interpolation": "bilinear",
+     "crop": [160, 160], "scale": 0.00392156862745098, "mean": [r, g, b], "std": [r, g, b], "layout": "NCHW"}
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Union
+
+import numpy as np
+
+from edgetune_runtime.errors import BundleError, InputError
+
+FIXED = {"kind": "image", "color": "RGB", "interpolation": "bilinear", "layout": "NCHW"}
+
+
+class Preprocessing:
+    """Resize the short side, crop the centre, normalise: what the desk evaluated with."""
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        for key, value in FIXED.items():
+            if description.get(key) != value:
+                raise BundleError(
+                    "preprocessing {}={!r} is not known to this version; update edgetune-runtime".format(
+                        key, description.get(key)
+                    )
+                )
+        self.description = dict(description)
+        self.short_side = int(description["resize_short_side"])
+        self.height, self.width = (int(size) for size in description["crop"])
+        if max(self.height, self.width) > self.short_side:
+            raise BundleError("preprocessing crops more than it resizes to; the manifest is wrong")
+        scale, mean, std = (np.asarray(description[key], dtype=np.float64) for key in ("scale", "mean", "std"))
+        # (x * scale - mean) / std as one multiply and one add
+        self._factor = (scale / std).astype(np.float32)
+        self._offset = (-mean / std).astype(np.float32)
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Preprocessing:
+        """From a manifest's ``preprocessing``."""
+        return cls(description)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The description this was made from."""
+        return dict(self.description)
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """float32 [1, 3, H, W] of a path, a PIL image or a uint8 array [H, W, 3] or [H, W]."""
+        return self.normalise(self.pixels(image))
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """uint8 [H, W, 3]: resized and cropped."""
+        return self.crop(self.resized(image))
+
+    def resized(self, image: Any) -> np.ndarray:
+        """uint8 [h, w, 3] with the short side at ``resize_short_side`` (antialiased bilinear)."""
+        picture = open_image(image)
+        width, height = picture.size
+        short = min(width, height)
+        size = (round(self.short_side * width / short), round(self.short_side * height / short))
+        if size != picture.size:
+            picture = picture.resize(size, _pillow().Resampling.BILINEAR)
+        return np.asarray(picture)
+
+    def crop(self, pixels: np.ndarray) -> np.ndarray:
+        """The centre [H, W, 3] of [h, w, 3]."""
+        top, left = (pixels.shape[0] - self.height) // 2, (pixels.shape[1] - self.width) // 2
+        return pixels[top : top + self.height, left : left + self.width]
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, H, W], contiguous, of uint8 [H, W, 3] or [N, H, W, 3]."""
+        batch = pixels[None] if pixels.ndim == 3 else pixels
+        result = np.empty((len(batch), 3, *batch.shape[1:3]), dtype=np.float32)
+        for channel in range(3):
+            np.multiply(batch[..., channel], self._factor[channel], out=result[:, channel], casting="unsafe")
+            result[:, channel] += self._offset[channel]
+        return result
+
+
+def open_image(image: Any) -> Any:
+    """A PIL image in RGB of a path (its EXIF orientation applied), a PIL image or a uint8 array.
+
+    Raises:
+        InputError: what cannot be read as a picture.
+    """
+    pil = _pillow()
+    if isinstance(image, (str, os.PathLike)):
+        return _from_file(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+            raise InputError(
+                "an image array must be uint8 [H, W, 3] or [H, W], not {} {}".format(image.dtype, list(image.shape))
+            )
+        if 0 in image.shape:
+            raise InputError("the image array is empty: {}".format(list(image.shape)))
+        return pil.fromarray(image).convert("RGB")
+    if isinstance(image, pil.Image):
+        return image if image.mode == "RGB" else _rgb(image)
+    raise InputError("expected a path, a PIL image or a uint8 array, not {}".format(type(image).__name__))
+
+
+def _from_file(path: Union[str, os.PathLike]) -> Any:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as file:
+            return _rgb(ImageOps.exif_transpose(file))
+    except FileNotFoundError:
+        raise InputError("there is no file {}".format(path)) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+        raise InputError("{} cannot be read as a picture: {}".format(path, problem)) from problem
+
+
+def _rgb(picture: Any) -> Any:
+    """RGB; transparency goes onto white, as a viewer shows it on a page."""
+    from PIL import Image
+
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        canvas = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        return Image.alpha_composite(canvas, picture).convert("RGB")
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # 16-bit greys: Pillow's convert would clip everything above 255
+        values = np.asarray(picture).astype(np.float64) / 257.0
+        picture = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    return picture.convert("RGB")
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise InputError(
+            "reading pictures needs Pillow: pip install 'edgetune-runtime[image]'; or hand over a preprocessed float32 array"
+        ) from None
+    return Image

@@ -1,0 +1,140 @@
+"""The loop learns, resumes to the bit, survives Ctrl-C, and meets a loss that is not finite."""
+
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from edgetune.errors import Interrupted, TrainingError
+from edgetune.finetune.trainer import BAD_BATCH, TrainOptions, train
+from edgetune.progress import silent
+from edgetune.tasks.image_classification import cross_entropy, logits_of
+
+OPTIONS = TrainOptions(
+    strategy="full", epochs=4, learning_rate=0.02, weight_decay=0.01, warmup_epochs=0.5, precision="fp32", seed=3
+)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.2), nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+class Colours:
+    """Three classes told by their brightest channel; order depends on (seed, epoch) alone."""
+
+    steps_per_epoch = 6
+
+    def _batch(self, seed: int, size: int = 16):
+        rng = torch.Generator().manual_seed(seed)
+        labels = torch.randint(0, 3, (size,), generator=rng)
+        images = torch.randn(size, 3, 8, 8, generator=rng) * 0.5
+        images[torch.arange(size), labels] += 1.0
+        return images, labels
+
+    def train(self, epoch, start_batch):
+        for number in range(start_batch, self.steps_per_epoch):
+            yield self._batch(1000 * epoch + number)
+
+    def validation(self):
+        return [self._batch(99_999, 64)]
+
+
+def loss(model, images, labels):
+    return cross_entropy(logits_of(model(images)), labels, 0.05)
+
+
+def test_it_learns_and_keeps_the_best_epoch(tmp_path):
+    model = network()
+    trained = train(model, OPTIONS, Colours(), loss, tmp_path, silent)
+    accuracies = [row["val_accuracy"] for row in trained.history]
+    assert accuracies[-1] > 0.9
+    assert trained.best_epoch == max(range(4), key=lambda i: (accuracies[i], i)) + 1
+    assert not model.training
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 5, 6, 13, 23])
+def test_a_run_cut_off_anywhere_ends_with_the_same_weights(tmp_path, after, monkeypatch):
+    import edgetune.finetune.trainer as trainer
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY_SECONDS", 0.0)
+    whole = network()
+    (tmp_path / "whole").mkdir()
+    train(whole, OPTIONS, Colours(), loss, tmp_path / "whole", silent)
+
+    scratch = tmp_path / "cut"
+    scratch.mkdir()
+
+    def cut(done, total, note):
+        if done == after:
+            raise Stop  # before this step's checkpoint: as kill -9 would
+
+    with pytest.raises(Stop):
+        train(network(), OPTIONS, Colours(), loss, scratch, cut)
+    torch.manual_seed(12345)  # a new process has other random state
+    resumed = network()
+    trained = train(resumed, OPTIONS, Colours(), loss, scratch, silent)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert len(trained.history) == OPTIONS.epochs
+
+
+def test_ctrl_c_saves_and_a_second_run_goes_on(tmp_path):
+    def press(done, total, note):
+        if done == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as caught:
+        train(network(), OPTIONS, Colours(), loss, tmp_path, press)
+    assert caught.value.exit_code == 130
+    seen = []
+    train(network(), OPTIONS, Colours(), loss, tmp_path, lambda done, total, note: seen.append(done))
+    assert seen[0] == 8
+
+
+def test_a_cut_off_checkpoint_is_not_trusted(tmp_path):
+    (tmp_path / "training.safetensors").write_bytes(b"half a checkp")
+    trained = train(network(), OPTIONS, Colours(), loss, tmp_path, silent)
+    assert len(trained.history) == OPTIONS.epochs
+
+
+def test_a_loss_that_is_nan_once_is_retried_at_a_lower_rate(tmp_path):
+    calls = 0
+
+    def nan_at_first(model, images, labels):
+        nonlocal calls
+        calls += 1
+        return loss(model, images, labels) * (float("nan") if calls == 8 else 1.0)
+
+    trained = train(network(), OPTIONS, Colours(), nan_at_first, tmp_path, silent)
+    assert trained.retried and len(trained.history) == OPTIONS.epochs
+    assert set(load_file(tmp_path / BAD_BATCH)) == {"images", "labels"}
+
+
+def test_a_loss_that_stays_nan_is_a_clear_failure_with_the_batch_kept(tmp_path):
+    def always(model, images, labels):
+        return loss(model, images, labels) * float("inf")
+
+    with pytest.raises(TrainingError, match="NaN or infinite at step 0") as caught:
+        train(network(), OPTIONS, Colours(), always, tmp_path, silent)
+    assert BAD_BATCH in caught.value.hint and (tmp_path / BAD_BATCH).exists()
+
+
+def test_fp16_without_a_gpu_is_refused(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    options = TrainOptions(
+        strategy="full", epochs=1, learning_rate=0.1, weight_decay=0, warmup_epochs=0, precision="fp16", seed=0
+    )
+    with pytest.raises(TrainingError, match="fp16 training needs an NVIDIA GPU"):
+        train(network(), options, Colours(), loss, tmp_path, silent)

@@ -1,0 +1,177 @@
+"""The report as one HTML file: whole, safe, offline, and drawn by a real browser."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from importlib import resources
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetune.report.html import json_for_script, render_html
+
+HOSTILE = "</script><script>document.title='taken'</script><img src=http://evil.example/x onerror=alert(1)>&\"'"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text of each kind of element."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], {}
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self.open:
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def test_nothing_is_loaded_from_anywhere(report):
+    page = Page(render_html(report))
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "data", "srcset", "poster", "action"):
+            value = attributes.get(name) or ""
+            assert value.startswith(("#", "data:")) or not value, (tag, attributes)
+    policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert not re.search(r"@import|url\(", page.text["style"])
+
+
+def test_it_can_be_read_without_javascript_and_without_eyes(report):
+    html = render_html(report)
+    page = Page(html)
+    assert len(page.all("h1")) == 1
+    assert len(page.all("table")) == html.count("<caption>")
+    assert all(plot.get("aria-label") for plot in page.all("div") if plot.get("role") == "img")
+    assert page.all("html")[0]["lang"] == "en"
+    body = html[html.index("<body>") : html.index('<script type="application/json"')]
+    for text in (
+        "n/a",
+        "needs 662 runs",
+        "prepared, not measured",
+        "did not answer",
+        "1.0 points",
+        "t-shirt",
+        "AMD EPYC 9R14",
+    ):
+        assert text in body
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for a in page.all("a")} <= set(ids)
+
+
+def hostile(report):
+    """The same report with hostile text wherever a user's text may be."""
+    target = report["targets"][0]
+    target["confusion"]["labels"][0] = report["dataset"]["labels"][0] = HOSTILE
+    target["candidates"][1]["name"] = target["chosen"] = HOSTILE
+    for row in target["candidates"][1]["per_class_change"]:
+        row["label"] = HOSTILE
+    for entry in report["history"]:
+        entry["step"] = HOSTILE
+    report.update(run=HOSTILE, data_findings=[HOSTILE], next_commands=[HOSTILE], created=HOSTILE)
+    report["recipe"]["model"]["name"] = report["recipe"]["data"]["path"] = HOSTILE
+    report["environment"][HOSTILE] = HOSTILE
+    report["targets"][1]["target"] = HOSTILE
+    report["targets"][1]["reason"] = [HOSTILE]
+    return report
+
+
+def test_hostile_text_stays_text(report):
+    clean, spoiled = Page(render_html(report)), Page(render_html(hostile(report)))
+    assert len(spoiled.all("script")) == len(clean.all("script")) == 4
+    assert spoiled.all("img") == []
+    assert HOSTILE in spoiled.text["h1"]
+    assert HOSTILE in spoiled.text["title"]
+
+
+@given(st.text())
+def test_json_in_a_script_reads_back_and_cannot_end_it(text):
+    embedded = str(json_for_script({"a": text + "</script><!--"}))
+    assert not set("<>&") & set(embedded)
+    assert json.loads(embedded) == {"a": text + "</script><!--"}
+
+
+def test_many_classes_are_told_by_their_worst_confusions(report):
+    size = 120
+    matrix = [[50 if i == j else 0 for j in range(size)] for i in range(size)]
+    matrix[3][7] = 21
+    report["targets"][0]["confusion"] = {"labels": [f"class {i}" for i in range(size)], "matrix": matrix}
+    html = render_html(report)
+    assert 'class="confusion"' not in html
+    assert re.search(r"class 3</th><td class=\"text\">class 7</td><td>21</td><td>29.6 %", html)
+
+
+def test_the_smallest_valid_report_renders(report):
+    target = report["targets"][2]
+    del target["reason"]
+    keys = ("schema", "edgetune", "recipe", "dataset", "environment")
+    small = {key: report[key] for key in keys} | {"targets": [target], "gates": [], "recipe": {}, "dataset": {}}
+    assert "no reason was recorded" in render_html(small)
+
+
+def test_the_vendored_library_is_the_one_the_readme_names():
+    static = resources.files("edgetune.report").joinpath("static")
+    digest = hashlib.sha256(static.joinpath("plotly-cartesian.min.js").read_bytes()).hexdigest()
+    readme = static.joinpath("README.md").read_text()
+    version = re.search(r"v(\d+\.\d+\.\d+)", static.joinpath("plotly-cartesian.min.js").read_text()[:200]).group(1)
+    assert digest in readme
+    assert version in readme
+    assert "MIT License" in static.joinpath("plotly-LICENSE.txt").read_text()
+
+
+def browse(html, folder, *flags):
+    """(DOM after the scripts ran, console messages) of a page in headless Chromium."""
+    (folder / "report.html").write_text(html)
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+        "--virtual-time-budget=10000", "--enable-logging=stderr", "--v=0", *flags, "--dump-dom",
+        (folder / "report.html").as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+@pytest.mark.parametrize("flags", [(), ("--blink-settings=preferredColorScheme=0",)], ids=["light", "dark"])
+def test_a_browser_draws_every_figure_without_a_complaint(report, tmp_path, flags):
+    dom, console = browse(render_html(report), tmp_path, *flags)
+    assert console == []
+    page = Page(dom)
+    drawn = [svg for svg in page.all("svg") if svg.get("class") == "main-svg"]
+    figures = [div for div in page.all("div") if "plot" in (div.get("class") or "").split()]
+    assert len(figures) == 4 - 1  # trade-off, distribution, training
+    assert len(drawn) >= len(figures)
+    assert dom.count('class="point"') >= 6
+    assert "cloud" not in {div.get("data-title", "").lower() for div in page.all("a")}
+    assert not any("Plotly Cloud" in (a.get("data-title") or "") for a in page.all("a"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
+def test_a_browser_runs_nothing_hostile(report, tmp_path):
+    dom, console = browse(render_html(hostile(report)), tmp_path)
+    page = Page(dom)
+    assert console == []
+    assert page.text["title"] != "taken"
+    assert page.all("img") == []
+    assert any(svg.get("class") == "main-svg" for svg in page.all("svg"))

@@ -1,0 +1,44 @@
+"""The lines that end a build."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetune.report import view
+from edgetune.report.terminal import WIDTH, render_table
+
+
+def test_a_table_and_one_closing_line_for_each_target(report):
+    text = render_table(report)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert text.isascii()
+    assert sum(line.startswith("*  int8 ") for line in lines) == 1
+    closing = " ".join(text[text.rindex("x86-cpu: ") :].split())
+    best = view.chosen(report["targets"][0])
+    assert f"x86-cpu: int8; accuracy {100 * best['metrics']['accuracy']:.1f} %, change -" in closing
+    assert f"speed-up {best['speedup']['value']:.2f}x (" in closing
+    assert "2.5 MB" in closing
+    assert "jetson-orin-nano: prepared, not measured. TensorRT is not installed" in closing
+    assert "arm-cpu: failed. The device at ssh://pi@raspberry did not answer." in closing
+
+
+def test_a_failed_gate_is_said(report):
+    report["gates"][0].update(value=2.25, passed=False)
+    assert "GATE FAILED: accuracy drop: 2.25 points, limit 1.0 points" in render_table(report)
+
+
+def test_float_as_the_choice_has_no_change_and_no_speedup(report):
+    report["targets"][0]["chosen"] = "float"
+    closing = render_table(report).split("x86-cpu: ")[1]
+    assert closing.startswith("float; accuracy ")
+    assert "speed-up" not in closing.split("jetson")[0]
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_no_name_makes_a_line_too_long(name):
+    row = view.Row(
+        **(dict.fromkeys(view.Row.__dataclass_fields__, "−10.3 (−12.3 to +10.2)") | {"name": name, "role": ""})
+    )
+    from edgetune.report.terminal import NAME_WIDTH, _cells
+
+    assert len(_cells(row)[1]) <= NAME_WIDTH

@@ -1,0 +1,107 @@
+"""Plans: what steps there are, what they share, and that private paths stay out of keys."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from edgetune.plan import candidate_name, make_plan, percent
+from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, QuantizeSpec, Recipe
+from edgetune.store import step_key
+from edgetune.target import load_target
+
+RECIPE = Recipe(
+    base=Path("/somewhere/private"),
+    model=ModelSpec(name="torchvision/mobilenet_v2", weights="/home/me/w.safetensors"),
+    data=DataSpec(path="/home/me/data"),
+    prune=PruneSpec(ratio=(0.0, 0.3)),
+)
+
+
+def plan_of(recipe=RECIPE, names=("x86-cpu",), here=True):
+    targets = tuple(load_target(name) for name in names)
+    why = None if here else "no such machine"
+    facts = Facts(
+        sources={"data": "d", "weights": "w", "code": "c", "device": "v"}, unavailable={t.name: why for t in targets}
+    )
+    return make_plan(recipe, targets, facts)
+
+
+def ids(plan):
+    return [step.id for step in plan.steps]
+
+
+def test_a_target_gets_float_and_int8_with_and_without_pruning():
+    plan = plan_of()
+    assert [c.name for c in plan.candidates] == ["float", "int8", "pruned-30", "pruned-30-int8"]
+    names = [step.name for step in plan.steps]
+    assert names.count("finetune") == 1 and names.count("prune") == 1 and names.count("quantize") == 2
+    assert names[-3:] == ["measure", "select", "bundle"]
+
+
+def test_each_step_comes_after_its_inputs():
+    seen = set()
+    for step in plan_of(names=("x86-cpu", "x86-cpu-novnni", "arm-cpu")).steps:
+        assert all(source.startswith("source:") or source in seen for source in step.inputs.values())
+        seen.add(step.id)
+
+
+def test_two_targets_share_training_but_not_quantization():
+    plan = plan_of(names=("x86-cpu", "x86-cpu-novnni"))
+    names = [step.name for step in plan.steps]
+    assert names.count("finetune") == 1 and names.count("prune") == 1 and names.count("export") == 2
+    assert names.count("quantize") == 4
+
+
+def test_the_baseline_is_there_even_if_the_ratios_leave_it_out():
+    plan = plan_of(replace(RECIPE, prune=PruneSpec(ratio=(0.5,)), quantize=QuantizeSpec(mode="none")))
+    assert [c.name for c in plan.candidates] == ["float", "pruned-50"]
+
+
+def test_a_target_that_does_not_run_here_is_exported_and_no_more():
+    plan = plan_of(here=False)
+    assert not {"compile", "evaluate", "measure", "select", "bundle"} & {step.name for step in plan.steps}
+    assert all(c.compile_step is None for c in plan.candidates)
+
+
+def keys(plan):
+    """Keys with the inputs' digests replaced by their steps' keys: equal keys mean nothing to do again."""
+    found = {}
+    for step in plan.steps:
+        digests = {
+            role: plan.facts.sources[source[7:]] if source.startswith("source:") else found[source]
+            for role, source in step.inputs.items()
+        }
+        found[step.id] = step_key(step, digests, {})
+    return found
+
+
+def changed(recipe):
+    before, after = keys(plan_of()), keys(plan_of(recipe))
+    return {step_id.partition(":")[0] for step_id in after if before.get(step_id) != after[step_id]}
+
+
+def test_changing_the_bench_measures_again_and_trains_nothing():
+    assert changed(replace(RECIPE, bench=BenchSpec(min_runs=500))) == {"measure", "select", "bundle"}
+
+
+def test_changing_the_budget_only_selects_again():
+    assert changed(replace(RECIPE, budget=BudgetSpec(max_accuracy_drop=2.0))) == {"select", "bundle"}
+
+
+def test_changing_calibration_leaves_training_alone():
+    again = changed(replace(RECIPE, quantize=QuantizeSpec(calibration_samples=99)))
+    assert "quantize" in again and not again & {"finetune", "prune-30-by-8", "export"}
+
+
+def test_how_data_is_loaded_is_no_part_of_any_key():
+    assert changed(replace(RECIPE, data=replace(RECIPE.data, cache_mb=1, workers=3))) == set()
+
+
+def test_no_private_path_is_in_any_step():
+    text = json.dumps([step.params for step in plan_of().steps], default=str)
+    assert "/home/me" not in text and "/somewhere" not in text
+
+
+def test_names():
+    assert percent(0.125) == "12.5" and percent(0.3) == "30"
+    assert candidate_name(0.0, "fp32") == "float" and candidate_name(0.3, "int8") == "pruned-30-int8"
