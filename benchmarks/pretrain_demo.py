@@ -86,12 +86,16 @@ def pretrain(index: DatasetIndex, options: TrainOptions, scratch: Path) -> tuple
 
     def tick(done: int, total: int, note: str) -> None:
         if done % examples.steps_per_epoch == 0:
-            print(f"epoch {done // examples.steps_per_epoch} of {total // examples.steps_per_epoch}: {note}", flush=True)
+            print(
+                f"epoch {done // examples.steps_per_epoch} of {total // examples.steps_per_epoch}: {note}", flush=True
+            )
 
     trained = train(network, options, examples, loss, scratch, tick)
     network.to("cpu")
     cpu = torch.device("cpu")
-    accuracy = {split: evaluate(network, eval_loader(images, split, batch_size=32), cpu)[0] for split in ("val", "test")}
+    accuracy = {
+        split: evaluate(network, eval_loader(images, split, batch_size=32), cpu)[0] for split in ("val", "test")
+    }
     return network, trained, accuracy
 
 

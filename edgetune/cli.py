@@ -41,11 +41,11 @@ def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(1)
         except (click.ClickException, click.Abort):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a message, not a traceback
             fail(
                 EdgetuneError(
                     f"unexpected {type(error).__name__}: {error}",
-                    hint="this is a bug in edgetune, or something it does not know: run again with --verbose and report it",
+                    hint="this is a bug, or something edgetune does not know: see --verbose, and report it",
                 ),
                 verbose,
             )
@@ -137,8 +137,11 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     missing = [status for status in statuses if not status.cached]
     known = [status.seconds for status in missing if status.seconds is not None]
     unknown = len(missing) - len(known)
-    lines.append(f"{len(statuses)} steps, {len(missing)} to run" + (f", about {sum(known):.0f} s" if known else "")
-                 + (f" ({unknown} of unknown cost)" if unknown and missing else ""))
+    lines.append(
+        f"{len(statuses)} steps, {len(missing)} to run"
+        + (f", about {sum(known):.0f} s" if known else "")
+        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
+    )
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
@@ -179,7 +182,7 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     page = folder / "report.html"
     emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
-    if open_it and not click.launch(str(page.absolute())) == 0:
+    if open_it and click.launch(str(page.absolute())) != 0:
         click.echo(f"no browser could be started; open {page.absolute()}", err=True)
 
 

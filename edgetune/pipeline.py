@@ -104,7 +104,12 @@ def tell(outcomes: Mapping[str, Outcome], store: Store) -> list[dict[str, Any]]:
         if outcome.cached and outcome.artifact is not None:
             seconds = float(store.facts(outcome.artifact)["seconds"])
         rows.append(
-            {"name": outcome.step.id, "title": outcome.step.title, "seconds": round(seconds, 3), "cached": outcome.cached}
+            {
+                "name": outcome.step.id,
+                "title": outcome.step.title,
+                "seconds": round(seconds, 3),
+                "cached": outcome.cached,
+            }
         )
     return rows
 

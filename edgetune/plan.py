@@ -107,7 +107,7 @@ class _Builder:
         return self._add(
             f"prune-{percent(ratio)}-by-{target.channel_multiple}",
             "prune",
-            f"prune {percent(ratio)} %",
+            f"prune {percent(ratio)} %, channels by {target.channel_multiple}",
             params,
             inputs={"network": self._finetune(), "dataset": self._check_data()},
             libraries=(*TRAINING, "torch-pruning"),
@@ -200,9 +200,7 @@ class _Builder:
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
             tolerant=True,
         )
-        described = [
-            {"name": c.name, "precision": c.precision, "pruning_ratio": c.pruning_ratio} for c in candidates
-        ]
+        described = [{"name": c.name, "precision": c.precision, "pruning_ratio": c.pruning_ratio} for c in candidates]
         evaluated = {f"evaluate:{c.name}": c.evaluate_step for c in candidates if c.evaluate_step}
         networks = {f"network:{c.name}": c.network_step for c in candidates}
         selected = self._add(
@@ -250,7 +248,8 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data, without the folder it lies in."""
     content = asdict(recipe)
     del content["base"]
-    return _plain(content)
+    plain: dict[str, Any] = _plain(content)
+    return plain
 
 
 def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:

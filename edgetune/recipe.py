@@ -88,4 +88,6 @@ def _check_model_name(name: str, file: TomlFile) -> None:
     if (library == "torchvision" and rest) or ("/" not in name and module and factory):
         return
     hint = 'write "torchvision/NAME" (such as "torchvision/mobilenet_v2") or "package.module:factory"'
-    raise file.fail(f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint)
+    raise file.fail(
+        f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint
+    )

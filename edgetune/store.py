@@ -280,7 +280,7 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or not FIELDS <= manifest.keys():
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or not manifest.keys() >= FIELDS:
         return None
     return manifest
 
@@ -295,7 +295,7 @@ def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
         except OSError:
             return False
         digests[name] = file["sha256"]
-    return _content_digest(digests) == manifest["digest"]
+    return _content_digest(digests) == str(manifest["digest"])
 
 
 def _content_digest(digests: Mapping[str, str]) -> str:

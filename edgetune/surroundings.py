@@ -43,9 +43,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
         "device": local.fingerprint(),
     }
     unavailable = {target.name: why_not_here(target) for target in targets}
-    return Surroundings(
-        facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights
-    )
+    return Surroundings(facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights)
 
 
 def load_backend(name: str) -> Backend:

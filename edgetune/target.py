@@ -34,7 +34,9 @@ def load_target(name: str) -> Target:
         if name in target.aliases:
             return target
     names = [*known, *(alias for target in targets for alias in target.aliases)]
-    raise TargetError(f'unknown target "{name}"', hint=nearest(name, names, "target") + " (`edgetune targets` lists them)")
+    raise TargetError(
+        f'unknown target "{name}"', hint=nearest(name, names, "target") + " (`edgetune targets` lists them)"
+    )
 
 
 def read_target(path: Path) -> Target:

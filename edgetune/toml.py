@@ -67,7 +67,9 @@ def line_of(text: str, keys: tuple[str, ...]) -> int | None:
                 return number
             if table == keys[:-1]:
                 header = number
-        elif match := re.match(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=", line):
+        elif match := re.match(
+            r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=", line
+        ):
             path = table + _dotted(match.group(1))
             if path == keys or path == keys[: len(path)]:  # the second: an inline table that holds the key
                 return number

@@ -119,7 +119,9 @@ def test_every_limit_and_choice_names_a_real_key():
     from edgetune.recipe import CHOICES, LIMITS
 
     recipe = parse_recipe(
-        TomlFile(path=__import__("pathlib").Path("edgetune.toml"), text="", data=tomllib.loads(MINIMAL), error=RecipeError)
+        TomlFile(
+            path=__import__("pathlib").Path("edgetune.toml"), text="", data=tomllib.loads(MINIMAL), error=RecipeError
+        )
     )
     for section, key in [*CHOICES, *LIMITS]:
         getattr(getattr(recipe, section), key)

@@ -49,7 +49,7 @@ def test_an_unknown_target_names_the_nearest():
 def test_a_wrong_key_in_a_target_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('summary = "x"\nbackend = "onnxruntime"\narhc = "any"\n[scheme]\n')
-    with pytest.raises(TargetError, match="mine.toml:3: unknown key `arhc`") as caught:
+    with pytest.raises(TargetError, match=r"mine\.toml:3: unknown key `arhc`") as caught:
         read_target(path)
     assert "`arch`" in caught.value.hint
 

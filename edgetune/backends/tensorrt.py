@@ -23,7 +23,7 @@ def compile(onnx: Path, folder: Path, *, threads: int, options: Mapping[str, Any
     """Refused, see ``unavailable_reason``."""
     raise BackendError(
         "engines for TensorRT are not built by this version of edgetune",
-        hint=f"build {onnx.name} on the device: {JETPACK_TRTEXEC} --onnx={onnx.name} --stronglyTyped --saveEngine=engine.plan",
+        hint=f"on the device: {JETPACK_TRTEXEC} --onnx={onnx.name} --stronglyTyped --saveEngine=engine.plan",
     )
 
 

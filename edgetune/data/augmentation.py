@@ -11,18 +11,21 @@ Augment = Callable[[Tensor], Tensor]
 
 def none(size: int) -> Augment:
     """The centre, as in evaluation."""
-    return v2.CenterCrop(size)
+    view: Augment = v2.CenterCrop(size)
+    return view
 
 
 def light(size: int) -> Augment:
     """Small changes of position and scale, for pictures whose sides and extent matter (digits, signs)."""
-    return v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1.1), antialias=True)
+    view: Augment = v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1.1), antialias=True)
+    return view
 
 
 def standard(size: int) -> Augment:
     """Random resized crop and mirror image (Szegedy et al. 2015), for photos of things."""
     crop = v2.RandomResizedCrop(size, scale=(0.35, 1.0), ratio=(3 / 4, 4 / 3), antialias=True)
-    return v2.Compose([crop, v2.RandomHorizontalFlip()])
+    view: Augment = v2.Compose([crop, v2.RandomHorizontalFlip()])
+    return view
 
 
 AUGMENTATIONS: dict[str, Callable[[int], Augment]] = {"none": none, "light": light, "standard": standard}

@@ -73,7 +73,7 @@ def _header_problem(image: Image.Image, path: str) -> str | None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         return f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million"
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = Path(path).suffix.lower()
     found = SAME.get(str(image.format), str(image.format))
     if found != FORMATS[suffix]:
         return f"is a {found} file named {suffix}"

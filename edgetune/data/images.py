@@ -71,7 +71,7 @@ class DecodedImages:
         return np.array(self.preprocessing.resized(self.index.root / sample.path), dtype=np.uint8)
 
     def _resized_bytes(self, sample: IndexedSample) -> int:
-        short, side = min(sample.size), self.preprocessing.short_side
+        short, side = min(sample.size), int(self.preprocessing.short_side)
         return 3 * round(side * sample.size[0] / short) * round(side * sample.size[1] / short)
 
 

@@ -56,7 +56,8 @@ def scan(path: Path) -> Listing:
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
-        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=lambda row: row[0])
+        Sample(path=name, label=index[label], split=split)
+        for name, label, split in sorted(found, key=lambda row: row[0])
     )
     return Listing(root=data_root(path), labels=labels, samples=samples)
 
@@ -71,7 +72,7 @@ def fingerprint(listing: Listing) -> str:
     rows = []
     for sample in listing.samples:
         try:
-            facts = os.stat(listing.root / sample.path)
+            facts = (listing.root / sample.path).stat()
             rows.append((sample.path, sample.label, sample.split, facts.st_size, facts.st_mtime_ns))
         except OSError:
             rows.append((sample.path, sample.label, sample.split, -1, 0))
@@ -109,7 +110,7 @@ def _class_rows(root: Path, folder: str, label: str, split: str | None) -> Itera
     for place, folders, names in os.walk(root / folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
+            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
                 yield (Path(place) / name).relative_to(root).as_posix(), label, split
 
 
@@ -137,7 +138,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             missing.append(f"line {reader.line_num}: {name}")
         yield Path(name).as_posix(), label, SPLITS[split.lower()] if split else None
     if missing:
-        raise DataError(f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV")
+        raise DataError(
+            f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV"
+        )
     if twice := [name for name, count in seen.items() if count > 1]:
         raise DataError(f"{path.name} names {_counted(twice, 'file')} more than once", hint="keep one line of each")
 
@@ -164,7 +167,7 @@ def _check_classes(rows: list[Row], path: Path) -> None:
 
 
 def _counted(names: list[str], noun: str) -> str:
-    """"3 files (a, b, c)", the first ten of them."""
+    """ "3 files (a, b, c)", the first ten of them."""
     plural = {"file": "files", "class": "classes"}[noun] if len(names) > 1 else noun
     more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"

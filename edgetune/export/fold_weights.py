@@ -1,7 +1,10 @@
 """Store quantized weights as int8: the exporter leaves them in float behind a QuantizeLinear."""
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -24,7 +27,7 @@ def fold_quantized_weights(model: onnx.ModelProto) -> int:
     return folded
 
 
-def _run(model: onnx.ModelProto, node: onnx.NodeProto, inputs: list[np.ndarray]) -> np.ndarray:  # type: ignore[type-arg]
+def _run(model: onnx.ModelProto, node: onnx.NodeProto, inputs: list[NDArray[Any]]) -> NDArray[Any]:
     """The node's output by ONNX's own reference implementation."""
     names = [f"in{number}" for number in range(len(inputs))]
     copy = onnx.NodeProto()
@@ -41,8 +44,8 @@ def _run(model: onnx.ModelProto, node: onnx.NodeProto, inputs: list[np.ndarray])
         [onnx.helper.make_empty_tensor_value_info(copy.output[0])],
     )
     single = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    result: np.ndarray = ReferenceEvaluator(single).run(None, dict(zip(names, inputs, strict=True)))[0]  # type: ignore[type-arg]
-    return result
+    results: Any = ReferenceEvaluator(single).run(None, dict(zip(names, inputs, strict=True)))
+    return np.asarray(results[0])
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:

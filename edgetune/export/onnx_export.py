@@ -74,7 +74,7 @@ def export_onnx(
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Drop shape notes (stale ones break quantizers), documentation and the exporter's stack traces with their paths."""
+    """Drop shape notes (stale ones break quantizers), documentation, and stack traces with their paths."""
     graph = model.graph
     del graph.value_info[:]
     del graph.metadata_props[:]

@@ -32,8 +32,8 @@ Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 class Examples(Protocol):
     """What is learned from. Training order depends on (seed, epoch) alone, so it can start in the middle."""
 
-    steps_per_epoch: int
-
+    @property
+    def steps_per_epoch(self) -> int: ...
     def train(self, epoch: int, start_batch: int) -> Batches: ...
     def validation(self) -> Batches: ...
 
@@ -94,7 +94,7 @@ def train(
             )
             if run.progress.attempt > 0:
                 raise TrainingError(
-                    f"the loss became NaN or infinite at step {run.progress.step}, also at a tenth of the learning rate",
+                    f"the loss became NaN or infinite at step {run.progress.step}, also at a tenth of the rate",
                     hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
                     "(or `[prune] learning_rate`), or look for broken images in that batch",
                 ) from None
@@ -123,7 +123,9 @@ class _Run:
         torch.manual_seed(self.options.seed)
         strategy = importlib.import_module(STRATEGIES[self.options.strategy])
         groups = strategy.parameter_groups(self.network, self.options.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=self.options.learning_rate, fused=self.compute.device.type != "mps")
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=self.options.learning_rate, fused=self.compute.device.type != "mps"
+        )
         self.scaler = torch.amp.GradScaler(enabled=self.compute.dtype is torch.float16)
         self.progress, self.best = Progress(attempt=attempt), dict[str, Tensor]()
 

@@ -51,7 +51,7 @@ def unmeasured(plain: Mapping[str, Any], status: str, reason: str) -> dict[str, 
 
 def drop_points(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> float:
     """Accuracy lost against the baseline on validation, in percentage points."""
-    return 100.0 * (baseline["selection"]["accuracy"] - candidate["selection"]["accuracy"])
+    return 100.0 * float(baseline["selection"]["accuracy"] - candidate["selection"]["accuracy"])
 
 
 def over_limits(candidate: Mapping[str, Any], budget: Mapping[str, Any]) -> list[str]:

@@ -46,7 +46,9 @@ def _unwrap(content: object, path: Path) -> dict[str, torch.Tensor]:
             content = content[key]
             break
     tensors = content if isinstance(content, dict) else {}
-    state = {str(key).removeprefix("module."): value for key, value in tensors.items() if isinstance(value, torch.Tensor)}
+    state = {
+        str(key).removeprefix("module."): value for key, value in tensors.items() if isinstance(value, torch.Tensor)
+    }
     if not state:
         raise WeightsError(f"{path.name} holds no state dict", hint="save `model.state_dict()`")
     return state

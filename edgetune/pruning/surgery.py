@@ -70,7 +70,9 @@ def prune(
             hint="set `[prune] ratio = [0.0]`, or name the layer it stumbles over in `[prune] protect`",
         ) from problem
     network.zero_grad(set_to_none=True)
-    history: PruningHistory = [(name, bool(out), [int(i) for i in idxs]) for name, out, idxs in pruner.pruning_history()]
+    history: PruningHistory = [
+        (name, bool(out), [int(i) for i in idxs]) for name, out, idxs in pruner.pruning_history()
+    ]
     if not history or count_parameters(network) == before:
         raise PruningError(
             f"a ratio of {options.ratio} removes nothing once channels are rounded to {options.channel_multiple}",

@@ -53,6 +53,8 @@ class WeightFakeQuantize(nn.Module):
         self.per_channel = per_channel
         largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
         scale = (largest / (63 if reduce_range else 127)).clamp_min(EPSILON)
+        self.scale: Tensor
+        self.zero_point: Tensor
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros_like(scale, dtype=torch.int32))
         self._scale = float(scale) if not per_channel else 0.0

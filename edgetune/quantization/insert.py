@@ -10,7 +10,7 @@ from edgetune.records import QuantizationScheme
 aten = torch.ops.aten
 
 # Which arguments of an operator are activations, by the scheme's name for it.
-OPERATORS = {
+OPERATORS: dict[str, dict[object, tuple[int, ...]]] = {
     "conv": {aten.conv2d.default: (0,)},
     "linear": {aten.linear.default: (0,)},
     "add": {aten.add.Tensor: (0, 1), aten.add_.Tensor: (0, 1)},

@@ -13,9 +13,7 @@ OPERATOR = "fake_quantize_per_tensor_affine_cachemask"
 _library = torch.library.Library("aten", "IMPL")
 
 
-def _shape(
-    values: Tensor, scale: float, zero_point: int, quant_min: int, quant_max: int
-) -> tuple[Tensor, Tensor]:
+def _shape(values: Tensor, scale: float, zero_point: int, quant_min: int, quant_max: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(values), torch.empty_like(values, dtype=torch.bool)
 
 

@@ -69,7 +69,7 @@ def _with_reasons(entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str])
 
 def _reason(candidate: Candidate, reasons: Mapping[str, str]) -> str | None:
     ids = (candidate.network_step, candidate.onnx_step, candidate.compile_step, candidate.evaluate_step)
-    return next((reasons[step_id] for step_id in ids if step_id in reasons), None)
+    return next((reasons[step_id] for step_id in ids if step_id is not None and step_id in reasons), None)
 
 
 def _prepared(
@@ -110,7 +110,7 @@ def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, An
         if step.name in ("finetune", "prune") and step.id in artifacts:
             keys = ("epoch", "train_loss", "val_loss", "val_accuracy")
             for number, row in enumerate(_read(artifacts[step.id].path / "notes" / "training.json")["history"], 1):
-                curves.append({"step": step.title, **{key: row[key] for key in keys}, "epoch": number})
+                curves.append({"step": step.id.partition("-by-")[0], **{key: row[key] for key in keys}, "epoch": number})
     return curves
 
 

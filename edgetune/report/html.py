@@ -18,7 +18,8 @@ WORST = 25
 
 def render_html(data: view.Json) -> str:
     """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
-    return _template().render(
+    template = _environment().get_template("report.html")
+    return template.render(
         data=data,
         view=view,
         numbers=numbers,
@@ -47,10 +48,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _template() -> Any:
-    return _environment().get_template("report.html")
 
 
 @cache

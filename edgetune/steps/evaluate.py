@@ -1,6 +1,7 @@
 """Run the engine over the validation and test splits, through the runtime that the device uses."""
 
 import json
+from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
@@ -20,7 +21,8 @@ def run(context: StepContext) -> None:
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
     images = decoded_images(context, manifest["preprocessing"]["crop"][0])
     total = sum(len(load_index(context).split(split)) for split in ("val", "test"))
-    arrays, done = {}, 0
+    arrays: dict[str, Any] = {}
+    done = 0
     with Engine.open(engine_dir) as engine:
         for split in ("val", "test"):
             logits, labels = [], []
@@ -31,5 +33,7 @@ def run(context: StepContext) -> None:
                 context.tick(done, total, split)
             arrays[f"{split}_logits"], arrays[f"{split}_labels"] = np.concatenate(logits), np.concatenate(labels)
     np.savez(context.out / "logits.npz", **arrays)
-    found = {split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")}
+    found = {
+        split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")
+    }
     (context.out / "metrics.json").write_text(canonical_json(found), encoding="utf-8")

@@ -67,7 +67,7 @@ def _recover(
     if epochs == 0:
         return []
     params = context.params
-    weight, temperature = params["distillation_weight"], params["distillation_temperature"]
+    weight, temperature = float(params["distillation_weight"]), float(params["distillation_temperature"])
     teacher = teacher.eval().requires_grad_(False)
 
     def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

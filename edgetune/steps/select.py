@@ -92,9 +92,7 @@ def _against_baseline(
     raw, reference = measured["engines"][name], measured["engines"][BASELINE]
     return {
         "accuracy_change": accuracy_change(before, after, seed),
-        "speedup": paired_speedup(
-            reference["values"], raw["values"], seed, runs_per_round=raw["runs_per_round"]
-        ),
+        "speedup": paired_speedup(reference["values"], raw["values"], seed, runs_per_round=raw["runs_per_round"]),
         "per_class_change": per_class_change(logits[name]["test_labels"], before, after, labels),
     }
 

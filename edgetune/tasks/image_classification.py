@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     """Mean cross-entropy with label smoothing (Szegedy et al. 2016), in float32."""
     return functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.report import view
-from edgetune.report.terminal import WIDTH, render_table
+from edgetune.report.terminal import NAME_WIDTH, WIDTH, _cells, render_table
 
 
 def test_a_table_and_one_closing_line_for_each_target(report):
@@ -39,6 +39,4 @@ def test_no_name_makes_a_line_too_long(name):
     row = view.Row(
         **(dict.fromkeys(view.Row.__dataclass_fields__, "−10.3 (−12.3 to +10.2)") | {"name": name, "role": ""})
     )
-    from edgetune.report.terminal import NAME_WIDTH, _cells
-
     assert len(_cells(row)[1]) <= NAME_WIDTH

@@ -45,7 +45,7 @@ def first(report):
         (lambda r: r.update(schema="edgetune.report/2"), "schema: 'edgetune.report/1'"),
         (lambda r: r.update(surprise=1), "the document: .*surprise"),
         (lambda r: r.update(targets=[]), "targets:"),
-        (lambda r: first(r)["candidates"][1]["latency_ms"].update(p50="fast"), r"targets\[0\].candidates\[1\].latency_ms"),
+        (lambda r: first(r)["candidates"][1]["latency_ms"].update(p50="fast"), r"candidates\[1\].latency_ms.p50"),
         (lambda r: first(r)["candidates"][1]["metrics"].update(accuracy=93.2), r"targets\[0\].candidates\[1\].metrics"),
         (lambda r: first(r)["candidates"][2].update(metrics=None), r"targets\[0\].candidates\[2\].metrics"),
         (lambda r: first(r)["candidates"][1]["speedup"].update(ci95=[1.0]), r"targets\[0\].candidates\[1\].speedup"),

@@ -35,26 +35,31 @@
     if (element) Plotly.react(element, traces, made, config);
   };
 
-  // A label goes to the side where the fewest marks, labels and lines are.
-  const labelSides = (points, xs, ys, floor) => {
-    const [width, height] = [xs[1] - xs[0], ys[1] - ys[0]];
-    const at = (p) => [(p.latency - xs[0]) / width, (100 * p.accuracy - ys[0]) / height];
-    const taken = points.map((p) => at(p));
-    const edge = floor === null ? -1 : (100 * floor - ys[0]) / height;
-    if (floor !== null) taken.push([0.05, edge - 0.04], [0.17, edge - 0.04]); // where the budget is named
-    const shifts = { "top center": [0, 0.08], "bottom center": [0, -0.08], "middle right": [0.1, 0], "middle left": [-0.1, 0] };
-    return points.map((p) => {
-      const [x, y] = at(p);
-      let [best, room] = ["top center", -Infinity];
-      for (const [side, [dx, dy]] of Object.entries(shifts)) {
-        const [lx, ly] = [x + dx, y + dy];
-        if (lx < 0.04 || lx > 0.96 || ly < 0.03 || ly > 0.97) continue;
-        const others = taken.filter(([tx, ty]) => tx !== x || ty !== y);
-        const free = Math.min(0.16, ...others.map(([tx, ty]) => Math.hypot((tx - lx) / 1.6, ty - ly))) - (Math.abs(ly - edge) < 0.035 ? 0.08 : 0);
-        if (free > room + 1e-9) [best, room] = [side, free];
-      }
-      const [dx, dy] = shifts[best];
-      taken.push([x + dx, y + dy]);
+  // A label goes to the side of its mark where it covers least of the marks, the labels before it
+  // and the name of the budget; in pixels, as marks and letters are.
+  const labelSides = (points, size, xs, ys, diameter, floor) => {
+    const px = (p) => [(size.width * (p.latency - xs[0])) / (xs[1] - xs[0]), (size.height * (ys[1] - 100 * p.accuracy)) / (ys[1] - ys[0])];
+    const box = (x, y, width, height) => ({ x0: x - width / 2, x1: x + width / 2, y0: y - height / 2, y1: y + height / 2 });
+    const shared = (a, b) => Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0)) * Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0));
+    const marks = points.map((p) => box(...px(p), diameter(p), diameter(p)));
+    const taken = [];
+    if (floor !== null) {
+      const y = px({ latency: 0, accuracy: floor })[1];
+      taken.push(box(size.width / 2, y, size.width, 4), { x0: 0, x1: narrow() ? 50 : 190, y0: y, y1: y + 20 });
+    }
+    return points.map((p, i) => {
+      const [[x, y], r, width] = [px(p), diameter(p) / 2, 7 * p.name.length];
+      const places = {
+        "top center": box(x, y - r - 9, width, 16), "bottom center": box(x, y + r + 9, width, 16),
+        "middle right": box(x + r + width / 2 + 3, y, width, 16), "middle left": box(x - r - width / 2 - 3, y, width, 16),
+      };
+      const cost = (place) => {
+        const inside = shared(place, { x0: 0, x1: size.width, y0: 0, y1: size.height });
+        const covered = [...marks.filter((_, j) => j !== i), ...taken].reduce((sum, other) => sum + shared(place, other), 0);
+        return covered + 2 * (16 * width - inside);
+      };
+      const best = Object.keys(places).reduce((a, b) => (cost(places[b]) < cost(places[a]) - 1 ? b : a));
+      taken.push(places[best]);
       return best;
     });
   };
@@ -88,7 +93,9 @@
     const xs = [0, 1.12 * Math.max(...points.map((p) => p.latency), target.latency_limit || 0)];
     const largest = Math.max(1, ...points.map((p) => p.bytes || 0));
     const diameter = (p) => Math.max(9, (narrow() ? 30 : 40) * Math.sqrt((p.bytes || 0) / largest));
-    const sides = labelSides(points, xs, ys, target.accuracy_floor);
+    const figure = document.getElementById(id);
+    const size = { width: figure.clientWidth - 70, height: figure.clientHeight - 90 }; // without the axes
+    const sides = labelSides(points, size, xs, ys, diameter, target.accuracy_floor);
     const hover = (p) => `<b>${plain(p.name)}</b><br>` + p.hover.map(([k, v]) => `${k}: ${plain(v)}`).join("<br>") + "<extra></extra>";
     const groups = [...new Set(points.map((p) => p.precision))];
     const traces = groups.map((precision) => {

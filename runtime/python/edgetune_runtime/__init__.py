@@ -22,4 +22,4 @@ def __getattr__(name: str) -> object:
         from importlib import import_module
 
         return getattr(import_module("edgetune_runtime." + _HOMES[name]), name)
-    raise AttributeError("module 'edgetune_runtime' has no attribute {!r}".format(name))
+    raise AttributeError(f"module 'edgetune_runtime' has no attribute {name!r}")

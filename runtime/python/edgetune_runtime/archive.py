@@ -12,29 +12,36 @@ from edgetune_runtime.manifest import is_safe_name
 MAX_BYTES = 4 << 30  # no bundle of an edge device comes near
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack plain files only, into ``folder``.
+def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    """Unpack plain files only, into the empty ``folder``.
 
     Raises:
-        BundleError: links, devices, names that leave the folder, more than 4 GiB, truncated or no tar.
+        BundleError: links, devices, names that leave the folder or come twice, more than ``max_bytes``,
+            compressed, truncated or no tar.
     """
+    total = 0
     try:
-        with tarfile.open(archive) as tar:
-            total = 0
+        with tarfile.open(archive, "r:") as tar:  # ":" refuses compression, and with it bombs
             for member in tar:
-                if not member.isfile() or not is_safe_name(member.name):
-                    raise BundleError("{} holds {!r}, which a bundle never does: refused".format(archive, member.name))
+                if not member.isreg() or member.issparse() or not is_safe_name(member.name):
+                    raise BundleError(f"{archive} holds {member.name!r}, which is no plain file of a bundle: refused")
                 total += member.size
-                if total > MAX_BYTES:
-                    raise BundleError("{} declares more than {} bytes: refused".format(archive, MAX_BYTES))
-                target = folder / member.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source = tar.extractfile(member)
-                if source is None:
-                    raise BundleError("{} cannot be unpacked: {!r} has no content".format(archive, member.name))
-                with source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file)
+                if total > max_bytes:
+                    raise BundleError(f"{archive} unpacks to more than {max_bytes} bytes: refused")
+                _write(tar, member, folder)
     except FileNotFoundError:
-        raise BundleError("there is no bundle {}".format(archive)) from None
-    except (tarfile.TarError, EOFError, OSError) as problem:
-        raise BundleError("{} cannot be unpacked: {}".format(archive, problem)) from problem
+        raise BundleError(f"there is no bundle {archive}") from None
+    except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
+        raise BundleError(f"{archive} cannot be unpacked: {problem}") from problem
+    if total == 0:
+        raise BundleError(f"{archive} is empty; copy it again")
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    target = folder / member.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = tar.extractfile(member)
+    if source is None:
+        raise tarfile.ReadError(f"{member.name} has no content")
+    with source, target.open("xb") as file:  # "x": a name that comes twice is refused
+        shutil.copyfileobj(source, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -12,28 +13,41 @@ from edgetune_runtime.errors import RuntimeProblem
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point; exits with 0, or 2 for a bad bundle, picture or option."""
+    """Entry point; returns, or exits with 2 for a bad bundle, picture or option, with 130 after Ctrl-C."""
+    options = _parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a label must not fail on a terminal's encoding
+    try:
+        _run(options)
+        sys.stdout.flush()
+    except RuntimeProblem as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `| head` has seen enough; Python's own flush at exit must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="edgetune-run",
         description="Run a bundle made by edgetune on pictures.",
         epilog="example: edgetune-run bundles/x86-cpu photo.jpg",
     )
-    parser.add_argument("bundle", help="folder or .tar")
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder or .tar")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--top", type=int, default=5, help="labels to show (default: 5)")
-    parser.add_argument("--threads", type=int, help="of one inference (default: as measured)")
+    parser.add_argument("--top", type=_positive, default=5, help="labels to show (default: 5)")
+    parser.add_argument("--threads", type=_positive, help="of one inference (default: as measured)")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture")
     parser.add_argument("--version", action="version", version="%(prog)s " + __version__)
-    options = parser.parse_args(arguments)
-    if options.top < 1 or (options.threads is not None and options.threads < 1):
-        parser.error("--top and --threads must be 1 or more")
-    try:
-        _run(options)
-    except RuntimeProblem as problem:
-        print("error: {}".format(problem), file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of 1 or more")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -48,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
             else:
                 print(path)
                 for label, probability in best:
-                    print("  {:6.1%}  {}".format(probability, label))
+                    print(f"  {probability:6.1%}  {label}")
 
 
 if __name__ == "__main__":

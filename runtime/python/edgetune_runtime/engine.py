@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -32,7 +32,7 @@ class Engine:
         folder: Path,
         manifest: dict[str, Any],
         session: ort.InferenceSession,
-        temporary: Union[tempfile.TemporaryDirectory, None],
+        temporary: tempfile.TemporaryDirectory | None,
     ) -> None:
         self.folder, self.manifest = folder, manifest
         self.labels: list[str] = list(manifest["labels"])
@@ -47,11 +47,11 @@ class Engine:
     @classmethod
     def open(
         cls,
-        path: Union[str, os.PathLike],
+        path: str | os.PathLike,
         *,
         verify: bool = True,
         self_test: bool = True,
-        threads: Union[int, None] = None,
+        threads: int | None = None,
     ) -> Engine:
         """Open a bundle: a folder or a ``.tar``.
 
@@ -117,14 +117,14 @@ class Engine:
             with np.load(self.folder / golden["file"], allow_pickle=False) as arrays:
                 inputs, expected = arrays["inputs"], arrays["outputs"]
         except (OSError, KeyError, ValueError) as problem:
-            raise BundleError("the golden outputs cannot be read: {}".format(problem)) from problem
+            raise BundleError(f"the golden outputs cannot be read: {problem}") from problem
         actual = np.concatenate([self.run(inputs[i : i + 1]) for i in range(len(inputs))])
         difference = float(np.abs(actual - expected).max())
         same = actual.argmax(1) == expected.argmax(1)
         if not same.all() or not difference <= golden["atol"]:
             raise BundleError(
                 "self-test failed: {} of {} golden samples get another label than on the desk, outputs differ by up to "
-                "{:.3g} (allowed: {:.3g}). This device computes the engine differently; build it for this target.".format(
+                "{:.3g} (allowed: {:.3g}). This device computes it differently; build for this target.".format(
                     int((~same).sum()), len(same), difference, golden["atol"]
                 )
             )
@@ -161,10 +161,10 @@ class Engine:
         return [(self.labels[index], weights[index] / total) for index in order]
 
 
-def _session(folder: Path, manifest: dict[str, Any], threads: Union[int, None]) -> ort.InferenceSession:
+def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> ort.InferenceSession:
     backend = manifest.get("backend", "onnxruntime")
     if backend != "onnxruntime":
-        raise BundleError("the bundle is for {}, which this version does not run".format(backend))
+        raise BundleError(f"the bundle is for {backend}, which this version does not run")
     wanted = manifest["session"]
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or int(wanted.get("threads", 1))
@@ -178,7 +178,7 @@ def _session(folder: Path, manifest: dict[str, Any], threads: Union[int, None]) 
             str(folder / manifest["engine"]["file"]), options, providers=["CPUExecutionProvider"]
         )
     except Exception as problem:  # onnxruntime's exceptions share no base of their own
-        raise BundleError("ONNX Runtime {} refuses the engine: {}".format(ort.__version__, problem)) from problem
+        raise BundleError(f"ONNX Runtime {ort.__version__} refuses the engine: {problem}") from problem
     _check_signature(session, manifest)
     return session
 

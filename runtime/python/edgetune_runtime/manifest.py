@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 from edgetune_runtime.errors import BundleError
 
 NAME = "manifest.json"
-SCHEMA = "edgetune.bundle/"
 VERSION = 1
+SCHEMA = re.compile(r"edgetune\.bundle/([1-9][0-9]{0,8})")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+LEVELS = ("disabled", "basic", "extended", "all")
+CHUNK_BYTES = 1 << 20
+
+# Key and type; what is inside them is checked below.
 REQUIRED = {
+    "backend": str,
     "engine": dict,
     "inputs": list,
     "outputs": list,
     "preprocessing": dict,
+    "postprocessing": str,
     "labels": list,
     "session": dict,
     "files": dict,
@@ -24,28 +33,27 @@ REQUIRED = {
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the bundle in ``folder``, checked for its form.
+    """The manifest of the bundle in ``folder``, checked for its form; no other file is read.
 
     Raises:
-        BundleError: missing, not JSON, of another or a newer schema, or with keys missing.
+        BundleError: missing, not JSON, of another or a newer schema, with keys missing or of the wrong kind,
+            or naming files outside the folder.
     """
     path = folder / NAME
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BundleError("{} has no {}: not a bundle".format(folder, NAME)) from None
-    except (OSError, ValueError) as problem:
-        raise BundleError("{} cannot be read: {}".format(path, problem)) from problem
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if not isinstance(schema, str) or not schema.startswith(SCHEMA) or not schema[len(SCHEMA) :].isdigit():
-        raise BundleError("{} is not a bundle of edgetune (schema {!r})".format(path, schema))
-    if int(schema[len(SCHEMA) :]) > VERSION:
-        raise BundleError("the bundle's schema is {}, newer than this version knows: update edgetune-runtime".format(schema))
+        raise BundleError(f"{folder} has no {NAME}: not a bundle") from None
+    except (OSError, ValueError, RecursionError) as problem:
+        raise BundleError(f"{path} cannot be read: {problem}; copy the bundle again") from problem
+    _check_schema(manifest, path)
     for key, kind in REQUIRED.items():
         if not isinstance(manifest.get(key), kind):
-            raise BundleError("{}: {!r} is missing or not a {}".format(path, key, kind.__name__))
-    if manifest["engine"].get("file") not in manifest["files"]:
-        raise BundleError("{}: the engine is not among its files".format(path))
+            raise BundleError(f"{path}: {key!r} is missing or not a {kind.__name__}")
+    _check_files(manifest["files"], path)
+    _check_engine(manifest, path)
+    _check_session(manifest["session"], path)
+    _check_golden(manifest, path)
     return manifest
 
 
@@ -53,35 +61,98 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
     """Hold every file against its size and sha256.
 
     Raises:
-        BundleError: unsafe names, links, missing, truncated or altered files.
+        BundleError: links, missing, truncated or altered files.
     """
     root = folder.resolve()
     for name, facts in manifest["files"].items():
         path = folder / name
-        if not is_safe_name(name) or path.is_symlink() or root not in path.resolve().parents:
-            raise BundleError("the manifest names a file outside the bundle: {!r}".format(name))
         try:
-            size, expected = int(facts["size"]), facts["sha256"]
-        except (KeyError, TypeError, ValueError):
-            raise BundleError("the manifest has no size and digest of {}".format(name)) from None
-        if not path.is_file():
-            raise BundleError("the bundle lacks {}: copy it again".format(name))
-        if path.stat().st_size != size:
-            raise BundleError("{} has {} bytes instead of {}: copy the bundle again".format(name, path.stat().st_size, size))
-        if sha256(path) != expected:
-            raise BundleError("{} was altered: its digest is not the manifest's".format(name))
+            if path.is_symlink() or root not in path.resolve().parents:
+                raise BundleError(f"{name} of the bundle is a link: refused")
+            if not path.is_file():
+                raise BundleError(f"the bundle lacks {name}: copy it again")
+            size = path.stat().st_size
+            if size != facts["size"]:
+                raise BundleError(f"{name} has {size} bytes instead of {facts['size']}: copy the bundle again")
+            if sha256(path) != facts["sha256"]:
+                raise BundleError(f"{name} was altered: its sha256 is not the manifest's; copy the bundle again")
+        except OSError as problem:
+            raise BundleError(f"{name} of the bundle cannot be read: {problem}") from problem
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a name stays inside the folder it is joined to, on every system."""
+    """Whether a relative name stays inside the folder it is joined to, on every system."""
     parts = name.replace("\\", "/").split("/")
-    return bool(name) and "" not in parts and "." not in parts and ".." not in parts and ":" not in name
+    return name.isprintable() and ":" not in name and not {"", ".", ".."} & set(parts)
 
 
 def sha256(path: Path) -> str:
     """sha256 (hex) of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
+        for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _check_schema(manifest: Any, path: Path) -> None:
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    match = SCHEMA.fullmatch(schema) if isinstance(schema, str) else None
+    if match is None:
+        raise BundleError(f"{path} is not the manifest of a bundle (schema {schema!r})")
+    if int(match[1]) > VERSION:
+        raise BundleError(f"the bundle's schema is {schema}; this version reads up to {VERSION}: update edgetune-runtime")
+
+
+def _check_files(files: dict[str, Any], path: Path) -> None:
+    for name, facts in files.items():
+        if not is_safe_name(name) or name == NAME:
+            raise BundleError(f"{path} names a file that no bundle holds: {name!r}: refused")
+        size, digest = (facts.get("size"), facts.get("sha256")) if isinstance(facts, dict) else (None, None)
+        if type(size) is not int or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            raise BundleError(f"{path} has no size and sha256 of {name}")
+
+
+def _check_engine(manifest: dict[str, Any], path: Path) -> None:
+    _check_listed(manifest["engine"].get("file"), "engine", manifest["files"], path)
+    for key in ("inputs", "outputs"):
+        signature = manifest[key]
+        if len(signature) != 1 or not isinstance(signature[0], dict):
+            raise BundleError(f"{path}: this version runs engines of one input and one output; {key!r} has another form")
+        name, shape, dtype = (signature[0].get(field) for field in ("name", "shape", "dtype"))
+        if not isinstance(name, str) or not isinstance(shape, list) or not shape or dtype != "float32":
+            raise BundleError(f"{path}: {key!r} must give a name, a shape and the dtype float32")
+    labels = manifest["labels"]
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise BundleError(f"{path}: 'labels' must be texts")
+    if manifest["outputs"][0]["shape"][-1] != len(labels):
+        raise BundleError(f"{path} has {len(labels)} labels for outputs of {manifest['outputs'][0]['shape']}")
+    if manifest["postprocessing"] != "softmax":
+        raise BundleError(f"postprocessing {manifest['postprocessing']!r} is not known: update edgetune-runtime")
+
+
+def _check_session(session: dict[str, Any], path: Path) -> None:
+    threads, config = session.get("threads", 1), session.get("config", {})
+    if type(threads) is not int or threads < 1:
+        raise BundleError(f"{path}: session threads is {threads!r}, it must be 1 or more")
+    if session.get("graph_optimization", "all") not in LEVELS:
+        raise BundleError(f"{path}: session graph_optimization must be one of {', '.join(LEVELS)}")
+    if not isinstance(config, dict) or not all(isinstance(value, (str, int, float)) for value in config.values()):
+        raise BundleError(f"{path}: session config must map names to values")
+
+
+def _check_golden(manifest: dict[str, Any], path: Path) -> None:
+    golden = manifest.get("golden")
+    if golden is None:
+        return
+    if not isinstance(golden, dict):
+        raise BundleError(f"{path}: 'golden' is not a dict")
+    _check_listed(golden.get("file"), "golden", manifest["files"], path)
+    atol = golden.get("atol")
+    if not isinstance(atol, (int, float)) or not math.isfinite(atol) or atol < 0:
+        raise BundleError(f"{path}: golden atol is {atol!r}, it must be a number of 0 or more")
+
+
+def _check_listed(name: Any, role: str, files: dict[str, Any], path: Path) -> None:
+    if not isinstance(name, str) or name not in files:
+        raise BundleError(f"{path}: the {role}'s file {name!r} is not among its files")

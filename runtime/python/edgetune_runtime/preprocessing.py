@@ -9,7 +9,8 @@ The description is a plain dict (stored in every manifest)::
 from __future__ import annotations
 
 import os
-from typing import Any, Mapping, Union
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +26,7 @@ class Preprocessing:
         for key, value in FIXED.items():
             if description.get(key) != value:
                 raise BundleError(
-                    "preprocessing {}={!r} is not known to this version; update edgetune-runtime".format(
-                        key, description.get(key)
-                    )
+                    f"preprocessing {key}={description.get(key)!r} is unknown here; update edgetune-runtime"
                 )
         self.description = dict(description)
         self.short_side = int(description["resize_short_side"])
@@ -92,27 +91,25 @@ def open_image(image: Any) -> Any:
         return _from_file(image)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-            raise InputError(
-                "an image array must be uint8 [H, W, 3] or [H, W], not {} {}".format(image.dtype, list(image.shape))
-            )
+            raise InputError(f"an image array must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
         if 0 in image.shape:
-            raise InputError("the image array is empty: {}".format(list(image.shape)))
+            raise InputError(f"the image array is empty: {list(image.shape)}")
         return pil.fromarray(image).convert("RGB")
     if isinstance(image, pil.Image):
         return image if image.mode == "RGB" else _rgb(image)
-    raise InputError("expected a path, a PIL image or a uint8 array, not {}".format(type(image).__name__))
+    raise InputError(f"expected a path, a PIL image or a uint8 array, not {type(image).__name__}")
 
 
-def _from_file(path: Union[str, os.PathLike]) -> Any:
+def _from_file(path: str | os.PathLike) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
             return _rgb(ImageOps.exif_transpose(file))
     except FileNotFoundError:
-        raise InputError("there is no file {}".format(path)) from None
+        raise InputError(f"there is no file {path}") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise InputError("{} cannot be read as a picture: {}".format(path, problem)) from problem
+        raise InputError(f"{path} cannot be read as a picture: {problem}") from problem
 
 
 def _rgb(picture: Any) -> Any:
@@ -135,6 +132,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise InputError(
-            "reading pictures needs Pillow: pip install 'edgetune-runtime[image]'; or hand over a preprocessed float32 array"
+            "reading pictures needs Pillow: pip install 'edgetune-runtime[image]'; or pass a preprocessed float32 array"
         ) from None
     return Image
