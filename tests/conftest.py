@@ -52,3 +52,35 @@ def write_images(folder: Path, *, splits: dict[str, int], size: int = 40, seed: 
 def shapes(tmp_path: Path) -> Path:
     """A ready-split dataset of 3 classes: 24 train, 8 val, 12 test images each."""
     return write_images(tmp_path / "shapes", splits={"train": 24, "val": 8, "test": 12})
+
+
+RECIPE = """
+[model]
+name = "tiny_network:tiny"
+pretrained = false
+[data]
+path = "shapes"
+image_size = 40
+[finetune]
+epochs = 6
+batch_size = 12
+learning_rate = 0.01
+augmentation = "light"
+[prune]
+ratio = [0.0, 0.5]
+recovery_epochs = 2
+[bench]
+min_runs = 20
+min_seconds = 0.05
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the shapes, a small network of the user's own, and a recipe; it is the working folder."""
+    write_images(tmp_path / "shapes", splits={"train": 24, "val": 8, "test": 12})
+    (tmp_path / "tiny_network.py").write_text((Path(__file__).parent / "tiny_network.py").read_text())
+    (tmp_path / "edgetune.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGETUNE_CACHE", str(tmp_path / "store"))
+    return tmp_path

@@ -13,6 +13,7 @@ from edgetune.errors import QuantizationError
 BINS = 2048
 CANDIDATES = 60
 LEAST_SHARE = 0.3  # ranges below this share of the extremes are not tried
+ROUNDS = 2
 
 
 class Observer:
@@ -53,15 +54,22 @@ class Observer:
             return low, high
         width = (self.high - self.low) / BINS
         centres = self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
-        shares = torch.linspace(LEAST_SHARE, 1.0, CANDIDATES, dtype=torch.float64)
-        errors = [
-            _squared_error(centres, self.histogram, low * share, high * share, symmetric) for share in shares.tolist()
-        ]
-        best = float(shares[int(torch.tensor(errors).argmin())])
-        return low * best, high * best
+        shares = [LEAST_SHARE + (1 - LEAST_SHARE) * i / (CANDIDATES - 1) for i in range(CANDIDATES)]
+        histogram = self.histogram
+
+        def error(lower: float, upper: float) -> float:
+            return _squared_error(centres, histogram, low * lower, high * upper, symmetric)
+
+        lower = upper = 1.0
+        for _ in range(ROUNDS):  # each end in turn: an outlier at one end must not cost the other its range
+            upper = min((error(lower, share), share) for share in shares)[1]
+            lower = min((error(share, upper), share) for share in shares)[1]
+        return low * lower, high * upper
 
 
 def _squared_error(centres: Tensor, counts: Tensor, low: float, high: float, symmetric: bool) -> float:
+    if high - low <= 0.0:
+        return float("inf")
     step = 2 * max(high, -low) / 254 if symmetric else (high - low) / 255
     clipped = centres.clamp(-step * 127, step * 127) if symmetric else centres.clamp(low, high)
     rounded = torch.round(clipped / step) * step

@@ -110,7 +110,9 @@ def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, An
         if step.name in ("finetune", "prune") and step.id in artifacts:
             keys = ("epoch", "train_loss", "val_loss", "val_accuracy")
             for number, row in enumerate(_read(artifacts[step.id].path / "notes" / "training.json")["history"], 1):
-                curves.append({"step": step.id.partition("-by-")[0], **{key: row[key] for key in keys}, "epoch": number})
+                curves.append(
+                    {"step": step.id.partition("-by-")[0], **{key: row[key] for key in keys}, "epoch": number}
+                )
     return curves
 
 

@@ -23,7 +23,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
     try:
         with tarfile.open(archive, "r:") as tar:  # ":" refuses compression, and with it bombs
             for member in tar:
-                if not member.isreg() or member.issparse() or not is_safe_name(member.name):
+                if not member.isreg() or member.issparse() or member.size < 0 or not is_safe_name(member.name):
                     raise BundleError(f"{archive} holds {member.name!r}, which is no plain file of a bundle: refused")
                 total += member.size
                 if total > max_bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,11 @@ import numpy as np
 import onnxruntime as ort
 
 from edgetune_runtime.archive import unpack
-from edgetune_runtime.errors import BundleError, InputError
+from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
 from edgetune_runtime.preprocessing import Preprocessing
 
-LEVELS = {
+OPTIMIZATION = {
     "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -32,22 +34,25 @@ class Engine:
         folder: Path,
         manifest: dict[str, Any],
         session: ort.InferenceSession,
-        temporary: tempfile.TemporaryDirectory | None,
+        temporary: tempfile.TemporaryDirectory[str] | None,
     ) -> None:
         self.folder, self.manifest = folder, manifest
         self.labels: list[str] = list(manifest["labels"])
         self.preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         self._temporary = temporary
-        self._session = session
         self._run = session.run
         self._input = session.get_inputs()[0].name
         self._outputs = [manifest["outputs"][0]["name"]]
         self._sample_shape = (3, self.preprocessing.height, self.preprocessing.width)
+        if tuple(manifest["inputs"][0]["shape"][1:]) != self._sample_shape:
+            raise BundleError(
+                f"the engine takes {manifest['inputs'][0]['shape']}, the preprocessing gives another size"
+            )
 
     @classmethod
     def open(
         cls,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         *,
         verify: bool = True,
         self_test: bool = True,
@@ -62,7 +67,10 @@ class Engine:
 
         Raises:
             BundleError: damaged, altered, unsafe or newer bundles, engines that do not load, a failed self-test.
+            InputError: fewer than one thread.
         """
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}, it must be 1 or more")
         folder, temporary = Path(path), None
         if not folder.is_dir():
             temporary = tempfile.TemporaryDirectory(prefix="edgetune-bundle-")
@@ -95,8 +103,11 @@ class Engine:
                 array [N, 3, H, W] that already is. For N > 1 the result is a list of such lists.
 
         Raises:
-            InputError: an array of the wrong shape or type, an empty batch, a file that is no picture.
+            InputError: an array of the wrong shape or type, an empty batch, a file that is no picture,
+                ``top`` below 1.
         """
+        if top < 1:
+            raise InputError(f"top is {top}, it must be 1 or more")
         if isinstance(image, np.ndarray) and image.dtype != np.uint8:
             inputs = self._checked(image)
         else:
@@ -113,26 +124,21 @@ class Engine:
             BundleError: other labels than on the desk, or a difference above the bundle's tolerance.
         """
         golden = self.manifest["golden"]
-        try:
-            with np.load(self.folder / golden["file"], allow_pickle=False) as arrays:
-                inputs, expected = arrays["inputs"], arrays["outputs"]
-        except (OSError, KeyError, ValueError) as problem:
-            raise BundleError(f"the golden outputs cannot be read: {problem}") from problem
+        inputs, expected = self._golden(golden["file"])
         actual = np.concatenate([self.run(inputs[i : i + 1]) for i in range(len(inputs))])
         difference = float(np.abs(actual - expected).max())
         same = actual.argmax(1) == expected.argmax(1)
-        if not same.all() or not difference <= golden["atol"]:
+        if not same.all() or not difference <= golden["atol"]:  # "not <=" catches NaN
             raise BundleError(
-                "self-test failed: {} of {} golden samples get another label than on the desk, outputs differ by up to "
-                "{:.3g} (allowed: {:.3g}). This device computes it differently; build for this target.".format(
-                    int((~same).sum()), len(same), difference, golden["atol"]
-                )
+                f"self-test failed: {int((~same).sum())} of {len(same)} golden samples get another label than on the "
+                f"desk, outputs differ by up to {difference:.3g} (allowed: {golden['atol']:.3g}). This device computes "
+                "the engine differently; build it for this target."
             )
         return difference
 
     def close(self) -> None:
-        """Give the session's memory and the unpacked files back."""
-        self._session = self._run = None
+        """Give the session's memory and the unpacked files back; the engine cannot run any more."""
+        self._run = _closed
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -143,11 +149,24 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _golden(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Golden inputs [N, 3, H, W] and outputs [N, K]."""
+        try:
+            with np.load(self.folder / name, allow_pickle=False) as arrays:
+                inputs, expected = arrays["inputs"], arrays["outputs"]
+            self._checked(inputs)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, InputError) as problem:
+            raise BundleError(f"the golden samples cannot be read: {problem}") from problem
+        if expected.shape != (len(inputs), len(self.labels)):
+            raise BundleError(f"golden outputs are {list(expected.shape)} for {len(inputs)} inputs")
+        return inputs, expected
+
     def _checked(self, array: np.ndarray) -> np.ndarray:
         if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
+            height, width = self._sample_shape[1:]
             raise InputError(
-                "expected float32 [N, {}, {}, {}] with N > 0 (preprocessed) or uint8 [H, W, 3] (a picture), "
-                "not {} {}".format(*self._sample_shape, array.dtype, list(array.shape))
+                f"expected float32 [N, 3, {height}, {width}] with N > 0 (preprocessed) or uint8 [H, W, 3] (a picture), "
+                f"not {array.dtype} {list(array.shape)}"
             )
         return array
 
@@ -161,19 +180,22 @@ class Engine:
         return [(self.labels[index], weights[index] / total) for index in order]
 
 
+def _closed(*_: object) -> Any:
+    raise RuntimeProblem("the engine is closed; open the bundle again")
+
+
 def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> ort.InferenceSession:
-    backend = manifest.get("backend", "onnxruntime")
-    if backend != "onnxruntime":
-        raise BundleError(f"the bundle is for {backend}, which this version does not run")
+    if manifest["backend"] != "onnxruntime":
+        raise BundleError(f"the bundle is for {manifest['backend']}, which this version does not run")
     wanted = manifest["session"]
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or int(wanted.get("threads", 1))
+    options.intra_op_num_threads = threads or wanted.get("threads", 1)
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = LEVELS[wanted.get("graph_optimization", "all")]
-    options.log_severity_level = 3
-    for key, value in wanted.get("config", {}).items():
-        options.add_session_config_entry(key, str(value))
+    options.graph_optimization_level = OPTIMIZATION[wanted.get("graph_optimization", "all")]
+    options.log_severity_level = 3  # errors; its warnings are about the graph, which the device cannot change
     try:
+        for key, value in wanted.get("config", {}).items():
+            options.add_session_config_entry(key, str(value))
         session = ort.InferenceSession(
             str(folder / manifest["engine"]["file"]), options, providers=["CPUExecutionProvider"]
         )
@@ -184,11 +206,17 @@ def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> ort
 
 
 def _check_signature(session: ort.InferenceSession, manifest: dict[str, Any]) -> None:
-    inputs = [item.name for item in session.get_inputs()]
-    outputs = [item.name for item in session.get_outputs()]
-    declared = [item["name"] for item in manifest["inputs"]], [item["name"] for item in manifest["outputs"]]
-    if (inputs, outputs) != declared or len(inputs) != 1:
-        raise BundleError("the engine has {} -> {}, the manifest says {} -> {}".format(inputs, outputs, *declared))
-    classes = manifest["outputs"][0]["shape"][-1]
-    if classes != len(manifest["labels"]):
-        raise BundleError("the engine has {} outputs for {} labels".format(classes, len(manifest["labels"])))
+    for key, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        declared = manifest[key][0]
+        has = [(item.name, item.type, item.shape) for item in found]
+        fits = len(has) == 1 and has[0][:2] == (declared["name"], "tensor(float)")
+        if not fits or not _same_sizes(has[0][2], declared["shape"]):
+            raise BundleError(f"the engine's {key} are {has}, the manifest says {declared}")
+
+
+def _same_sizes(found: list[Any], declared: list[Any]) -> bool:
+    """Whether two shapes agree where both give numbers; a free dimension has a name, an unknown shape is empty."""
+    if not found:
+        return True
+    pairs = [(a, b) for a, b in zip(found, declared) if isinstance(a, int) and isinstance(b, int)]
+    return len(found) == len(declared) and all(a == b for a, b in pairs)

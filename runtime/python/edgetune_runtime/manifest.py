@@ -41,7 +41,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{folder} has no {NAME}: not a bundle") from None
     except (OSError, ValueError, RecursionError) as problem:
@@ -101,7 +101,7 @@ def _check_schema(manifest: Any, path: Path) -> None:
     if match is None:
         raise BundleError(f"{path} is not the manifest of a bundle (schema {schema!r})")
     if int(match[1]) > VERSION:
-        raise BundleError(f"the bundle's schema is {schema}; this version reads up to {VERSION}: update edgetune-runtime")
+        raise BundleError(f"the bundle's schema is {schema}, newer than this version reads: update edgetune-runtime")
 
 
 def _check_files(files: dict[str, Any], path: Path) -> None:
@@ -118,7 +118,7 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
     for key in ("inputs", "outputs"):
         signature = manifest[key]
         if len(signature) != 1 or not isinstance(signature[0], dict):
-            raise BundleError(f"{path}: this version runs engines of one input and one output; {key!r} has another form")
+            raise BundleError(f"{path}: an engine has one input and one output here; {key!r} has another form")
         name, shape, dtype = (signature[0].get(field) for field in ("name", "shape", "dtype"))
         if not isinstance(name, str) or not isinstance(shape, list) or not shape or dtype != "float32":
             raise BundleError(f"{path}: {key!r} must give a name, a shape and the dtype float32")

@@ -17,23 +17,34 @@ import numpy as np
 from edgetune_runtime.errors import BundleError, InputError
 
 FIXED = {"kind": "image", "color": "RGB", "interpolation": "bilinear", "layout": "NCHW"}
+MAX_PIXELS = 1 << 26  # after resizing; 200 MB
 
 
 class Preprocessing:
-    """Resize the short side, crop the centre, normalise: what the desk evaluated with."""
+    """Resize the short side, crop the centre, normalise: what the desk evaluated with.
+
+    Raises:
+        BundleError: a description that is incomplete, impossible, or that this version does not know.
+    """
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         for key, value in FIXED.items():
             if description.get(key) != value:
                 raise BundleError(
-                    f"preprocessing {key}={description.get(key)!r} is unknown here; update edgetune-runtime"
+                    f"preprocessing {key}={description.get(key)!r} is not known here; update edgetune-runtime"
                 )
         self.description = dict(description)
-        self.short_side = int(description["resize_short_side"])
-        self.height, self.width = (int(size) for size in description["crop"])
-        if max(self.height, self.width) > self.short_side:
-            raise BundleError("preprocessing crops more than it resizes to; the manifest is wrong")
-        scale, mean, std = (np.asarray(description[key], dtype=np.float64) for key in ("scale", "mean", "std"))
+        try:
+            self.short_side = int(description["resize_short_side"])
+            self.height, self.width = (int(size) for size in description["crop"])
+            scale = float(description["scale"])
+            mean, std = (np.array([float(v) for v in description[key]]).reshape(3) for key in ("mean", "std"))
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
+            raise BundleError(f"the preprocessing is incomplete or wrong: {problem!r}") from problem
+        if not 0 < min(self.height, self.width) <= max(self.height, self.width) <= self.short_side:
+            raise BundleError(f"preprocessing crops {description['crop']} from a short side of {self.short_side}")
+        if not np.isfinite([scale, *mean, *std]).all() or not std.all():
+            raise BundleError("preprocessing scale, mean and std must be finite, and std not 0")
         # (x * scale - mean) / std as one multiply and one add
         self._factor = (scale / std).astype(np.float32)
         self._offset = (-mean / std).astype(np.float32)
@@ -56,11 +67,17 @@ class Preprocessing:
         return self.crop(self.resized(image))
 
     def resized(self, image: Any) -> np.ndarray:
-        """uint8 [h, w, 3] with the short side at ``resize_short_side`` (antialiased bilinear)."""
+        """uint8 [h, w, 3] with the short side at ``resize_short_side`` (antialiased bilinear).
+
+        Raises:
+            InputError: no picture, or one so long and thin that it would fill the memory.
+        """
         picture = open_image(image)
         width, height = picture.size
         short = min(width, height)
         size = (round(self.short_side * width / short), round(self.short_side * height / short))
+        if size[0] * size[1] > MAX_PIXELS:
+            raise InputError(f"a picture of {width} x {height} pixels is too long and thin: crop it first")
         if size != picture.size:
             picture = picture.resize(size, _pillow().Resampling.BILINEAR)
         return np.asarray(picture)
@@ -100,15 +117,15 @@ def open_image(image: Any) -> Any:
     raise InputError(f"expected a path, a PIL image or a uint8 array, not {type(image).__name__}")
 
 
-def _from_file(path: str | os.PathLike) -> Any:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def _from_file(path: str | os.PathLike[str]) -> Any:
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as file:
             return _rgb(ImageOps.exif_transpose(file))
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except Exception as problem:  # on a damaged file a decoder may raise anything
         raise InputError(f"{path} cannot be read as a picture: {problem}") from problem
 
 
@@ -116,14 +133,13 @@ def _rgb(picture: Any) -> Any:
     """RGB; transparency goes onto white, as a viewer shows it on a page."""
     from PIL import Image
 
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if picture.mode.startswith("I"):  # 16-bit greys: Pillow's convert would clip everything above 255
+        values = np.asarray(picture).astype(np.float64) / 257.0
+        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         canvas = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         return Image.alpha_composite(canvas, picture).convert("RGB")
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        # 16-bit greys: Pillow's convert would clip everything above 255
-        values = np.asarray(picture).astype(np.float64) / 257.0
-        picture = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
     return picture.convert("RGB")
 
 

@@ -1,0 +1,97 @@
+"""Loading: what the device sees, the same order and pixels whoever loads them, and a bounded cache."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from edgetune_runtime.preprocessing import Preprocessing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetune.data.images import DecodedImages, batch_count, epoch_batches, eval_loader, train_loader
+from edgetune.data.index import build_index
+from edgetune.data.preprocessing import make_preprocessing
+
+
+@pytest.fixture
+def images(shapes):
+    index = build_index(shapes, val_fraction=0.2, test_fraction=0.2, on_bad_file="error", seed=0)
+    return DecodedImages(index, make_preprocessing(32), cache_mb=100)
+
+
+def load(images, **changes):
+    options = {"batch_size": 10, "augmentation": "standard", "seed": 1, "epoch": 2, "start_batch": 0, "workers": 0}
+    return list(train_loader(images, **(options | changes)))
+
+
+def equal(one, two):
+    return len(one) == len(two) and all(
+        torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_evaluation_is_what_the_device_computes_to_the_bit(images):
+    preprocessing = Preprocessing.from_dict(make_preprocessing(32))
+    root = images.index.root
+    expected = np.concatenate([preprocessing(root / sample.path) for sample in images.index.split("test")])
+    for _ in range(2):  # decoded, then from the cache
+        found = torch.cat([batch for batch, _ in eval_loader(images, "test", batch_size=7)]).numpy()
+        assert np.array_equal(found, expected)
+
+
+def test_training_batches_depend_on_seed_and_epoch_alone(images):
+    first = load(images)
+    torch.manual_seed(99)
+    assert equal(first, load(images))
+    assert equal(first[3:], load(images, start_batch=3))
+    assert not equal(first, load(images, epoch=3))
+    assert not equal(first, load(images, seed=2))
+    assert first[0][0].shape[1:] == (3, 32, 32) and first[0][0].dtype == torch.float32
+
+
+def test_loader_processes_give_the_same_pixels(images):
+    assert equal(load(images), load(images, workers=2))
+
+
+def test_loading_leaves_torchs_generator_alone(images):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    load(images)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_cache_keeps_to_its_budget_and_changes_nothing(images):
+    small = DecodedImages(images.index, make_preprocessing(32), cache_mb=0)
+    assert small._buffer.numel() == 0
+    assert equal(load(images), load(small))
+
+
+def test_unaugmented_training_images_are_the_evaluations(images):
+    batches = load(images, augmentation="none", batch_size=1000)
+    by_label = {int(label): image for image, label in zip(*batches[0], strict=True)}
+    evaluated = torch.cat([batch for batch, _ in eval_loader(images, "train", batch_size=50)])
+    for image in by_label.values():
+        assert (evaluated - image).abs().flatten(1).amax(1).min() < 1e-5
+
+
+def test_odd_sizes_and_rotated_photos(tmp_path, images):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate by 90 degrees
+    Image.fromarray(np.arange(90 * 37 * 3, dtype=np.uint8).reshape(37, 90, 3)).save(tmp_path / "r.jpg", exif=exif)
+    sample = replace(images.index.samples[0], path="r.jpg", size=(90, 37))
+    index = replace(images.index, root=tmp_path, samples=(sample,))
+    rotated = DecodedImages(index, make_preprocessing(32), cache_mb=1)
+    first = rotated[0].copy()
+    assert first.shape[0] > first.shape[1] and min(first.shape[:2]) == 32
+    assert np.array_equal(rotated[0], first)
+
+
+@given(st.integers(1, 500), st.integers(2, 64), st.integers(0, 3), st.integers(0, 3))
+def test_an_epoch_is_a_permutation_in_batches_of_nearly_one_size(samples, batch_size, seed, epoch):
+    batches = epoch_batches(np.arange(samples), batch_size, seed, epoch)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(samples))
+    sizes = {len(batch) for batch in batches}
+    assert max(sizes) - min(sizes) <= 1 and len(batches) == batch_count(samples, batch_size)

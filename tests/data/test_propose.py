@@ -1,0 +1,56 @@
+"""`init` writes recipes that parse, fit the data, and warn."""
+
+from pathlib import Path
+
+import pytest
+from conftest import write_images
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetune.data.propose import _quoted, propose_recipe
+from edgetune.errors import RecipeError
+from edgetune.recipe import load_recipe
+
+
+def parsed(tmp_path, text):
+    (tmp_path / "edgetune.toml").write_text(text, encoding="utf-8")
+    return load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(20, 32), (40, 32), (100, 96), (230, 224)])
+def test_the_image_size_follows_the_data(tmp_path, size, expected):
+    write_images(tmp_path / "d", splits={"train": 2, "val": 1, "test": 1}, size=size)
+    recipe = parsed(tmp_path, propose_recipe(tmp_path / "d", tmp_path))
+    assert recipe.data.image_size == expected and recipe.data.path == "d"
+
+
+def test_missing_splits_small_and_unbalanced_classes_are_noted(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"": 8})
+    for path in list((folder / "cross").glob("*"))[2:]:
+        path.unlink()
+    text = propose_recipe(folder, tmp_path)
+    assert "no val and no test split" in text and "unbalanced" in text and "fewer than 20" in text
+    parsed(tmp_path, text)
+
+
+def test_data_elsewhere_keeps_its_whole_path(tmp_path):
+    write_images(tmp_path / "d", splits={"": 3})
+    (tmp_path / "project").mkdir()
+    recipe = parsed(tmp_path, propose_recipe(tmp_path / "d", tmp_path / "project"))
+    assert Path(recipe.data.path) == tmp_path / "d"
+
+
+@given(st.text(max_size=20))
+def test_any_path_survives_quoting(tmp_path_factory, text):
+    import tomllib
+
+    assert tomllib.loads(f"x = {_quoted(text)}")["x"] == text
+
+
+def test_the_proposal_names_only_known_keys(tmp_path):
+    write_images(tmp_path / "d", splits={"": 3})
+    text = propose_recipe(tmp_path / "d", tmp_path).replace("# weights", "weights").replace("# max_", "max_")
+    try:
+        parsed(tmp_path, text)
+    except RecipeError as error:
+        pytest.fail(error.message)

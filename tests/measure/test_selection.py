@@ -1,0 +1,58 @@
+"""What ships: the fastest inside the budget and proven, judged on validation and never on test."""
+
+import pytest
+
+from edgetune.measure.selection import gates, select
+
+BUDGET = {"max_accuracy_drop": 1.0, "max_latency_ms": None, "max_size_mb": None}
+
+
+def candidate(name, val, speedup, low, *, test=0.9, ms=1.0, size=1_000_000, status="measured"):
+    return {
+        "name": name,
+        "status": status,
+        "selection": {"split": "val", "accuracy": val, "n": 100},
+        "metrics": {"accuracy": test},
+        "speedup": {"value": speedup, "ci95": [low, speedup + 0.1]} if speedup else None,
+        "latency_ms": {"p50": ms},
+        "size_bytes": size,
+    }
+
+
+FLOAT = candidate("float", 0.90, None, None)
+
+
+@pytest.mark.parametrize(
+    ("others", "chosen"),
+    [
+        ([candidate("int8", 0.895, 1.6, 1.5), candidate("pruned", 0.88, 2.5, 2.4)], "int8"),
+        ([candidate("int8", 0.895, 1.6, 1.5), candidate("pruned", 0.891, 2.5, 2.4)], "pruned"),
+        ([candidate("int8", 0.90, 1.02, 0.99)], "float"),
+        ([candidate("int8", 0.88, 2.0, 1.9)], "float"),
+        ([candidate("int8", 0.89, 2.0, 1.9)], "int8"),
+        ([candidate("int8", 0.95, 9.0, 8.9, status="failed")], "float"),
+        ([], "float"),
+        ([candidate("int8", 0.90, 1.6, 1.5, test=0.1)], "int8"),
+    ],
+)
+def test_choice(others, chosen):
+    name, reasons = select([FLOAT, *others], BUDGET)
+    assert name == chosen
+    assert 1 <= len(reasons) <= 3 and all(reason.endswith(".") for reason in reasons)
+
+
+def test_an_engine_that_keeps_to_the_other_limits_comes_first():
+    small = candidate("small", 0.90, 1.5, 1.4, size=500_000)
+    fast = candidate("fast", 0.90, 2.0, 1.9, size=2_000_000)
+    assert select([FLOAT, small, fast], BUDGET)[0] == "fast"
+    assert select([FLOAT, small, fast], BUDGET | {"max_size_mb": 1.0})[0] == "small"
+    name, reasons = select([FLOAT, small, fast], BUDGET | {"max_size_mb": 0.1})
+    assert name == "fast" and "is over 0.1 MB" in reasons[1]
+
+
+def test_gates_look_at_the_test_split():
+    chosen = candidate("int8", 0.90, 2.0, 1.9, test=0.87, ms=3.0)
+    budget = BUDGET | {"max_latency_ms": 5.0}
+    found = {gate["name"]: gate for gate in gates("x86-cpu", FLOAT, chosen, budget)}
+    assert found["max_accuracy_drop"]["value"] == pytest.approx(3.0) and not found["max_accuracy_drop"]["passed"]
+    assert found["max_latency_ms"]["passed"] and "max_size_mb" not in found

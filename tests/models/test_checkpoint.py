@@ -1,0 +1,48 @@
+"""Checkpoints, pruned ones too, load in a fresh process to the bit, and hold no pickle."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from edgetune.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+from edgetune.pruning.surgery import PruneOptions, prune
+
+SPEC = NetworkSpec(name="torchvision/resnet18", num_classes=4, image_size=32, args={})
+
+FRESH = """
+import sys, torch
+from pathlib import Path
+from edgetune.models.checkpoint import load_checkpoint
+spec, network, history = load_checkpoint(Path(sys.argv[1]))
+torch.manual_seed(1)
+torch.save(network(torch.randn(2, 3, 32, 32)).detach(), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("ratios", [[], [0.3], [0.2, 0.2]])
+def test_a_fresh_process_gives_the_same_outputs(tmp_path, ratios):
+    torch.manual_seed(0)
+    network, history = SPEC.make().eval(), []
+    for ratio in ratios:
+        options = PruneOptions(
+            ratio=ratio, criterion="magnitude", scope="global", channel_multiple=8, protected=("fc",)
+        )
+        history += prune(network, SPEC.example(), options, [])
+    save_checkpoint(tmp_path, SPEC, network, history)
+    subprocess.run([sys.executable, "-c", FRESH, str(tmp_path), str(tmp_path / "out.pt")], check=True)
+    torch.manual_seed(1)
+    expected = network(torch.randn(2, 3, 32, 32)).detach()
+    assert torch.equal(torch.load(tmp_path / "out.pt", weights_only=True), expected)
+    assert sorted(path.name for path in tmp_path.glob("model.*")) == ["model.json", "model.safetensors"]
+
+
+def test_counts_are_those_of_the_network(tmp_path):
+    import json
+
+    network = SPEC.make()
+    save_checkpoint(tmp_path, SPEC, network, [])
+    counts = json.loads((tmp_path / "model.json").read_text())["counts"]
+    assert counts["parameters"] == sum(p.numel() for p in network.parameters()) and counts["macs"] > 0
+    assert load_checkpoint(tmp_path)[0] == SPEC

@@ -1,0 +1,59 @@
+"""Networks by name: torchvision's and the user's own, and what is said when there is none."""
+
+import pytest
+from torch import nn
+
+from edgetune.errors import ModelError
+from edgetune.models.source import source_file
+from edgetune.models.zoo import make_network
+
+
+def test_torchvision_by_name():
+    network = make_network("torchvision/squeezenet1_1", 7, {})
+    assert isinstance(network, nn.Module)
+
+
+def test_an_unknown_name_gives_the_nearest():
+    with pytest.raises(ModelError, match="no classification network") as caught:
+        make_network("torchvision/mobilenetv2", 7, {})
+    assert "mobilenet_v2" in caught.value.hint
+
+
+def test_the_users_own_module_beside_the_recipe(tmp_path):
+    (tmp_path / "own_net_a.py").write_text(
+        "from torch import nn\ndef net(num_classes, width): return nn.Linear(width, num_classes)\n"
+    )
+    network = make_network("own_net_a:net", 3, {"width": 5}, tmp_path)
+    assert tuple(network.weight.shape) == (3, 5)
+    assert source_file("own_net_a:net", tmp_path) == tmp_path / "own_net_a.py"
+
+
+def test_source_of_a_package(tmp_path):
+    (tmp_path / "own_package").mkdir()
+    (tmp_path / "own_package/__init__.py").touch()
+    (tmp_path / "own_package/nets.py").touch()
+    assert source_file("own_package.nets:net", tmp_path) == tmp_path / "own_package/nets.py"
+    assert source_file("own_package.none:net", tmp_path) is None
+    assert source_file("torchvision/resnet18", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("own_net_b:net", "raise RuntimeError('at import')", "cannot import own_net_b: RuntimeError: at import"),
+        ("own_net_c:net", "other = 1", "own_net_c has no function net"),
+        ("own_net_d:net", "def net(num_classes): raise ValueError('no')", "own_net_d:net failed: ValueError: no"),
+        ("own_net_e:net", "def net(num_classes): return 3", "returned a int"),
+        ("own_net_f:net", None, "cannot import own_net_f"),
+    ],
+)
+def test_factories_that_do_not_work(tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / f"{name.partition(':')[0]}.py").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        make_network(name, 3, {}, tmp_path)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ModelError, match="torchvision/resnet18 failed: TypeError"):
+        make_network("torchvision/resnet18", 3, {"wings": 2})

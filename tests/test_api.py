@@ -1,0 +1,181 @@
+"""The main job, for real and small: build, build again, change one thing, stop it anywhere, and go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from edgetune_runtime import Engine
+
+import edgetune
+from edgetune.report.validate import validate
+
+pytestmark = pytest.mark.slow
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / "edgetune.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def ran(report: edgetune.Report) -> set[str]:
+    return {step["name"] for step in report.data["steps"] if not step["cached"]}
+
+
+def test_build_does_the_whole_job_and_does_nothing_twice(project):
+    report = edgetune.build("edgetune.toml", target="x86-cpu", run_dir="runs/first")
+    validate(report.data)
+    (target,) = report.data["targets"]
+    assert target["status"] == "measured"
+    names = [candidate["name"] for candidate in target["candidates"]]
+    assert names == ["float", "int8", "pruned-50", "pruned-50-int8"]
+    by_name = {candidate["name"]: candidate for candidate in target["candidates"]}
+    assert by_name["float"]["metrics"]["accuracy"] > 0.5  # three classes: chance is 0.33
+    assert by_name["pruned-50"]["macs"] < by_name["float"]["macs"]
+    assert by_name["int8"]["size_bytes"] < by_name["float"]["size_bytes"]
+    assert all(candidate["latency_ms"]["n"] >= 20 for candidate in target["candidates"])
+
+    # what ships runs, verifies and tests itself
+    for name in ("x86-cpu", "x86-cpu.tar"):
+        with Engine.open(report.run_dir / "bundles" / name) as engine:
+            best = engine.predict(project / "shapes/test/blob/000.png")
+            assert [label for label, _ in best] != [] and abs(sum(p for _, p in best) - 1) < 1e-6
+    for name in ("report.json", "report.md", "report.html", "measurements/x86-cpu.json"):
+        assert (report.run_dir / name).stat().st_size > 0
+    text = (report.run_dir / "report.json").read_text() + (report.run_dir / "bundles/x86-cpu/manifest.json").read_text()
+    assert str(project) not in text  # no private path leaves the desk
+
+    # nothing changed: nothing is computed
+    again = edgetune.build("edgetune.toml", target="x86-cpu")
+    assert ran(again) == set()
+    assert again.data["targets"] == report.data["targets"]
+
+    # only the bench changed: nothing is trained, exported or compiled
+    edit(project, "min_runs = 20", "min_runs = 30")
+    assert ran(edgetune.build()) == {"measure:x86-cpu", "select:x86-cpu", "bundle:x86-cpu"}
+
+    # a touched file is looked at again, and found to be the same
+    os.utime(project / "shapes/train/blob/000.png")
+    assert ran(edgetune.build()) == {"check-data"}
+
+    # a damaged artifact is noticed and made again; what follows from it stays
+    checkpoint = next((project / "store/objects").glob("*/model.safetensors"))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1] + b"\0")
+    assert ran(edgetune.build()) <= {"finetune", "prune-50-by-8"}
+    assert len(ran(edgetune.build())) == 0
+
+
+def test_targets_that_do_not_run_here_are_prepared(project):
+    report = edgetune.build(target=["jetson", "arm-cpu"])
+    assert report.exit_code == 4
+    for entry in report.data["targets"]:
+        assert entry["status"] == "prepared" and entry["chosen"] is None and entry["bundle"] is None
+        assert all(candidate["latency_ms"] is None for candidate in entry["candidates"])
+        assert (report.run_dir / "prepared" / entry["target"] / "pruned-50-int8.onnx").exists()
+    import onnx
+
+    model = onnx.load(report.run_dir / "prepared/jetson-orin-nano/int8.onnx")
+    zero_points = {
+        onnx.numpy_helper.to_array(tensor).dtype.name
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear"
+        for tensor in model.graph.initializer
+        if tensor.name == node.input[2]
+    }
+    assert zero_points == {"int8"}
+
+
+def build_process(project: Path, run: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "edgetune", "build", "--run-dir", run]
+    return subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def checkpoints(project: Path) -> list[Path]:
+    return list((project / "store/work").glob("*/scratch/training.safetensors"))
+
+
+def shipped_accuracy(run: Path) -> list[float]:
+    report = json.loads((run / "report.json").read_text())
+    return [candidate["metrics"]["accuracy"] for candidate in report["targets"][0]["candidates"]]
+
+
+def weights(project: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in (project / "store/objects").glob("*/model.safetensors"))
+
+
+def test_kill_9_in_training_then_the_same_result_as_without(project):
+    edit(project, "epochs = 6", "epochs = 40")
+    process = build_process(project, "runs/killed")
+    deadline = time.monotonic() + 120
+    while not checkpoints(project) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.poll() is None and checkpoints(project)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = build_process(project, "runs/resumed")
+    _, said = done.communicate(timeout=300)
+    assert "check data: cached" in said
+    resumed = weights(project)
+    (project / "store").rename(project / "other-store")
+    build_process(project, "runs/whole").communicate(timeout=300)
+    assert resumed == weights(project)
+    assert shipped_accuracy(project / "runs/resumed") == shipped_accuracy(project / "runs/whole")
+
+
+def test_ctrl_c_stops_cleanly_and_the_build_goes_on(project):
+    edit(project, "epochs = 6", "epochs = 60")
+    process = build_process(project, "runs/stopped")
+    deadline = time.monotonic() + 120
+    while not checkpoints(project) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said and "run the same command" in said
+    assert not (project / "runs/stopped").exists()
+    done = build_process(project, "runs/stopped")
+    done.communicate(timeout=300)
+    assert done.returncode == 0
+
+
+def test_two_builds_at_once_share_the_work(project):
+    one, two = build_process(project, "runs/one"), build_process(project, "runs/two")
+    said = [process.communicate(timeout=300)[1] for process in (one, two)]
+    assert one.returncode == two.returncode == 0
+    assert sum("] fine-tune: cached" in text for text in said) == 1
+    assert shipped_accuracy(project / "runs/one") == shipped_accuracy(project / "runs/two")
+
+
+def test_a_candidate_that_cannot_be_pruned_is_out_of_the_race_and_says_why(project):
+    edit(project, "ratio = [0.0, 0.5]", "ratio = [0.0, 0.01]")
+    report = edgetune.build()
+    by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
+    assert by_name["pruned-1"]["status"] == "failed" and "removes nothing" in by_name["pruned-1"]["reason"]
+    assert by_name["int8"]["status"] == "measured"
+
+
+def test_a_budget_that_nothing_meets_is_exit_3_with_the_float_engine(project):
+    (project / "edgetune.toml").write_text(
+        (project / "edgetune.toml").read_text() + "[budget]\nmax_latency_ms = 0.000001\n"
+    )
+    report = edgetune.build()
+    assert report.exit_code == 3
+    gate = next(gate for gate in report.data["gates"] if gate["name"] == "max_latency_ms")
+    assert not gate["passed"] and gate["value"] > gate["limit"]
+
+
+def test_a_csv_without_splits_builds_too(project):
+    rows = [
+        f"{path.relative_to(project).as_posix()},{path.parent.name}" for path in (project / "shapes").rglob("*.png")
+    ]
+    (project / "all.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    edit(project, 'path = "shapes"', 'path = "all.csv"')
+    report = edgetune.build()
+    assert report.data["dataset"]["carved"] == ["test", "val"]
+    assert report.data["targets"][0]["status"] == "measured"

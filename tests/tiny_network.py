@@ -1,0 +1,15 @@
+"""A network small enough to train in a test, named in recipes as ``tiny_network:tiny``."""
+
+from torch import nn
+
+
+def tiny(num_classes: int, width: int = 16) -> nn.Module:
+    """Three convolutions and a linear head."""
+
+    def block(channels: int, out: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(3, width, 2), *block(width, 2 * width, 2), *block(2 * width, 2 * width, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, num_classes),
+    )  # fmt: skip
