@@ -42,18 +42,21 @@ The demo fine-tunes this checkpoint on scikit-learn's handwritten digits, which 
 |---|---|
 | network | `edgetune.demo.network:demo_net(num_classes=20)`, {parameters:,} parameters, float32 |
 | made by | `benchmarks/pretrain_demo.py`, with edgetune's own loader and trainer, one CPU thread, seed {seed} |
-| trained | {epochs} epochs, batch {batch}, AdamW at {rate}, cosine, label smoothing 0.1, random resized crops and mirror images, {precision}; the best epoch on validation ({best}) is kept |
+| trained | {epochs} epochs, batch {batch}, AdamW at {rate}, cosine, label smoothing 0.1, {precision} |
+| augmented | random resized crops and mirror images |
+| kept | epoch {best}, the best on validation |
 | accuracy | validation {val:.1%} of {val_count}, test {test:.1%} of {test_count}; 20 classes, all images at 32x32 |
 | libraries | torch {torch} |
 | sha256 | `{digest}` |
 | licence | Apache-2.0, as edgetune |
 
-Training data, used as published in these repositories (their own test splits, or a seeded 70/15/15 split, were kept apart):
+Training data, as published in these repositories; val and test (their own, or a seeded 15 % each) were kept apart:
 
 - 10 classes, clothing photos: [clothing-dataset-small](https://github.com/alexeygrigorev/clothing-dataset-small)
   at commit 1196151, CC0-1.0.
 - 10 classes, hand signs for the digits 0 to 9 (photos of hands, no handwriting):
-  [Sign-Language-Digits-Dataset](https://github.com/ardamavi/Sign-Language-Digits-Dataset) at commit 4b09433, Apache-2.0.
+  [Sign-Language-Digits-Dataset](https://github.com/ardamavi/Sign-Language-Digits-Dataset) at commit 4b09433,
+  Apache-2.0.
   The repository does not say who is in which photo, so one person can be in training and in test.
 
 The same script on the same archives gives another file with about the same accuracy on another processor;

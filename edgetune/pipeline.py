@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgetune.errors import EdgetuneError, Interrupted, StoreError
+from edgetune.errors import EdgetuneError, InputError, Interrupted, StoreError
 from edgetune.progress import Reporter
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
@@ -47,7 +47,7 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
     or the float baseline needs ends the build.
 
     Raises:
-        EdgetuneError: from a needed step. Interrupted: Ctrl-C; finished steps are kept.
+        EdgetuneError: from a needed step. InputError: from any. Interrupted: Ctrl-C; finished steps are kept.
     """
     outcomes: dict[str, Outcome] = {}
     needed = _needed(plan)
@@ -59,7 +59,7 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
             continue
         try:
             artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label)
-        except (StoreError, Interrupted):
+        except (StoreError, Interrupted, InputError):
             raise
         except KeyboardInterrupt:
             raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None

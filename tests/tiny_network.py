@@ -13,3 +13,11 @@ def tiny(num_classes: int, width: int = 16) -> nn.Module:
         *block(3, width, 2), *block(width, 2 * width, 2), *block(2 * width, 2 * width, 1),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, num_classes),
     )  # fmt: skip
+
+
+def narrow(num_classes: int) -> nn.Module:
+    """Eight channels everywhere: nothing to prune in multiples of eight."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes),
+    )  # fmt: skip

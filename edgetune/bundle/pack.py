@@ -27,16 +27,27 @@ def write_golden(folder: Path, inputs: Array, outputs: Array) -> None:
 
 
 def pack_tar(folder: Path, archive: Path) -> None:
-    """Write the files of ``folder`` as a plain tar: sorted names, no times, no owners."""
+    """Write the files of ``folder`` as a plain tar: sorted names, no times, no owners, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written. ValueError: a name of more than 100 characters.
+    """
     partial = archive.with_name(archive.name + ".partial")
-    with partial.open("wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file():
-                    info = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                    info.size, info.mode = path.stat().st_size, 0o644
-                    with path.open("rb") as content:
-                        tar.addfile(info, content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(archive)
+    try:
+        with partial.open("wb") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for path in sorted(folder.rglob("*")):
+                    if path.is_file():
+                        _add(tar, path, path.relative_to(folder).as_posix())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(archive)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = path.stat().st_size, 0o644
+    with path.open("rb") as content:
+        tar.addfile(info, content)

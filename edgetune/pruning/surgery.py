@@ -8,7 +8,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from edgetune.errors import PruningError
+from edgetune.errors import PruningError, RecipeError
 from edgetune.models.checkpoint import PruningHistory
 from edgetune.pruning.criteria import CRITERIA
 from edgetune.tasks.image_classification import cross_entropy, logits_of
@@ -37,11 +37,12 @@ def prune(
         batches: (images [N, 3, H, W], labels [N]) to accumulate gradients on; read only by criteria that need them.
 
     Raises:
-        PruningError: nothing can be removed, a protected module does not exist, or the network cannot be traced.
+        PruningError: nothing can be removed, or the network cannot be traced.
+        RecipeError: a protected module does not exist.
     """
     modules = dict(network.named_modules())
     if unknown := [name for name in options.protected if name not in modules]:
-        raise PruningError(
+        raise RecipeError(
             f"`prune.protect` names {unknown[0]!r}, which the network does not have",
             hint="its modules: " + ", ".join(name for name in list(modules)[1:12]) + ", ...",
         )

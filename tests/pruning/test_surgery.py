@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgetune.errors import PruningError
+from edgetune.errors import PruningError, RecipeError
 from edgetune.models.zoo import make_network
 from edgetune.pruning.surgery import PruneOptions, count_parameters, prune
 
@@ -57,7 +57,7 @@ def test_small_networks_of_any_width_prune_or_say_why(widths, norm, ratio):
 
 
 def test_a_protected_module_that_is_not_there():
-    with pytest.raises(PruningError, match="names 'heads'") as caught:
+    with pytest.raises(RecipeError, match="names 'heads'") as caught:
         prune(make_network("torchvision/resnet18", 5, {}), EXAMPLE, options(protected=("heads",)), [])
     assert "conv1" in caught.value.hint
 

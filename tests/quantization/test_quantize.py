@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from random_networks import SIZE, networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_networks import SIZE, networks
 from torch import nn
 
 from edgetune.errors import QuantizationError

@@ -125,15 +125,17 @@ def test_every_truncation_is_noticed(archive, share):
 
 
 @given(st.data())
-def test_every_changed_byte_is_refused_or_harmless(archive, data):
-    """A changed bit gives a BundleError, or (padding, tar's own fields) the same engine."""
+def test_every_changed_bit_is_refused_or_outside_the_files(archive, data):
+    """A changed bit of a listed file is noticed; one of tar's own fields or of the manifest never crashes."""
     content = bytearray(archive.read_bytes())
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] ^= 1 << data.draw(st.integers(0, 7))
+    with tarfile.open(archive) as tar:
+        listed = [m for m in tar if m.name != "manifest.json"]
     changed = Path(archive.parent / "changed.tar")
     changed.write_bytes(content)
     try:
-        with Engine.open(changed) as engine:
-            assert engine.labels == ["red", "green", "blue", "grey"] or position < 100_000
+        Engine.open(changed).close()
     except BundleError:
-        pass
+        return
+    assert not any(m.offset_data <= position < m.offset_data + m.size for m in listed)

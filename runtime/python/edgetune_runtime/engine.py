@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import zipfile
 import zlib
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
 from edgetune_runtime.preprocessing import Preprocessing
 
+UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)  # made once: `dtype == np.uint8` makes one each time
+FEW_CLASSES = 64  # up to here plain Python is faster than numpy's calls
 OPTIMIZATION = {
     "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -40,6 +42,7 @@ class Engine:
         self.labels: list[str] = list(manifest["labels"])
         self.preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         self._temporary = temporary
+        self.session = session
         self._run = session.run
         self._input = session.get_inputs()[0].name
         self._outputs = [manifest["outputs"][0]["name"]]
@@ -108,7 +111,7 @@ class Engine:
         """
         if top < 1:
             raise InputError(f"top is {top}, it must be 1 or more")
-        if isinstance(image, np.ndarray) and image.dtype != np.uint8:
+        if isinstance(image, np.ndarray) and image.dtype != UINT8:
             inputs = self._checked(image)
         else:
             inputs = self.preprocessing(image)
@@ -139,6 +142,7 @@ class Engine:
     def close(self) -> None:
         """Give the session's memory and the unpacked files back; the engine cannot run any more."""
         self._run = _closed
+        self.session = None
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -162,7 +166,7 @@ class Engine:
         return inputs, expected
 
     def _checked(self, array: np.ndarray) -> np.ndarray:
-        if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
+        if array.dtype != FLOAT32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
             height, width = self._sample_shape[1:]
             raise InputError(
                 f"expected float32 [N, 3, {height}, {width}] with N > 0 (preprocessed) or uint8 [H, W, 3] (a picture), "
@@ -171,13 +175,16 @@ class Engine:
         return array
 
     def _best(self, logits: np.ndarray, top: int) -> list[tuple[str, float]]:
-        # Plain Python: for the handful of classes of an edge model it beats numpy's call overhead.
+        """The largest of softmax(logits [K]); the largest logit is subtracted, so that nothing overflows."""
+        if len(logits) > FEW_CLASSES:
+            weights = np.exp(logits - logits.max(), dtype=np.float64)
+            order = np.argsort(-logits, kind="stable")[:top]
+            return list(zip([self.labels[i] for i in order.tolist()], (weights[order] / weights.sum()).tolist()))
         values = logits.tolist()
-        highest = max(values)
-        weights = [math.exp(value - highest) for value in values]
-        total = sum(weights)
-        order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)[:top]
-        return [(self.labels[index], weights[index] / total) for index in order]
+        order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
+        highest = values[order[0]]
+        total = sum([exp(value - highest) for value in values])
+        return [(self.labels[i], exp(values[i] - highest) / total) for i in order[:top]]
 
 
 def _closed(*_: object) -> Any:
