@@ -42,7 +42,7 @@ def networks(draw: st.DrawFn) -> nn.Module:
                 draw(st.booleans()),
                 draw(st.sampled_from(["relu", "relu6", "none", "silu"])),
                 draw(st.sampled_from(["none", "add", "cat"])),
-            )  # fmt: skip
+            )
         )
         channels = channels + out if layers[-1].join == "cat" else out
     pool = draw(st.sampled_from([nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(SIZE)]))

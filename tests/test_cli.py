@@ -213,13 +213,25 @@ def test_a_factory_that_is_not_there(project):
     assert result.exit_code == 2 and "has no function tny" in result.output and "tiny" in result.output
 
 
+BAD_NETWORK = """
+
+class Bad(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.net = tiny(num_classes)
+
+    def forward(self, x):
+        return self.net(x) / 0.0
+
+
+def bad(num_classes):
+    return Bad(num_classes)
+"""
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_never_finite(project):
-    Path("tiny_network.py").write_text(
-        Path("tiny_network.py").read_text()
-        + "\n\nclass Bad(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n        self.net = tiny(n)\n"
-        "    def forward(self, x):\n        return self.net(x) / 0.0\n\n\ndef bad(num_classes):\n    return Bad(num_classes)\n"
-    )
+    Path("tiny_network.py").write_text(Path("tiny_network.py").read_text() + BAD_NETWORK)
     text = Path("edgetune.toml").read_text()
     Path("edgetune.toml").write_text(text.replace("tiny_network:tiny", "tiny_network:bad"))
     done = subprocess.run([sys.executable, "-m", "edgetune", "build"], capture_output=True, text=True)

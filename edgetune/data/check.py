@@ -3,17 +3,20 @@
 import hashlib
 import io
 import os
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from edgetune_runtime.preprocessing import open_image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgetune.progress import Tick, silent
 
 MAX_PIXELS = 100_000_000
+MAX_ASPECT = 100  # beyond, resizing the short side would make the long one huge
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -29,7 +32,7 @@ SAME = {"MPO": "JPEG", "DIB": "BMP"}  # MPO: what phones write for JPEGs with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """One file: its digest and size [width, height], or the problem with it."""
+    """One file: its digest and size [width, height] as stored, or the problem with it."""
 
     path: str
     sha256: str = ""
@@ -38,14 +41,25 @@ class ImageFacts:
 
 
 def check_images(root: Path, paths: Sequence[str], progress: Tick = silent) -> list[ImageFacts]:
-    """Facts on every file, in the order of ``paths``; decoding runs in threads."""
-    workers = min(8, max(2, os.cpu_count() or 2))
-    with ThreadPoolExecutor(workers) as pool:
-        return list(_counted(pool.map(lambda path: check_image(root, path), paths), len(paths), progress))
+    """Facts on every file, in the order of ``paths``; decoding runs in 2 to 8 threads."""
+    facts = []
+    pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)))
+    try:
+        with warnings.catch_warnings():  # here, not in the threads: the filters belong to the process
+            warnings.simplefilter("ignore")  # sizes are judged below; odd metadata does not matter
+            for item in pool.map(lambda path: check_image(root, path), paths):
+                facts.append(item)
+                progress(len(facts), len(paths), "images")
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the files still to come
+    return facts
 
 
 def check_image(root: Path, path: str) -> ImageFacts:
-    """Facts on one file. A huge picture is found by its header and not decoded."""
+    """Facts on one file, decoded as it will be for training: the first frame, upright, in RGB.
+
+    A huge picture is found by its header and not decoded.
+    """
     try:
         content = (root / path).read_bytes()
     except OSError as error:
@@ -53,26 +67,23 @@ def check_image(root: Path, path: str) -> ImageFacts:
     if not content:
         return ImageFacts(path=path, problem="is empty (0 bytes)")
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as image:
-            warnings.simplefilter("ignore")  # size is judged below; odd metadata does not matter
-            problem = _header_problem(image, path)
+        with Image.open(io.BytesIO(content)) as image:
+            problem, size = _header_problem(image, path), image.size
             if problem is None:
-                image.load()
-    except Image.DecompressionBombError:
-        problem, image = f"has more than {MAX_PIXELS // 1_000_000} million pixels", None
-    except UnidentifiedImageError:
-        problem, image = "is not an image", None
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        problem, image = f"is damaged ({error})", None
-    if problem is not None or image is None:
+                open_image(ImageOps.exif_transpose(image))
+    except Exception as error:  # noqa: BLE001 - on a damaged file a decoder may raise anything
+        problem, size = _plainly(error), (0, 0)
+    if problem is not None:
         return ImageFacts(path=path, problem=problem)
-    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), size=image.size)
+    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), size=size)
 
 
 def _header_problem(image: Image.Image, path: str) -> str | None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         return f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million"
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        return f"has {width} x {height} pixels, too long and thin"
     suffix = Path(path).suffix.lower()
     found = SAME.get(str(image.format), str(image.format))
     if found != FORMATS[suffix]:
@@ -80,7 +91,13 @@ def _header_problem(image: Image.Image, path: str) -> str | None:
     return None
 
 
-def _counted(facts: Iterator[ImageFacts], total: int, progress: Tick) -> Iterator[ImageFacts]:
-    for done, item in enumerate(facts, start=1):
-        progress(done, total, "images")
-        yield item
+def _plainly(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "is not an image"
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, before the size can be asked for
+        pixels = re.search(r"\d+", str(error))
+        millions = f"{int(pixels[0]) // 1_000_000:,} million pixels, " if pixels else ""
+        return f"has {millions}more than {MAX_PIXELS // 1_000_000} million"
+    if "truncated" in str(error).lower():
+        return "is damaged (it ends before the picture does)"
+    return f"is damaged ({error or type(error).__name__})"

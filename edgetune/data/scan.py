@@ -5,9 +5,10 @@ Understood: split folders of class folders (``train/``, ``val/`` or ``valid/`` o
 """
 
 import csv
+import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from edgetune.hashing import digest_json
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of pictures
 SHOWN = 10
+ENDINGS = f"images end in {', '.join(sorted(EXTENSIONS))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Listing:
     """What lies in a dataset. ``labels`` are sorted, ``samples`` are sorted by path."""
 
     root: Path
+    kind: str  # split folders | class folders | CSV
     labels: tuple[str, ...]
     samples: tuple[Sample, ...]
 
@@ -45,21 +49,15 @@ def scan(path: Path) -> Listing:
     """
     if not path.exists():
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
-    found = list(_csv_rows(path)) if path.is_file() else list(_folder_rows(path))
-    if not found:
-        raise DataError(
-            f"{path} holds no images in class folders",
-            hint="expected folders of classes (cat/1.jpg, dog/2.jpg), under train/, val/, test/ or directly, "
-            f"with files ending in {', '.join(sorted(EXTENSIONS))}",
-        )
+    kind, found = _csv_rows(path) if path.is_file() else _folder_rows(path)
+    _check_names(found, path)
     _check_classes(found, path)
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
-        Sample(path=name, label=index[label], split=split)
-        for name, label, split in sorted(found, key=lambda row: row[0])
+        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=_path)
     )
-    return Listing(root=data_root(path), labels=labels, samples=samples)
+    return Listing(root=data_root(path), kind=kind, labels=labels, samples=samples)
 
 
 def data_root(path: Path) -> Path:
@@ -69,10 +67,11 @@ def data_root(path: Path) -> Path:
 
 def fingerprint(listing: Listing) -> str:
     """Digest of names, labels, sizes and times of change; reads no file."""
+    root = str(listing.root)
     rows = []
     for sample in listing.samples:
         try:
-            facts = (listing.root / sample.path).stat()
+            facts = os.stat(os.path.join(root, sample.path))  # noqa: PTH116, PTH118 - twice as fast as pathlib
             rows.append((sample.path, sample.label, sample.split, facts.st_size, facts.st_mtime_ns))
         except OSError:
             rows.append((sample.path, sample.label, sample.split, -1, 0))
@@ -83,82 +82,223 @@ Row = tuple[str, str, str | None]
 """(relative path, label, split)"""
 
 
-def _folder_rows(path: Path) -> Iterator[Row]:
-    folders = _subfolders(path)
-    splits = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
-    if "train" not in splits.values():
-        for name in folders:
-            yield from _class_rows(path, name, name, None)
-        return
+def _path(row: Row) -> str:
+    return row[0]
+
+
+# --- folders --------------------------------------------------------------------------------
+
+
+def _folder_rows(path: Path) -> tuple[str, list[Row]]:
+    folders, images_beside = _look_into(path)
+    splits = _split_folders(path, folders)
+    places = (
+        [(f"{folder}/{name}", name, split) for folder, split in splits.items() for name in _look_into(path / folder)[0]]
+        if splits
+        else [(name, name, None) for name in folders]
+    )
+    rows: list[Row] = []
+    without: dict[str, set[str]] = {}
+    for folder, label, split in places:
+        images, other_endings = _class_images(path, folder)
+        rows += [(image, label, split) for image in images]
+        if other_endings and not images:
+            without[folder] = other_endings
+    if without:  # a class must not vanish because its pictures are, say, .heic
+        shown = [f"{folder}: {', '.join(sorted(endings)[:3])}" for folder, endings in without.items()]
+        raise DataError(
+            f"{path} has {_counted(shown, 'folder')} without images",
+            hint=f"{ENDINGS}; convert the files, or move the folder elsewhere",
+        )
+    if not rows:
+        beside = f" ({images_beside} lie beside them)" if folders else f", but {images_beside} in none"
+        raise DataError(
+            f"{path} holds no images in class folders" + (beside if images_beside else ""),
+            hint="expected folders of classes (cat/1.jpg, dog/2.jpg), under train/, val/, test/ or directly; "
+            + ENDINGS,
+        )
+    return ("split folders" if splits else "class folders"), rows
+
+
+def _split_folders(path: Path, folders: Sequence[str]) -> dict[str, str]:
+    """{folder: split}; empty if the folders are classes. A class may be called "train": cars, buses, trains."""
+    named = {folder: SPLITS[folder.lower()] for folder in folders if folder.lower() in SPLITS}
+    inside = {folder: _look_into(path / folder) for folder in named}
+    splits = {folder: split for folder, split in named.items() if inside[folder][0]}
+    flat = [folder for folder in named if not inside[folder][0] and inside[folder][1]]
+    if not splits and len(named) < len(folders):
+        return {}
     if len(set(splits.values())) < len(splits):
         raise DataError(f"{path} has the same split twice: {', '.join(sorted(splits))}", hint="keep one of them")
-    for folder, split in splits.items():
-        for name in _subfolders(path / folder):
-            yield from _class_rows(path, f"{folder}/{name}", name, split)
-
-
-def _subfolders(path: Path) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot read the folder {path}: {error.strerror}") from error
-
-
-def _class_rows(root: Path, folder: str, label: str, split: str | None) -> Iterator[Row]:
-    """The images of one class folder, also those in its subfolders."""
-    for place, folders, names in os.walk(root / folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield (Path(place) / name).relative_to(root).as_posix(), label, split
-
-
-def _csv_rows(path: Path) -> Iterator[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 text", hint="save the CSV as UTF-8") from error
-    reader = csv.DictReader(text.splitlines(keepends=True), skipinitialspace=True)
-    columns = [name.strip().lower() for name in reader.fieldnames or []]
-    if "path" not in columns or "label" not in columns:
+    if flat:
         raise DataError(
-            f"{path.name} has columns {', '.join(columns) or 'none'}", hint="the first line must name `path,label`"
+            f"{path / flat[0]} holds images but no class folders",
+            hint="sort them into folders of classes, or move it elsewhere (val and test can be carved from train)",
         )
-    reader.fieldnames = columns
-    missing, seen = [], Counter[str]()
-    for row in reader:
-        name, label, split = ((row.get(key) or "").strip() for key in ("path", "label", "split"))
-        if not name or not label:
-            raise DataError(f"{path.name}:{reader.line_num}: a path or a label is missing")
-        if split and split.lower() not in SPLITS:
-            raise DataError(f'{path.name}:{reader.line_num}: split "{split}" is not one of train, val, test')
+    if splits and "train" not in splits.values():
+        raise DataError(
+            f"{path} has {' and '.join(sorted(splits))} but no train folder with classes in it",
+            hint="put the folders of classes to learn from into train/",
+        )
+    return splits
+
+
+def _look_into(folder: Path) -> tuple[list[str], int]:
+    """The subfolders' names, sorted, and how many images lie directly in ``folder``."""
+    folders, images = [], 0
+    for entry in _entries(str(folder)):
+        if _is_folder(entry):
+            folders.append(entry.name)
+        elif _ending(entry.name) in EXTENSIONS:
+            images += 1
+    return sorted(folders), images
+
+
+def _class_images(root: Path, folder: str) -> tuple[list[str], set[str]]:
+    """The images of one class folder, also those in its subfolders, and the endings of its other files."""
+    images, others, waiting = [], set(), [folder]
+    while waiting:
+        place = waiting.pop()
+        for entry in _entries(f"{root}/{place}"):
+            if entry.is_dir(follow_symlinks=False):  # a link to a folder could lead in a circle
+                waiting.append(f"{place}/{entry.name}")
+            elif _ending(entry.name) not in EXTENSIONS:
+                others.add(_ending(entry.name) or entry.name)
+            elif entry.is_symlink() or entry.is_file():  # where a link leads is judged when it is read
+                images.append(f"{place}/{entry.name}")
+    return images, others
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What is not hidden in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name[0] != "." and entry.name.lower() not in LITTER]
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}", hint="check its permissions") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - once for each of 100,000 names
+
+
+# --- CSV ------------------------------------------------------------------------------------
+
+
+def _csv_rows(path: Path) -> tuple[str, list[Row]]:
+    rows: list[Row] = []
+    missing, strange, seen = [], [], Counter[str]()
+    root = str(path.parent)
+    for line, name, label, split in _csv_fields(path):
+        full = os.path.join(root, name)  # noqa: PTH118
+        if _ending(name) not in EXTENSIONS:
+            strange.append(f"line {line}: {name}")
+        elif not (os.path.isfile(full) or os.path.islink(full)):  # noqa: PTH113, PTH114
+            missing.append(f"line {line}: {name}")
+        name = Path(name).as_posix()
         seen[name] += 1
-        if not (path.parent / name).is_file():
-            missing.append(f"line {reader.line_num}: {name}")
-        yield Path(name).as_posix(), label, SPLITS[split.lower()] if split else None
+        rows.append((name, label, split))
     if missing:
         raise DataError(
             f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV"
         )
+    if strange:
+        raise DataError(f"{path.name} names {_counted(strange, 'file')} that are no images", hint=ENDINGS)
     if twice := [name for name, count in seen.items() if count > 1]:
         raise DataError(f"{path.name} names {_counted(twice, 'file')} more than once", hint="keep one line of each")
+    if not rows:
+        raise DataError(f"{path.name} has a header and no samples", hint="each line names one image and its class")
+    return "CSV", rows
 
 
-def _check_classes(rows: list[Row], path: Path) -> None:
+def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
+    """(line, path, label, split) of each row."""
+    reader = csv.reader(io.StringIO(_csv_text(path), newline=""), skipinitialspace=True)
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        if "path" not in columns or "label" not in columns:
+            raise DataError(
+                f"{path.name} has columns {', '.join(columns) or 'none'}",
+                hint="the first line must be `path,label` or `path,label,split`, separated by commas",
+            )
+        for fields in reader:
+            if not any(fields):
+                continue
+            where = f"{path.name}:{reader.line_num}"
+            if any(fields[len(columns) :]):
+                raise DataError(
+                    f"{where}: {len(fields)} fields under {len(columns)} columns",
+                    hint='put a path or label that has a comma in it into double quotes: "a,b.jpg"',
+                )
+            row = dict(zip(columns, (field.strip() for field in fields), strict=False))
+            name, label, split = (row.get(key, "") for key in ("path", "label", "split"))
+            if not name or not label:
+                raise DataError(f"{where}: a path or a label is missing")
+            if split and split.lower() not in SPLITS:
+                raise DataError(f'{where}: split "{split}" is not one of train, val, test')
+            yield reader.line_num, name, label, SPLITS[split.lower()] if split else None
+    except csv.Error as error:
+        raise DataError(f"{path.name}:{reader.line_num}: not readable as CSV: {error}") from error
+
+
+def _csv_text(path: Path) -> str:
+    if path.suffix.lower() != ".csv":
+        raise DataError(
+            f"{path} is neither a folder nor a .csv file", hint="unpack an archive first and give the folder"
+        )
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8 text", hint="save the CSV as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+# --- what both must keep to -----------------------------------------------------------------
+
+
+def _check_names(rows: Sequence[Row], path: Path) -> None:
+    """Names must be text: they go into JSON. Old archives leave names in other encodings."""
+    bad = [name for name, _, _ in rows if not name.isprintable() and _not_text(name)]
+    if bad:
+        shown = [os.fsencode(name).decode("utf-8", "replace") for name in bad]
+        raise DataError(
+            f"{path} has {_counted(shown, 'file')} whose names are not UTF-8",
+            hint="rename them, for instance with `convmv -f cp1252 -t utf-8 -r --notest FOLDER`",
+        )
+
+
+def _not_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_classes(rows: Sequence[Row], path: Path) -> None:
     splits = {split for _, _, split in rows}
     if None in splits and len(splits) > 1:
         raise DataError(f"{path.name} gives some samples a split and others none", hint="fill the column, or drop it")
     if "train" not in splits and None not in splits:
         raise DataError(f"{path} has no training samples", hint="it has only " + ", ".join(sorted(map(str, splits))))
-    trained = Counter(label for _, label, split in rows if split in ("train", None))
+    trained = {label for _, label, split in rows if split in ("train", None)}
+    strange = []
     for split in ("val", "test"):
-        strange = sorted({label for _, label, of in rows if of == split} - set(trained))
-        if strange:
-            raise DataError(
-                f"{_counted(strange, 'class')} of {split} do not occur in train",
-                hint="move some of their images to train, or remove them",
-            )
+        if unknown := sorted({label for _, label, of in rows if of == split} - trained):
+            strange.append(f"{_counted(unknown, 'class')} of {split}")
+    if strange:
+        raise DataError(
+            f"{' and '.join(strange)} do not occur in train",
+            hint="move some of their images to train, or remove them; check the spelling",
+        )
     if len(trained) < 2:
         raise DataError(
             f"{path} has one class only: {next(iter(trained))}",
@@ -166,8 +306,8 @@ def _check_classes(rows: list[Row], path: Path) -> None:
         )
 
 
-def _counted(names: list[str], noun: str) -> str:
+def _counted(names: Sequence[str], noun: str) -> str:
     """ "3 files (a, b, c)", the first ten of them."""
-    plural = {"file": "files", "class": "classes"}[noun] if len(names) > 1 else noun
+    plural = {"file": "files", "class": "classes", "folder": "folders"}[noun] if len(names) > 1 else noun
     more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"

@@ -20,15 +20,15 @@ path = "digits"                     # 1,797 real digits from scikit-learn, in tr
 image_size = 32
 
 [finetune]
-epochs = 4
+epochs = 5
 batch_size = 64
-learning_rate = 2e-3
+learning_rate = 3e-3
 augmentation = "light"              # no mirror images: a mirrored 2 is no digit
 
 [prune]
 ratio = [0.0, 0.3]                  # shares of channels to try removing
-recovery_epochs = 4
-learning_rate = 1e-3
+recovery_epochs = 5
+learning_rate = 2e-3
 
 [quantize]
 mode = "auto"

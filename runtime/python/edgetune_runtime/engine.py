@@ -178,8 +178,8 @@ class Engine:
         """The largest of softmax(logits [K]); the largest logit is subtracted, so that nothing overflows."""
         if len(logits) > FEW_CLASSES:
             weights = np.exp(logits - logits.max(), dtype=np.float64)
-            order = np.argsort(-logits, kind="stable")[:top]
-            return list(zip([self.labels[i] for i in order.tolist()], (weights[order] / weights.sum()).tolist()))
+            best = np.argsort(-logits, kind="stable")[:top]
+            return list(zip([self.labels[i] for i in best.tolist()], (weights[best] / weights.sum()).tolist()))
         values = logits.tolist()
         order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
         highest = values[order[0]]
