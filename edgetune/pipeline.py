@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgetune.errors import EdgetuneError, InputError, Interrupted, StoreError
+from edgetune_runtime.errors import RuntimeProblem
+
+from edgetune.errors import BackendError, EdgetuneError, InputError, Interrupted, StoreError
 from edgetune.progress import Reporter
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
@@ -196,6 +198,8 @@ def _make(
         )
         try:
             importlib.import_module(STEPS[step.name]).run(context)
+        except RuntimeProblem as problem:  # the device's package has errors of its own
+            raise BackendError(f"{step.title}: {problem}") from problem
         finally:
             reporter.close()
 

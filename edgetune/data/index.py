@@ -66,7 +66,13 @@ class DatasetIndex:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "DatasetIndex":
-        """The index ``to_json`` wrote."""
+        """The index ``to_json`` wrote.
+
+        Raises:
+            DataError: it is of another schema.
+        """
+        if content.get("schema") != SCHEMA:
+            raise DataError(f"this dataset index is {content.get('schema')}, not {SCHEMA}", hint="build again")
         return cls(
             root=Path(content["root"]),
             labels=tuple(content["labels"]),
@@ -135,10 +141,12 @@ def _with_splits(
     carved = tuple(name for name in ("test", "val") if name not in present)
     train = [sample for sample in good if sample.split in ("train", None)]
     if small := too_small((s.label for s in train), listing.labels, 1 + len(carved)):
+        skipped = len(listing.samples) - len(good)
         raise DataError(
             f"too few usable training images of {', '.join(small)}",
             hint=f"every class needs at least {1 + len(carved)}"
-            + (f", because {' and '.join(carved)} must be carved from train" if carved else ""),
+            + (f", because {' and '.join(carved)} must be carved from train" if carved else "")
+            + (f"; {skipped} unusable files were skipped" if skipped else ""),
         )
     result = [replace(sample, split=sample.split or "train") for sample in good]
     for name in carved:

@@ -1,14 +1,15 @@
 """Look at a dataset and propose a recipe for it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgetune.data.check import check_image
+from edgetune.data.check import ImageFacts, check_images
 from edgetune.data.scan import Listing, scan
 
 SIZES = (32, 64, 96, 128, 160, 192, 224)
 SAMPLED = 32  # files looked at for their size
-FEW = 20  # training images of a class below which accuracy is a guess
+FEW = 20  # training images of a class
 
 TEMPLATE = """\
 # Written by `edgetune init`. Every key is optional but `model.name` and `data.path`.
@@ -20,27 +21,32 @@ name = "torchvision/mobilenet_v2"   # or another torchvision classifier, or "pac
 
 [data]
 path = {path}
-image_size = {size}                 # pixels; smaller is faster. Images here: {typical}
+image_size = {size:<22} # pixels; smaller is faster. Images here: {typical}
 on_bad_file = "error"               # or "skip": leave unreadable files out and count them
+cache_mb = 2048                     # memory for decoded images; what does not fit is decoded each time
 
 [finetune]
-strategy = "full"
-epochs = {epochs}
-learning_rate = 1e-3
+strategy = "full"                   # every layer learns
+epochs = {epochs:<26} # passes over the training images
+batch_size = 32                     # images in one step
+learning_rate = 1e-3                # its peak; it warms up, then falls along a cosine
+augmentation = "standard"           # crops and mirror images; "light": no mirror images (digits, text); "none"
 
 [prune]
-ratio = [0.0, 0.15, 0.3]            # shares of channels to try removing
+ratio = [0.0, 0.15, 0.3]            # shares of channels to try removing; 0.0: none
+recovery_epochs = 4                 # training after pruning, guided by the unpruned network
 
 [quantize]
-mode = "auto"                       # or "none"
+mode = "auto"                       # try INT8, keep it if it pays; or "none"
+calibration_samples = 256           # training images that set its ranges
 
 [budget]
 max_accuracy_drop = 1.0             # percentage points below the fine-tuned float engine
-# max_latency_ms = 10.0
-# max_size_mb = 5.0
+# max_latency_ms = 10.0             # median of one image, on the target
+# max_size_mb = 5.0                 # of the engine
 
 [bench]
-threads = 1
+threads = 1                         # that the engine may use
 
 [targets]
 names = ["x86-cpu"]                 # `edgetune targets` lists them
@@ -55,10 +61,11 @@ def propose_recipe(data: Path, base: Path) -> str:
     """
     listing = scan(data)
     counts = Counter(sample.label for sample in listing.samples if sample.split in ("train", None))
-    side = typical_side(listing)
+    looked_at = _look_at_some(listing)
+    side = typical_side(looked_at)
     return TEMPLATE.format(
         summary=_summary(listing),
-        notes="".join(f"# Note: {note}\n" for note in _notes(listing, counts)),
+        notes="".join(f"# Note: {note}\n" for note in _notes(listing, counts, looked_at)),
         path=_quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
         size=next((size for size in reversed(SIZES) if size <= side), SIZES[0]),
         typical=f"short side about {side}",
@@ -66,22 +73,31 @@ def propose_recipe(data: Path, base: Path) -> str:
     )
 
 
-def typical_side(listing: Listing) -> int:
-    """The median short side in pixels of a few images spread over the dataset."""
-    step = max(1, len(listing.samples) // SAMPLED)
-    facts = [check_image(listing.root, sample.path) for sample in listing.samples[::step]]
-    sides = sorted(min(item.size) for item in facts if item.problem is None)
+def typical_side(images: Sequence[ImageFacts]) -> int:
+    """The median short side in pixels of the usable ones."""
+    sides = sorted(min(item.size) for item in images if item.problem is None)
     return sides[len(sides) // 2] if sides else SIZES[-1]
+
+
+def _look_at_some(listing: Listing) -> list[ImageFacts]:
+    """A few images spread over the dataset."""
+    step = max(1, len(listing.samples) // SAMPLED)
+    return check_images(listing.root, [sample.path for sample in listing.samples[::step]])
 
 
 def _summary(listing: Listing) -> str:
     splits = Counter(sample.split or "unsplit" for sample in listing.samples)
     parts = ", ".join(f"{count} {name}" for name, count in sorted(splits.items()))
-    return f"{len(listing.samples)} images of {len(listing.labels)} classes ({parts})."
+    return f"{listing.kind}: {len(listing.samples)} images of {len(listing.labels)} classes ({parts})."
 
 
-def _notes(listing: Listing, counts: Counter[int]) -> list[str]:
+def _notes(listing: Listing, counts: Counter[int], looked_at: Sequence[ImageFacts]) -> list[str]:
     notes = []
+    if bad := [item for item in looked_at if item.problem is not None]:
+        notes.append(
+            f"{len(bad)} of {len(looked_at)} files looked at cannot be used, such as {bad[0].path!r}, which "
+            f"{bad[0].problem}. `edgetune build` lists them all."
+        )
     present = {sample.split for sample in listing.samples}
     missing = [name for name in ("val", "test") if name not in present]
     if missing:
@@ -92,10 +108,10 @@ def _notes(listing: Listing, counts: Counter[int]) -> list[str]:
             f"unbalanced: {most[1]} training images of {listing.labels[most[0]]!r}, "
             f"{least[1]} of {listing.labels[least[0]]!r}. Look at macro F1, not at accuracy alone."
         )
-    small = [listing.labels[label] for label, count in counts.items() if count < FEW]
-    if small:
-        notes.append(f"fewer than {FEW} training images of {', '.join(sorted(small)[:5])}.")
-    return notes
+    if small := sorted(repr(listing.labels[label]) for label, count in counts.items() if count < FEW):
+        more = f" and {len(small) - 5} more classes" if len(small) > 5 else ""
+        notes.append(f"fewer than {FEW} training images of {', '.join(small[:5])}{more}: accuracy will be a guess.")
+    return [" ".join(note.split()) for note in notes]  # one line each, whatever a decoder says
 
 
 def _quoted(text: str) -> str:
