@@ -6,6 +6,7 @@ ratio. Steps two targets share (fine-tuning, pruning to the same multiple of cha
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from edgetune.records import Candidate, Facts, Plan, Recipe, Step, Target
@@ -245,9 +246,13 @@ def candidate_name(ratio: float, precision: str) -> str:
 
 
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain data, without the folder it lies in."""
+    """The recipe as plain data for a report: of absolute paths only the last part, which tells no one's folders."""
     content = asdict(recipe)
     del content["base"]
+    for section, key in (("data", "path"), ("model", "weights")):
+        path = content[section][key]
+        if path is not None and PurePath(path).is_absolute():
+            content[section][key] = PurePath(path).name
     plain: dict[str, Any] = _plain(content)
     return plain
 

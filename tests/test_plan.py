@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetune.plan import candidate_name, make_plan, percent
+from edgetune.plan import candidate_name, make_plan, percent, recipe_as_data
 from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, QuantizeSpec, Recipe
 from edgetune.store import step_key
 from edgetune.target import load_target
@@ -105,3 +105,8 @@ def test_no_private_path_is_in_any_step():
 def test_names():
     assert percent(0.125) == "12.5" and percent(0.3) == "30"
     assert candidate_name(0.0, "fp32") == "float" and candidate_name(0.3, "int8") == "pruned-30-int8"
+
+
+def test_the_report_tells_no_ones_folders():
+    told = recipe_as_data(RECIPE)
+    assert told["model"]["weights"] == "w.safetensors" and told["data"]["path"] == "data" and "base" not in told

@@ -16,7 +16,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from edgetune.progress import Tick, silent
 
 MAX_PIXELS = 100_000_000
-MAX_ASPECT = 50  # longer strips have no square to look at, and resizing their short side makes them huge
 MAX_ASPECT = 100  # beyond, resizing the short side would make the long one huge
 FORMATS = {
     ".jpg": "JPEG",
@@ -85,8 +84,6 @@ def _header_problem(image: Image.Image, path: str) -> str | None:
         return f"has {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million"
     if max(width, height) > MAX_ASPECT * min(width, height):
         return f"has {width} x {height} pixels, too long and thin"
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        return f"has {width} x {height} pixels, too long and thin to crop a square from"
     suffix = Path(path).suffix.lower()
     found = SAME.get(str(image.format), str(image.format))
     if found != FORMATS[suffix]:

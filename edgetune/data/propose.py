@@ -111,7 +111,8 @@ def _notes(listing: Listing, counts: Counter[int], looked_at: Sequence[ImageFact
     if small := sorted(repr(listing.labels[label]) for label, count in counts.items() if count < FEW):
         more = f" and {len(small) - 5} more classes" if len(small) > 5 else ""
         notes.append(f"fewer than {FEW} training images of {', '.join(small[:5])}{more}: accuracy will be a guess.")
-    return [" ".join(note.split()) for note in notes]  # one line each, whatever a decoder says
+    # One line each, whatever a decoder says.
+    return ["".join(letter if letter.isprintable() else "?" for letter in note) for note in notes]
 
 
 def _quoted(text: str) -> str:

@@ -1,5 +1,6 @@
 """Datasets are recognised in the forms people have them; what is wrong is said with names."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_csv_with_splits(tmp_path):
         ("path,label,split\n1.png,a,train\n2.png,b,\n", "some samples a split and others none"),
         ("path,label,split\n1.png,a,test\n2.png,b,test\n", "no training samples"),
         ("", "has columns none"),
+        ("path;label\n1.png;a\n", "has columns path;label"),
+        ("path,label\n", "a header and no samples"),
+        ("path,label\n1,png,a\n", "l.csv:2: 3 fields under 2 columns"),
+        ("path,label\n1.png,a\n2.png\n", "l.csv:3: a path or a label is missing"),
+        ("path,label\n1.png,a\nl.csv,b\n", "names 1 file (line 3: l.csv) that are no images"),
+        ("path,label\n1.png,a\n./1.png,b\n", "names 1 file (1.png) more than once"),
+        ('path,label\n1.png,"a\nb\n', "one class only"),
+        ('path,label\n1.png,"' + "x" * 140_000 + "\n", "l.csv:2: not readable as CSV"),
+        ('path,label\n1.png,"two\nlines"\n\n3.png,b\n', "(line 5: 3.png)"),
     ],
 )
 def test_bad_csv(tmp_path, text, message):
@@ -85,17 +95,102 @@ def test_bad_csv(tmp_path, text, message):
         (["a/1.png", "a/2.png"], "one class only: a"),
         (["train/a/1.png", "train/b/1.png", "val/c/1.png"], "1 class (c) of val do not occur in train"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "the same split twice"),
-        (["val/a/1.png", "test/b/1.png"], None),
+        (["val/a/1.png", "test/b/1.png"], "test and val but no train folder"),
+        (["a/1.png", "b/1.png", "test/a/2.png"], "test but no train folder"),
+        (["train/1.png", "test/2.png"], "train holds images but no class folders"),
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], "test holds images but no class folders"),
+        (
+            ["train/a/1.png", "train/b/1.png", "val/c/1.png", "test/d/1.png", "test/e/1.png"],
+            "1 class (c) of val and 2 classes (d, e) of test do not occur in train",
+        ),
     ],
 )
 def test_bad_folders(tmp_path, names, message):
     touch(tmp_path, *names)
-    if message is None:  # without train/ these are two classes called val and test
-        assert scan(tmp_path).labels == ("test", "val")
-        return
     with pytest.raises(DataError) as caught:
         scan(tmp_path)
     assert message in caught.value.message
+
+
+def test_missing_files_of_a_csv_are_listed_and_counted(tmp_path):
+    lines = "".join(f"{number}.png,a\n" for number in range(13))
+    (tmp_path / "l.csv").write_text("path,label\n" + lines)
+    with pytest.raises(DataError) as caught:
+        scan(tmp_path / "l.csv")
+    assert "names 13 files (line 2: 0.png, " in caught.value.message
+    assert "line 11: 9.png, and 3 more) that do not exist" in caught.value.message
+    assert caught.value.hint == "paths are relative to the CSV" and caught.value.exit_code == 2
+
+
+def test_files_that_are_no_csv(tmp_path):
+    (tmp_path / "d.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"neither a folder nor a \.csv file"):
+        scan(tmp_path / "d.zip")
+    (tmp_path / "l.csv").write_bytes("path,label\nä.png,a\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8 text"):
+        scan(tmp_path / "l.csv")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    touch(tmp_path, "bus/1.png", "car/1.png", "train/1.png", "train/2.png")
+    listing = scan(tmp_path)
+    assert listing.labels == ("bus", "car", "train") and listing.kind == "class folders"
+    assert {sample.split for sample in listing.samples} == {None}
+
+
+def test_empty_folders_and_what_windows_leaves_are_no_classes(tmp_path):
+    touch(tmp_path, "a/1.png", "b/1.png", "__MACOSX/._1.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "litter").mkdir()
+    (tmp_path / "litter/Thumbs.db").touch()
+    assert scan(tmp_path).labels == ("a", "b")
+
+
+def test_a_class_whose_files_are_no_images_does_not_vanish(tmp_path):
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/1.HEIC").touch()
+    with pytest.raises(DataError, match=r"has 1 folder \(c: \.heic\) without images") as caught:
+        scan(tmp_path)
+    assert ".webp" in str(caught.value.hint)
+
+
+def test_images_beside_class_folders_are_told_of(tmp_path):
+    touch(tmp_path, "1.png", "2.png")
+    with pytest.raises(DataError, match="holds no images in class folders, but 2 in none"):
+        scan(tmp_path)
+
+
+def test_links(tmp_path):
+    touch(tmp_path, "elsewhere/1.png", "d/b/1.png")
+    (tmp_path / "d/a").symlink_to("../elsewhere")  # a class folder may be a link
+    (tmp_path / "d/b/again").symlink_to("..")  # would lead in a circle
+    (tmp_path / "d/round").symlink_to("round")
+    (tmp_path / "d/b/dangling.png").symlink_to("nowhere.png")  # judged when it is read
+    assert [sample.path for sample in scan(tmp_path / "d").samples] == ["a/1.png", "b/1.png", "b/dangling.png"]
+
+
+def test_names_that_are_not_text(tmp_path):
+    touch(tmp_path, "a/1.png", "b/ünï 2.png")
+    assert scan(tmp_path).samples[1].path == "b/ünï 2.png"
+    try:
+        Path(os.fsdecode(bytes(tmp_path / "b") + b"/caf\xe9.png")).touch()
+    except OSError:
+        pytest.skip("this file system keeps to UTF-8")
+    with pytest.raises(DataError, match="1 file \\(b/caf\ufffd.png\\) whose names are not UTF-8"):
+        scan(tmp_path)
+
+
+def test_the_fingerprint_sees_a_changed_file_and_a_changed_label(tmp_path):
+    touch(tmp_path, "1.png", "2.png")
+    (tmp_path / "l.csv").write_text("path,label\n1.png,a\n2.png,b\n")
+    seen = {fingerprint(scan(tmp_path / "l.csv"))}
+    (tmp_path / "l.csv").write_text("path,label\n1.png,b\n2.png,a\n")
+    seen.add(fingerprint(scan(tmp_path / "l.csv")))
+    facts = (tmp_path / "1.png").stat()
+    os.utime(tmp_path / "1.png", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    seen.add(fingerprint(scan(tmp_path / "l.csv")))
+    assert len(seen) == 3
 
 
 def test_a_missing_folder(tmp_path):
