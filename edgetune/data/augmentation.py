@@ -11,7 +11,7 @@ Augment = Callable[[Tensor], Tensor]
 
 def none(size: int) -> Augment:
     """The centre, as in evaluation."""
-    view: Augment = v2.CenterCrop(size)
+    view: Augment = v2.Compose([v2.Resize(size, antialias=True), v2.CenterCrop(size)])
     return view
 
 

@@ -132,8 +132,8 @@ def _split_folders(path: Path, folders: Sequence[str]) -> dict[str, str]:
         raise DataError(f"{path} has the same split twice: {', '.join(sorted(splits))}", hint="keep one of them")
     if flat:
         raise DataError(
-            f"{path / flat[0]} holds images but no class folders",
-            hint="sort them into folders of classes, or move it elsewhere (val and test can be carved from train)",
+            f"{path} has images but no class folders in {' and '.join(flat)}",
+            hint="sort them into folders of classes, or move them elsewhere (val and test can be carved from train)",
         )
     if splits and "train" not in splits.values():
         raise DataError(

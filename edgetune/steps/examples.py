@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_loader
 from edgetune.data.index import DatasetIndex
-from edgetune.data.preprocessing import make_preprocessing
+from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
 from edgetune.steps.context import StepContext
 
@@ -31,20 +31,25 @@ def _load_index(folder: Path, root: Path) -> DatasetIndex:
 
 
 @lru_cache(maxsize=1)
-def _decoded(folder: Path, root: Path, image_size: int, cache_mb: int) -> DecodedImages:
-    return DecodedImages(_load_index(folder, root), make_preprocessing(image_size), cache_mb=cache_mb)
+def _decoded(folder: Path, root: Path, image_size: int, cache_mb: int) -> tuple[DecodedImages, DecodedImages]:
+    index, budget = _load_index(folder, root), cache_mb // 2
+    return (
+        DecodedImages(index, make_training_source(image_size), cache_mb=budget),
+        DecodedImages(index, make_preprocessing(image_size), cache_mb=budget),
+    )
 
 
 def decoded_images(context: StepContext, image_size: int) -> DecodedImages:
-    """The cache of decoded images; one per process, as long as the dataset and size stay the same."""
-    return _decoded(context.inputs["dataset"], data_root(context.data), image_size, context.cache_mb)
+    """Decoded images as the device sees them; kept in the process as long as the dataset and size stay the same."""
+    return _decoded(context.inputs["dataset"], data_root(context.data), image_size, context.cache_mb)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     """The training and validation splits as batches of (float32 [N, 3, H, W], int64 [N])."""
 
-    images: DecodedImages
+    training: DecodedImages  # larger, to cut random crops from
+    images: DecodedImages  # as the device sees them
     batch_size: int
     augmentation: str
     seed: int
@@ -58,7 +63,7 @@ class Examples:
     def train(self, epoch: int, start_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented batches of ``epoch``, from ``start_batch`` on."""
         return train_loader(
-            self.images,
+            self.training,
             batch_size=self.batch_size,
             augmentation=self.augmentation,
             seed=self.seed,
@@ -82,8 +87,10 @@ def make_examples(context: StepContext, image_size: int, batch_size: int, augmen
     workers = context.workers
     if workers < 0:
         workers = min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
+    training, images = _decoded(context.inputs["dataset"], data_root(context.data), image_size, context.cache_mb)
     return Examples(
-        images=decoded_images(context, image_size),
+        training=training,
+        images=images,
         batch_size=batch_size,
         augmentation=augmentation,
         seed=context.seed,

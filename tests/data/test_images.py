@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgetune.data.images import DecodedImages, batch_count, epoch_batches, eval_loader, train_loader
 from edgetune.data.index import build_index
 from edgetune.data.preprocessing import make_preprocessing
+from edgetune.errors import DataError
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def test_training_batches_depend_on_seed_and_epoch_alone(images):
     assert not equal(first, load(images, epoch=3))
     assert not equal(first, load(images, seed=2))
     assert first[0][0].shape[1:] == (3, 32, 32) and first[0][0].dtype == torch.float32
+    assert first[0][0].is_contiguous(memory_format=torch.channels_last) and first[0][1].dtype == torch.int64
 
 
 def test_loader_processes_give_the_same_pixels(images):
@@ -61,10 +63,73 @@ def test_loading_leaves_torchs_generator_alone(images):
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_loading_leaves_the_gpus_generator_alone(images, monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    load(images)
+    assert not seeded
+    torch.manual_seed(5)
+    assert seeded == [5]  # torch.manual_seed would have done it
+
+
 def test_the_cache_keeps_to_its_budget_and_changes_nothing(images):
     small = DecodedImages(images.index, make_preprocessing(32), cache_mb=0)
     assert small.kept_bytes == 0
     assert equal(load(images), load(small))
+
+
+def test_a_small_budget_keeps_training_images_first(images):
+    root, index = images.index.root, images.index
+    small = DecodedImages(index, make_preprocessing(160), cache_mb=5)
+    assert 4 << 20 < small.kept_bytes <= 5 << 20
+    first = [small[number].copy() for number in range(len(index.samples))]
+    for sample in index.samples:
+        (root / sample.path).unlink()
+    kept = 0
+    for number, sample in enumerate(index.samples):
+        try:
+            assert np.array_equal(small[number], first[number])
+        except DataError:
+            continue
+        assert sample.split == "train"
+        kept += first[number].size
+    assert kept == small.kept_bytes
+
+
+def test_what_loader_processes_decode_is_kept_for_all(images):
+    first = load(images, workers=2)
+    for sample in images.index.split("train"):
+        (images.index.root / sample.path).unlink()
+    assert equal(first, load(images))
+    assert equal(first[2:], load(images, workers=1, start_batch=2))
+
+
+def test_files_that_changed_or_went_since_they_were_checked(images):
+    from PIL import Image
+
+    gone, changed = (images.index.root / sample.path for sample in images.index.samples[:2])
+    gone.unlink()
+    Image.new("RGB", (60, 20)).save(changed)
+    with pytest.raises(DataError, match="there is no file"):
+        images[0]
+    with pytest.raises(DataError, match="has changed since it was checked"):
+        images[1]
+    assert images[2].shape == (32, 32, 3)
+
+
+def test_loading_leaves_torchs_threads_alone(images):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        load(images)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_negative_seeds_are_seeds_too(images):
+    assert equal(load(images, seed=-1), load(images, seed=-1))
+    assert not equal(load(images, seed=-1), load(images, seed=1))
 
 
 def test_unaugmented_training_images_are_the_evaluations(images):
@@ -95,3 +160,5 @@ def test_an_epoch_is_a_permutation_in_batches_of_nearly_one_size(samples, batch_
     assert sorted(np.concatenate(batches).tolist()) == list(range(samples))
     sizes = {len(batch) for batch in batches}
     assert max(sizes) - min(sizes) <= 1 and len(batches) == batch_count(samples, batch_size)
+    assert min(sizes) >= min(2, samples)  # batch norm cannot learn from one
+    assert max(sizes) <= 2 * batch_size

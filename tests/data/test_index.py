@@ -46,6 +46,33 @@ def test_a_class_that_loses_its_images_by_skipping(tmp_path):
         build(folder, on_bad_file="skip")
 
 
+def test_skipped_files_are_recorded_with_their_problem(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"train": 3, "val": 1, "test": 1})
+    (folder / "train/cross/001.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        build(folder)
+    assert caught.value.message == "1 of 15 files cannot be used:\n  train/cross/001.png is empty (0 bytes)"
+    assert 'on_bad_file = "skip"' in str(caught.value.hint) and caught.value.exit_code == 2
+    index = build(folder, on_bad_file="skip")
+    assert index.skipped == (("train/cross/001.png", "is empty (0 bytes)"),)
+    assert index.counts()["train"] == {"blob": 3, "cross": 2, "stripes": 3}
+    assert DatasetIndex.from_json(index.to_json()) == index
+
+
+def test_a_class_too_small_to_be_split(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"": 3})
+    assert all(set(counts.values()) == {1} for counts in build(folder).counts().values())
+    (folder / "cross/000.png").unlink()
+    with pytest.raises(DataError, match="too few usable training images of cross") as caught:
+        build(folder)
+    assert "at least 3, because test and val must be carved from train" in str(caught.value.hint)
+
+
+def test_another_schema_is_refused(shapes):
+    with pytest.raises(DataError, match=r"is edgetune\.dataset/0, not edgetune\.dataset/1"):
+        DatasetIndex.from_json({**build(shapes).to_json(), "schema": "edgetune.dataset/0"})
+
+
 def test_many_bad_files_are_summed_up(tmp_path):
     folder = write_images(tmp_path / "d", splits={"": 30})
     for path in (folder / "cross").glob("*"):

@@ -1,5 +1,6 @@
 """`init` writes recipes that parse, fit the data, and warn."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from edgetune.data.propose import _quoted, propose_recipe
 from edgetune.errors import RecipeError
 from edgetune.recipe import load_recipe
+from edgetune.records import Recipe
 
 
 def parsed(tmp_path, text):
@@ -31,6 +33,24 @@ def test_missing_splits_small_and_unbalanced_classes_are_noted(tmp_path):
     text = propose_recipe(folder, tmp_path)
     assert "no val and no test split" in text and "unbalanced" in text and "fewer than 20" in text
     parsed(tmp_path, text)
+
+
+def test_names_and_broken_files_cannot_spoil_the_recipe(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"": 3})
+    (folder / "cross").rename(folder / 'x"]\nseed = 7\u2028#')
+    (folder / "blob/000.png").write_bytes(b"")
+    text = propose_recipe(folder, tmp_path)
+    assert "1 of 9 files looked at cannot be used, such as 'blob/000.png', which is empty (0 bytes)" in text
+    assert parsed(tmp_path, text).seed == 0
+
+
+def test_every_key_is_explained(tmp_path):
+    write_images(tmp_path / "d", splits={"": 3})
+    lines = propose_recipe(tmp_path / "d", tmp_path).splitlines()
+    keys = [line for line in lines if " = " in line and "path =" not in line]
+    assert len(keys) > 15 and all("   # " in line or "  # " in line for line in keys)
+    sections = {line.strip("[]") for line in lines if line.startswith("[")}
+    assert sections == {field.name for field in fields(Recipe)} - {"base", "seed"}
 
 
 def test_data_elsewhere_keeps_its_whole_path(tmp_path):

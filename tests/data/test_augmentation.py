@@ -1,0 +1,36 @@
+"""Augmented views: the right form, inside the image, random where they should be."""
+
+import pytest
+import torch
+
+from edgetune.data.augmentation import AUGMENTATIONS
+from edgetune.recipe import CHOICES
+
+
+def test_the_recipe_offers_what_there_is():
+    assert tuple(AUGMENTATIONS) == CHOICES["finetune", "augmentation"]
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("size", [(36, 50), (36, 36), (400, 36)])
+def test_views_are_uint8_squares_and_leave_the_image_alone(name, size):
+    torch.manual_seed(0)
+    image = torch.randint(10, 200, (3, *size), dtype=torch.uint8)
+    before = image.clone()
+    for _ in range(5):
+        view = AUGMENTATIONS[name](32)(image)
+        assert view.shape == (3, 32, 32) and view.dtype == torch.uint8
+        assert view.min() >= 10 and view.max() < 200
+    assert torch.equal(image, before)
+
+
+def left_to_right(view):
+    return bool(view[..., :16].float().mean() < view[..., 16:].float().mean())
+
+
+@pytest.mark.parametrize(("name", "mirrors"), [("none", False), ("light", False), ("standard", True)])
+def test_only_standard_mirrors(name, mirrors):
+    torch.manual_seed(0)
+    ramp = torch.arange(36, dtype=torch.uint8).mul(5).expand(3, 36, 36)
+    seen = {left_to_right(AUGMENTATIONS[name](32)(ramp)) for _ in range(20)}
+    assert seen == ({True, False} if mirrors else {True})
