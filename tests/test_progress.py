@@ -1,9 +1,12 @@
 """Progress: a bar on a real terminal, plain lines without one, and stdout left alone."""
 
+import fcntl
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 
 CODE = """
 import time
@@ -29,6 +32,7 @@ def test_without_a_terminal_lines_with_rate_and_time_left():
 
 def test_on_a_terminal_a_bar_with_rate_and_time_left():
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen([sys.executable, "-c", CODE], stderr=theirs, stdout=subprocess.PIPE)
     os.close(theirs)
     text = b""
