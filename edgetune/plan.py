@@ -1,7 +1,7 @@
 """Which steps a build takes, in order. Pure: reads no file, loads no library.
 
-Every target gets a float candidate (its baseline), an INT8 one, and both again for each pruning
-ratio. Steps two targets share (fine-tuning, pruning to the same multiple of channels) appear once.
+Every target gets a float candidate (its baseline), an INT8 one, and both again for each pruning.
+Steps two targets share (fine-tuning, pruning by ratio to the same multiple of channels) appear once.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from edgetune.records import Candidate, Facts, Plan, Recipe, Step, Target
+from edgetune.records import Candidate, Facts, Plan, PruneSpec, Pruning, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
     "check_data": 1,
     "finetune": 1,
-    "prune": 1,
+    "time_layers": 1,
+    "prune": 2,
     "export": 1,
     "quantize": 1,
     "compile": 1,
@@ -28,6 +29,9 @@ TRAINING = ("torch", "torchvision")
 EXPORTING = ("torch", "onnx", "onnxscript")
 BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
 FLOAT = "float"
+DEFAULT_SPEEDUPS = (1.25, 1.5)
+DEFAULT_RATIOS = (0.15, 0.3)
+UNPRUNED = Pruning()
 
 
 def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan:
@@ -55,12 +59,12 @@ class _Builder:
         runs_here = self.facts.unavailable[target.name] is None
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
         ours = []
-        for ratio in dict.fromkeys((0.0, *self.recipe.prune.ratio)):
-            network = self._finetune() if ratio == 0.0 else self._prune(ratio, target)
-            ours.append(self._candidate(target, ratio, "fp32", network, self._export(network, target), runs_here))
+        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here))):
+            network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
+            ours.append(self._candidate(target, pruning, "fp32", network, self._export(network, target), runs_here))
             if int8:
                 onnx = self._quantize(network, target)
-                ours.append(self._candidate(target, ratio, "int8", network, onnx, runs_here))
+                ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
         self.candidates += ours
         if runs_here:
             self._finish(target, ours)
@@ -91,11 +95,31 @@ class _Builder:
         inputs = {"dataset": dataset, "weights": "source:weights", "code": "source:code"}
         return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=TRAINING)
 
-    def _prune(self, ratio: float, target: Target) -> str:
-        prune, finetune = self.recipe.prune, self.recipe.finetune
+    def _time_layers(self, target: Target, int8: bool) -> str:
         params = {
-            **{key: value for key, value in asdict(prune).items() if key != "ratio"},
-            "ratio": ratio,
+            "activation": target.scheme.activation if int8 else None,
+            "channel_multiple": target.channel_multiple,
+            "opset": target.opset,
+            "config": dict(target.backend_options),
+        }
+        return self._add(
+            f"time-layers:{target.name}",
+            "time_layers",
+            f"time layers on {target.name}",
+            params,
+            inputs={"network": self._finetune(), "processor": "source:processor"},
+            libraries=BACKEND_LIBRARY.get(target.backend, ()),
+        )
+
+    def _prune(self, pruning: Pruning, target: Target, int8: bool) -> str:
+        prune, finetune = self.recipe.prune, self.recipe.finetune
+        inputs = {"network": self._finetune(), "dataset": self._check_data()}
+        if pruning.speedup is not None:
+            inputs["latency"] = self._time_layers(target, int8)
+        params = {
+            **asdict(prune),
+            "ratio": pruning.ratio,
+            "target_speedup": pruning.speedup,
             "protect": list(prune.protect),
             "channel_multiple": target.channel_multiple,
             "batch_size": finetune.batch_size,
@@ -105,12 +129,18 @@ class _Builder:
             "augmentation": finetune.augmentation,
             "precision": finetune.precision,
         }
+        if pruning.speedup is not None:
+            step_id = f"prune-{pruning.speedup:g}x-for-{target.name}"
+            title = f"prune to {pruning.speedup:g}x on {target.name}"
+        else:
+            step_id = f"prune-{percent(pruning.ratio or 0.0)}-by-{target.channel_multiple}"
+            title = f"prune {percent(pruning.ratio or 0.0)} %, channels by {target.channel_multiple}"
         return self._add(
-            f"prune-{percent(ratio)}-by-{target.channel_multiple}",
+            step_id,
             "prune",
-            f"prune {percent(ratio)} %, channels by {target.channel_multiple}",
+            title,
             params,
-            inputs={"network": self._finetune(), "dataset": self._check_data()},
+            inputs=inputs,
             libraries=(*TRAINING, "torch-pruning"),
         )
 
@@ -144,15 +174,15 @@ class _Builder:
         )
 
     def _candidate(
-        self, target: Target, ratio: float, precision: str, network: str, onnx: str, runs_here: bool
+        self, target: Target, pruning: Pruning, precision: str, network: str, onnx: str, runs_here: bool
     ) -> Candidate:
-        name = candidate_name(ratio, precision)
+        name = candidate_name(pruning, precision)
         compiled = self._compile(target, name, precision, onnx) if runs_here else None
         return Candidate(
             name=name,
             target=target.name,
             precision=precision,
-            pruning_ratio=ratio,
+            pruning=pruning,
             network_step=network,
             onnx_step=onnx,
             compile_step=compiled,
@@ -201,7 +231,7 @@ class _Builder:
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
             tolerant=True,
         )
-        described = [{"name": c.name, "precision": c.precision, "pruning_ratio": c.pruning_ratio} for c in candidates]
+        described = [describe(candidate) for candidate in candidates]
         evaluated = {f"evaluate:{c.name}": c.evaluate_step for c in candidates if c.evaluate_step}
         networks = {f"network:{c.name}": c.network_step for c in candidates}
         selected = self._add(
@@ -238,11 +268,34 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.4g}"
 
 
-def candidate_name(ratio: float, precision: str) -> str:
-    """float, int8, pruned-30, pruned-30-int8."""
-    parts = [f"pruned-{percent(ratio)}"] if ratio else []
+def prunings(spec: PruneSpec, timed: bool) -> list[Pruning]:
+    """What to try removing; speed-ups only where the target's layers can be ``timed`` here."""
+    ratios, speedups = spec.ratio, spec.target_speedup
+    if ratios is None and speedups is None:
+        ratios, speedups = ((), DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
+    by_ratio = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
+    return by_ratio + [Pruning(speedup=speedup) for speedup in speedups or () if timed]
+
+
+def candidate_name(pruning: Pruning, precision: str) -> str:
+    """float, int8, pruned-30, pruned-1.5x-int8."""
+    parts = []
+    if pruning.speedup is not None:
+        parts.append(f"pruned-{pruning.speedup:g}x")
+    elif pruning.ratio is not None:
+        parts.append(f"pruned-{percent(pruning.ratio)}")
     parts += ["int8"] if precision == "int8" else []
     return "-".join(parts) or FLOAT
+
+
+def describe(candidate: Candidate) -> dict[str, Any]:
+    """What the report says of a candidate before it is measured."""
+    return {
+        "name": candidate.name,
+        "precision": candidate.precision,
+        "pruning_ratio": candidate.pruning.ratio if candidate.pruning.asked else 0.0,
+        "pruning_speedup": candidate.pruning.speedup,
+    }
 
 
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:

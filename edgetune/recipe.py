@@ -15,7 +15,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "strategy"): ("full",),
     ("finetune", "augmentation"): ("none", "light", "standard"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
-    ("prune", "criterion"): ("magnitude", "taylor"),
+    ("prune", "criterion"): ("fisher", "taylor", "magnitude"),
     ("prune", "scope"): ("global", "local"),
     ("quantize", "mode"): ("none", "ptq", "auto"),
 }
@@ -33,7 +33,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("finetune", "weight_decay"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("finetune", "warmup_epochs"): (lambda v: v >= 0, "0 or more"),
     ("finetune", "label_smoothing"): (lambda v: 0 <= v < 1, "from 0 to below 1"),
-    ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v), "shares of channels from 0 to below 1"),
+    ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v or ()), "shares of channels from 0 to below 1"),
+    ("prune", "target_speedup"): (lambda v: all(1 < r <= 100 for r in v or ()), "factors above 1, such as 1.5"),
     ("prune", "steps"): (lambda v: 1 <= v <= 50, "from 1 (one-shot) to 50"),
     ("prune", "step_epochs"): (lambda v: 0 <= v <= 1000, "0 or more"),
     ("prune", "recovery_epochs"): (lambda v: 0 <= v <= 10_000, "0 or more"),

@@ -55,13 +55,18 @@ class FinetuneSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneSpec:
-    """Structured pruning: which shares of channels to try removing, and how to recover."""
+    """Structured pruning: how much to try removing, and how to recover.
 
-    ratio: tuple[float, ...] = (0.0, 0.15, 0.3)
-    criterion: str = "magnitude"  # magnitude | taylor
-    scope: str = "global"  # global: the weakest channels anywhere; local: the same share of every layer
-    steps: int = 1  # 1: one-shot; more: prune a little, recover, repeat
-    step_epochs: int = 1  # recovery between those steps
+    Without ``ratio`` and ``target_speedup`` the plan chooses: speed-ups where the target's layers can be timed here,
+    else ratios.
+    """
+
+    ratio: tuple[float, ...] | None = None  # shares of channels to try removing
+    target_speedup: tuple[float, ...] | None = None  # what the layers' measured latency shall be divided by
+    criterion: str = "fisher"  # fisher | taylor | magnitude
+    scope: str = "global"  # of ratios. global: the weakest channels anywhere; local: the same share of every layer
+    steps: int = 3  # 1: one-shot; more: prune a little, rank again, repeat
+    step_epochs: int = 0  # recovery between those steps
     recovery_epochs: int = 4  # after the last one
     learning_rate: float = 5e-4
     distillation_weight: float = 0.7  # share of the loss that comes from the unpruned network
@@ -213,13 +218,26 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One engine that may ship: a target, a pruning ratio and a precision."""
+class Pruning:
+    """How much of a network goes: a share of its channels, or as much as a speed-up takes; neither: nothing."""
 
-    name: str  # float, int8, pruned-30, pruned-30-int8
+    ratio: float | None = None
+    speedup: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything goes."""
+        return self.ratio is not None or self.speedup is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One engine that may ship: a target, a pruning and a precision."""
+
+    name: str  # float, int8, pruned-30, pruned-1.5x-int8
     target: str
     precision: str  # fp32 | int8
-    pruning_ratio: float
+    pruning: Pruning
     network_step: str  # id of the step that makes the network
     onnx_step: str  # id of the step that exports it
     compile_step: str | None  # None where the target's engines cannot run on this machine

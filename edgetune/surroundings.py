@@ -41,6 +41,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
         "weights": digest_file(weights) if weights else ("library" if recipe.model.pretrained else "random"),
         "code": digest_file(code) if code else "library",
         "device": local.fingerprint(),
+        "processor": local.processor(),
     }
     unavailable = {target.name: why_not_here(target) for target in targets}
     return Surroundings(facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights)

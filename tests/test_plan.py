@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetune.plan import candidate_name, make_plan, percent, recipe_as_data
-from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, QuantizeSpec, Recipe
+from edgetune.plan import DEFAULT_RATIOS, DEFAULT_SPEEDUPS, candidate_name, make_plan, percent, recipe_as_data
+from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, Pruning, QuantizeSpec, Recipe
 from edgetune.store import step_key
 from edgetune.target import load_target
 
@@ -21,7 +21,8 @@ def plan_of(recipe=RECIPE, names=("x86-cpu",), here=True):
     targets = tuple(load_target(name) for name in names)
     why = None if here else "no such machine"
     facts = Facts(
-        sources={"data": "d", "weights": "w", "code": "c", "device": "v"}, unavailable={t.name: why for t in targets}
+        sources={"data": "d", "weights": "w", "code": "c", "device": "v", "processor": "p"},
+        unavailable={t.name: why for t in targets},
     )
     return make_plan(recipe, targets, facts)
 
@@ -104,7 +105,32 @@ def test_no_private_path_is_in_any_step():
 
 def test_names():
     assert percent(0.125) == "12.5" and percent(0.3) == "30"
-    assert candidate_name(0.0, "fp32") == "float" and candidate_name(0.3, "int8") == "pruned-30-int8"
+    assert candidate_name(Pruning(), "fp32") == "float"
+    assert candidate_name(Pruning(ratio=0.3), "int8") == "pruned-30-int8"
+    assert candidate_name(Pruning(speedup=1.5), "fp32") == "pruned-1.5x"
+
+
+def test_speedups_time_layers_first_and_are_each_targets_own():
+    recipe = replace(RECIPE, prune=PruneSpec(target_speedup=(1.5,)))
+    plan = plan_of(recipe, names=("x86-cpu", "x86-cpu-novnni"))
+    names = [step.name for step in plan.steps]
+    assert names.count("time_layers") == 2 and names.count("prune") == 2 and names.count("finetune") == 1
+    assert {c.name for c in plan.candidates} == {"float", "int8", "pruned-1.5x", "pruned-1.5x-int8"}
+
+
+def test_what_is_pruned_by_default_depends_on_where_layers_can_be_timed():
+    recipe = replace(RECIPE, prune=PruneSpec())
+    assert {c.pruning.speedup for c in plan_of(recipe).candidates} == {None, *DEFAULT_SPEEDUPS}
+    assert {c.pruning.ratio for c in plan_of(recipe, here=False).candidates} == {None, *DEFAULT_RATIOS}
+    asked = replace(RECIPE, prune=PruneSpec(target_speedup=(2.0,)))
+    assert not any(c.pruning.asked for c in plan_of(asked, here=False).candidates)
+
+
+def test_bench_changes_no_table_of_layers():
+    recipe = replace(RECIPE, prune=PruneSpec())
+    other = replace(recipe, bench=BenchSpec(threads=2))
+    table = [step for step in plan_of(recipe).steps if step.name == "time_layers"]
+    assert table == [step for step in plan_of(other).steps if step.name == "time_layers"]
 
 
 def test_the_report_tells_no_ones_folders():

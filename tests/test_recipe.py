@@ -48,6 +48,7 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
         (MINIMAL + "[finetune]\nepochs = 0\n", "edgetune.toml:6: `finetune.epochs` is 0; it must be 1 or more", None),
         (MINIMAL + "[prune]\n\nratio = [0.1, 1.0]\n", "edgetune.toml:7: `prune.ratio` is [0.1, 1.0]", None),
         (MINIMAL + "[prune]\nratio = [-0.1]\n", "`prune.ratio` is [-0.1]", None),
+        (MINIMAL + "[prune]\ntarget_speedup = 1.0\n", "`prune.target_speedup` is [1.0]; it must be factors", None),
         (MINIMAL + "[budget]\nmax_accuracy_drop = nan\n", "must be a finite number", None),
         (MINIMAL + '[quantize]\nmode = "int4"\n', '`quantize.mode` cannot be "int4"', "none, ptq, auto"),
         (MINIMAL + "[targets]\nnames = []\n", "at least one target", None),

@@ -33,7 +33,7 @@ learning_rate = 1e-3                # its peak; it warms up, then falls along a 
 augmentation = "standard"           # crops and mirror images; "light": no mirror images (digits, text); "none"
 
 [prune]
-ratio = [0.0, 0.15, 0.3]            # shares of channels to try removing; 0.0: none
+target_speedup = [1.25, 1.5]        # prune until the layers, timed on this machine, are that much faster
 recovery_epochs = 4                 # training after pruning, guided by the unpruned network
 
 [quantize]

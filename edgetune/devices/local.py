@@ -65,6 +65,11 @@ def fingerprint() -> str:
     return digest_json(stable)
 
 
+def processor() -> str:
+    """Digest of what decides how long a single layer takes: the processor and its features."""
+    return digest_json([_cpu_model(), cpu_features()])
+
+
 def telemetry() -> dict[str, Any]:
     """The state the device is in now: governor, clocks in MHz, temperatures in degrees C, load, throttling."""
     policies = sorted(SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq"))

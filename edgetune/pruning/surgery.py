@@ -1,7 +1,8 @@
-"""Take channels out of a network with torch-pruning, and count what is left."""
+"""Take channels out of a network with torch-pruning: a share of them, or as many as a latency limit asks for."""
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,77 +10,126 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from edgetune.errors import PruningError, RecipeError
+from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import PruningHistory
+from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria import CRITERIA
-from edgetune.tasks.image_classification import cross_entropy, logits_of
+from edgetune.pruning.criteria.batches import Batches
+from edgetune.pruning.groups import prunable_groups
+from edgetune.pruning.shapes import layer_shapes
+
+KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
+UNRANKED_FACTOR = 2.5  # by a criterion whose scores do not compare, a layer loses at most so many times the ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
-    """What to remove: a share ``ratio`` of channels, ranked by ``criterion`` within ``scope``."""
+    """How channels are ranked, what they are rounded to, and what is left whole."""
 
-    ratio: float
     criterion: str
-    scope: str  # global: the weakest anywhere; local: the same share of every layer
+    scope: str  # of a ratio. global: the weakest anywhere; local: the same share of every layer
     channel_multiple: int
-    protected: tuple[str, ...]  # module names left whole
+    protected: tuple[str, ...]  # module names
 
 
-def prune(
-    network: nn.Module, example: Tensor, options: PruneOptions, batches: Iterable[tuple[Tensor, Tensor]]
+def prune_by_ratio(
+    network: nn.Module, example: Tensor, ratio: float, options: PruneOptions, batches: Batches
 ) -> PruningHistory:
-    """Prune ``network`` in place and return what was removed.
+    """Take the share ``ratio`` of all channels out of ``network``, in place, and return what was removed.
 
-    Channel counts are rounded to multiples of ``channel_multiple``. Needs the network on the CPU.
+    Needs the network on the CPU; leaves it in eval mode.
 
     Args:
         example: an input [1, 3, H, W] to trace with.
-        batches: (images [N, 3, H, W], labels [N]) to accumulate gradients on; read only by criteria that need them.
+        batches: (images [N, 3, H, W], labels [N]) for criteria that look at data.
 
     Raises:
         PruningError: nothing can be removed, or the network cannot be traced.
         RecipeError: a protected module does not exist.
     """
-    modules = dict(network.named_modules())
-    if unknown := [name for name in options.protected if name not in modules]:
-        raise RecipeError(
-            f"`prune.protect` names {unknown[0]!r}, which the network does not have",
-            hint="its modules: " + ", ".join(name for name in list(modules)[1:12]) + ", ...",
-        )
+    ignored = _modules(network, options.protected)
     before = count_parameters(network)
     criterion = importlib.import_module(CRITERIA[options.criterion])
+    limit = 1.0 - KEEP_SHARE
     network.eval()
-    if criterion.NEEDS_GRADIENTS:
-        _accumulate_gradients(network, batches)
-    try:
+    with _tracing_errors():
         pruner = tp.pruner.BasePruner(
             network,
             example,
-            importance=criterion.importance(),
+            importance=criterion.importance(network, batches),
             global_pruning=options.scope == "global",
-            pruning_ratio=options.ratio,
-            max_pruning_ratio=min(0.9, 2.5 * options.ratio),  # a global ranking must not empty a layer
+            pruning_ratio=ratio,
+            max_pruning_ratio=limit if criterion.COMPARABLE else min(limit, UNRANKED_FACTOR * ratio),
             round_to=options.channel_multiple,
-            ignored_layers=[modules[name] for name in options.protected],
+            ignored_layers=ignored,
         )
         pruner.step()
         with torch.no_grad():
             network(example)
-    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError, IndexError) as problem:
-        raise PruningError(
-            f"torch-pruning cannot prune this network: {type(problem).__name__}: {problem}",
-            hint="set `[prune] ratio = [0.0]`, or name the layer it stumbles over in `[prune] protect`",
-        ) from problem
     network.zero_grad(set_to_none=True)
-    history: PruningHistory = [
-        (name, bool(out), [int(i) for i in idxs]) for name, out, idxs in pruner.pruning_history()
-    ]
+    history = _plain(pruner.pruning_history())
     if not history or count_parameters(network) == before:
         raise PruningError(
-            f"a ratio of {options.ratio} removes nothing once channels are rounded to {options.channel_multiple}",
+            f"a ratio of {ratio:.3g} removes nothing once channels are rounded to {options.channel_multiple}",
             hint="ask for a larger ratio",
         )
     return history
+
+
+def prune_to_latency(
+    network: nn.Module,
+    example: Tensor,
+    limit_ms: float,
+    times: Mapping[str, LayerTimes],
+    options: PruneOptions,
+    batches: Batches,
+) -> PruningHistory:
+    """Take channels out until the layers in ``times`` need ``limit_ms`` together; see ``allocate``.
+
+    Arguments, effects and errors as ``prune_by_ratio``; also a PruningError for a limit that no pruning reaches.
+    """
+    ignored = _modules(network, options.protected)
+    criterion = importlib.import_module(CRITERIA[options.criterion])
+    network.eval()
+    with _tracing_errors():
+        importance = criterion.importance(network, batches)
+        graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
+        prunable = prunable_groups(network, graph, ignored, importance, options.channel_multiple)
+        widths = {name: (shape.inputs, shape.outputs) for name, shape in layer_shapes(network, example).items()}
+        latency = {name: times[name].at for name in widths if name in times}
+        allocation = allocate([group.group for group in prunable], widths, latency, limit_ms)
+        for group, units in zip(prunable, allocation.taken, strict=True):
+            if units:
+                graph.get_pruning_group(group.module, group.pruning_fn, group.channels(units)).prune()
+        with torch.no_grad():
+            network(example)
+    network.zero_grad(set_to_none=True)
+    if allocation.after_ms > limit_ms:
+        raise PruningError(
+            f"pruning cannot bring the layers from {allocation.before_ms:.3g} ms to {limit_ms:.3g} ms: "
+            f"{allocation.after_ms:.3g} ms are left when every group of channels is at its smallest",
+            hint="lower `[prune] target_speedup`",
+        )
+    return _plain(graph.pruning_history())
+
+
+def latency_of(network: nn.Module, example: Tensor, times: Mapping[str, LayerTimes]) -> float:
+    """Milliseconds that the layers of ``network`` which ``times`` knows need together.
+
+    Raises:
+        PruningError: it knows none.
+    """
+    known = [
+        times[name].at(shape.inputs, shape.outputs)
+        for name, shape in layer_shapes(network, example).items()
+        if name in times
+    ]
+    if not known:
+        raise PruningError(
+            "this network has no convolution or linear layer that could be timed by itself",
+            hint="use `[prune] ratio` instead of `target_speedup`",
+        )
+    return sum(known)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -87,7 +137,26 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _accumulate_gradients(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    network.zero_grad(set_to_none=True)
-    for images, labels in batches:
-        cross_entropy(logits_of(network(images)), labels, 0.0).backward()
+def _modules(network: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
+    modules = dict(network.named_modules())
+    if unknown := [name for name in names if name not in modules]:
+        raise RecipeError(
+            f"`prune.protect` names {unknown[0]!r}, which the network does not have",
+            hint="its modules: " + ", ".join(name for name in list(modules)[1:12]) + ", ...",
+        )
+    return [modules[name] for name in names]
+
+
+@contextmanager
+def _tracing_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError, IndexError) as problem:
+        raise PruningError(
+            f"torch-pruning cannot prune this network: {type(problem).__name__}: {problem}",
+            hint="set `[prune] ratio = [0.0]`, or name the layer it stumbles over in `[prune] protect`",
+        ) from problem
+
+
+def _plain(history: list[tuple[str, bool, list[int]]]) -> PruningHistory:
+    return [(name, bool(out), [int(i) for i in channels]) for name, out, channels in history]

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgetune import __version__
 from edgetune.measure.selection import unmeasured
-from edgetune.plan import recipe_as_data
+from edgetune.plan import describe, recipe_as_data
 from edgetune.records import Artifact, Candidate, Plan, Target
 
 
@@ -81,11 +81,7 @@ def _prepared(
     for candidate in plan.candidates:
         if candidate.target != target.name:
             continue
-        plain = {
-            "name": candidate.name,
-            "precision": candidate.precision,
-            "pruning_ratio": candidate.pruning_ratio,
-        }
+        plain = describe(candidate)
         failed = _reason(candidate, reasons)
         candidates.append(unmeasured(plain, "failed" if failed else "prepared", failed or why))
     return {
@@ -110,9 +106,8 @@ def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, An
         if step.name in ("finetune", "prune") and step.id in artifacts:
             keys = ("epoch", "train_loss", "val_loss", "val_accuracy")
             for number, row in enumerate(_read(artifacts[step.id].path / "notes" / "training.json")["history"], 1):
-                curves.append(
-                    {"step": step.id.partition("-by-")[0], **{key: row[key] for key in keys}, "epoch": number}
-                )
+                name = step.id.partition("-by-")[0].partition("-for-")[0]
+                curves.append({"step": name, **{key: row[key] for key in keys}, "epoch": number})
     return curves
 
 

@@ -120,7 +120,7 @@ def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
         "name": c["name"],
         "role": row.role,
         "precision": c["precision"],
-        "pruned": c["pruning_ratio"] > 0,
+        "pruned": row.pruning != "none",
         "accuracy": c["metrics"]["accuracy"],
         "latency": c["latency_ms"]["p50"],
         "bytes": c["size_bytes"],

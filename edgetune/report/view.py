@@ -80,6 +80,13 @@ def rows(target: Json) -> list[Row]:
     return [_row(candidate, target) for candidate in candidates(target)]
 
 
+def pruning(c: Json) -> str:
+    """How much of a candidate was pruned: none, 30 %, to 1.5x."""
+    if c["pruning_speedup"] is not None:
+        return f"to {c['pruning_speedup']:g}x"
+    return numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none"
+
+
 def _row(c: Json, target: Json) -> Row:
     metrics, latency, change = c["metrics"] or {}, c["latency_ms"], c["accuracy_change"]
     baseline = target["baseline"]
@@ -90,7 +97,7 @@ def _row(c: Json, target: Json) -> Row:
         status=c["status"],
         reason=c["reason"] or "",
         precision=c["precision"],
-        pruning=numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none",
+        pruning=pruning(c),
         selection=numbers.percent((c["selection"] or {}).get("accuracy")),
         accuracy=numbers.percent(metrics.get("accuracy")),
         change=numbers.change(change),

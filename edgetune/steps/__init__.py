@@ -8,6 +8,7 @@ STEPS = {
     for name in (
         "check_data",
         "finetune",
+        "time_layers",
         "prune",
         "export",
         "quantize",

@@ -1,7 +1,9 @@
 """Take channels out, then train what is left to imitate the unpruned network."""
 
 import copy
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,14 +11,19 @@ from torch import Tensor, nn
 
 from edgetune.finetune.trainer import TrainOptions, train
 from edgetune.hashing import canonical_json
+from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import NetworkSpec, PruningHistory, load_checkpoint, save_checkpoint
 from edgetune.models.head import head_modules
-from edgetune.pruning.surgery import PruneOptions, prune
+from edgetune.pruning.recalibrate import recalibrate_batch_norms
+from edgetune.pruning.surgery import PruneOptions, latency_of, prune_by_ratio, prune_to_latency
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples, make_examples
 from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
 
-GRADIENT_SAMPLES = 256  # training images that gradient-based criteria look at
+RANKING_SAMPLES = 512  # training images that criteria look at
+
+Surgery = Callable[[nn.Module, int], PruningHistory]
+"""(network, number of the step from 1) -> what was removed."""
 
 
 def run(context: StepContext) -> None:
@@ -25,9 +32,7 @@ def run(context: StepContext) -> None:
     spec, teacher, _ = load_checkpoint(context.inputs["network"], context.base)
     examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
     network, history, curve = copy.deepcopy(teacher), PruningHistory(), []
-    steps = params["steps"]
-    # Equal shares of what is left, so that the last step arrives at the ratio asked for.
-    share = 1.0 - (1.0 - params["ratio"]) ** (1.0 / steps)
+    steps, surgery = params["steps"], _surgery(context, spec, teacher, examples)
     for number in range(1, steps + 1):
         last = number == steps
         work = context.scratch / f"step-{number}"
@@ -35,9 +40,8 @@ def run(context: StepContext) -> None:
             _, network, history = load_checkpoint(work, context.base)
             continue
         network.cpu()
-        history = history + prune(
-            network, spec.example(), _options(context, spec, share), examples.calibration(GRADIENT_SAMPLES)
-        )
+        history = history + surgery(network, number)
+        recalibrate_batch_norms(network, examples.calibration(RANKING_SAMPLES))
         epochs = params["recovery_epochs"] if last else params["step_epochs"]
         curve += _recover(network, teacher, examples, epochs, context, work)
         if not last:
@@ -48,14 +52,32 @@ def run(context: StepContext) -> None:
     context.note("training.json").write_text(canonical_json({"history": curve}), encoding="utf-8")
 
 
-def _options(context: StepContext, spec: NetworkSpec, share: float) -> PruneOptions:
+def _surgery(context: StepContext, spec: NetworkSpec, teacher: nn.Module, examples: Examples) -> Surgery:
+    """Each step takes an equal share of what is left, so that the last one arrives at what was asked for."""
+    params = context.params
     head = head_modules(lambda classes: spec.make(context.base, classes), spec.num_classes)
-    return PruneOptions(
-        ratio=share,
-        criterion=context.params["criterion"],
-        scope=context.params["scope"],
-        channel_multiple=context.params["channel_multiple"],
-        protected=(*head, *context.params["protect"]),
+    options = PruneOptions(
+        criterion=params["criterion"],
+        scope=params["scope"],
+        channel_multiple=params["channel_multiple"],
+        protected=(*head, *params["protect"]),
+    )
+    example, steps = spec.example(), params["steps"]
+    if params["target_speedup"] is None:
+        share = 1.0 - (1.0 - params["ratio"]) ** (1.0 / steps)
+        return lambda network, _: prune_by_ratio(
+            network, example, share, options, examples.calibration(RANKING_SAMPLES)
+        )
+    layers = json.loads((context.inputs["latency"] / "layers.json").read_text(encoding="utf-8"))
+    times = {name: LayerTimes.from_json(content) for name, content in layers.items()}
+    whole_ms = latency_of(teacher, example, times)
+    return lambda network, number: prune_to_latency(
+        network,
+        example,
+        whole_ms / params["target_speedup"] ** (number / steps),
+        times,
+        options,
+        examples.calibration(RANKING_SAMPLES),
     )
 
 

@@ -26,7 +26,7 @@ def test_the_recipe_is_valid_and_its_sources_are_there(demo):
     surroundings = look_around(recipe, (target,))
     assert surroundings.weights is not None and surroundings.weights.read_bytes() == WEIGHTS.read_bytes()
     names = {candidate.name for candidate in make_plan(recipe, (target,), surroundings.facts).candidates}
-    assert names == {"float", "int8", "pruned-30", "pruned-30-int8"}
+    assert names == {"float", "int8", "pruned-1.6x", "pruned-1.6x-int8"}
 
 
 def test_writing_again_keeps_an_edited_recipe_and_the_cache_keys(demo):

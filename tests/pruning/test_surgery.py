@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgetune.errors import PruningError, RecipeError
+from edgetune.measure.layer_latency import LayerTimes
+from edgetune.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
 from edgetune.models.zoo import make_network
-from edgetune.pruning.surgery import PruneOptions, count_parameters, prune
+from edgetune.pruning.shapes import layer_shapes
+from edgetune.pruning.surgery import PruneOptions, count_parameters, latency_of, prune_by_ratio, prune_to_latency
 
 EXAMPLE = torch.zeros(1, 3, 32, 32)
 
 
-def options(ratio=0.3, criterion="magnitude", scope="global", multiple=8, protected=()):
-    return PruneOptions(ratio=ratio, criterion=criterion, scope=scope, channel_multiple=multiple, protected=protected)
+def options(criterion="magnitude", scope="global", multiple=8, protected=()):
+    return PruneOptions(criterion=criterion, scope=scope, channel_multiple=multiple, protected=protected)
 
 
 def batches():
@@ -22,14 +25,14 @@ def batches():
     return [(torch.randn(4, 3, 32, 32, generator=rng), torch.randint(0, 5, (4,), generator=rng)) for _ in range(2)]
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+@pytest.mark.parametrize("criterion", ["fisher", "taylor", "magnitude"])
 @pytest.mark.parametrize("scope", ["global", "local"])
 @pytest.mark.parametrize(("name", "head"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1")])
 def test_real_networks_get_smaller_and_still_run(name, head, criterion, scope):
     torch.manual_seed(0)
     network = make_network(f"torchvision/{name}", 5, {})
     before = count_parameters(network)
-    history = prune(network, EXAMPLE, options(criterion=criterion, scope=scope, protected=(head,)), batches())
+    history = prune_by_ratio(network, EXAMPLE, 0.3, options(criterion, scope, protected=(head,)), batches())
     assert history and count_parameters(network) < 0.9 * before
     assert network.eval()(EXAMPLE).shape == (1, 5)
     for module in network.modules():
@@ -50,7 +53,7 @@ def test_small_networks_of_any_width_prune_or_say_why(widths, norm, ratio):
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 5))
     head = str(len(network) - 1)
     try:
-        prune(network, EXAMPLE, options(ratio=ratio, multiple=4, protected=(head,)), [])
+        prune_by_ratio(network, EXAMPLE, ratio, options(multiple=4, protected=(head,)), [])
     except PruningError as error:
         assert "removes nothing" in error.message
     assert network.eval()(EXAMPLE).shape == (1, 5)
@@ -58,11 +61,67 @@ def test_small_networks_of_any_width_prune_or_say_why(widths, norm, ratio):
 
 def test_a_protected_module_that_is_not_there():
     with pytest.raises(RecipeError, match="names 'heads'") as caught:
-        prune(make_network("torchvision/resnet18", 5, {}), EXAMPLE, options(protected=("heads",)), [])
+        prune_by_ratio(make_network("torchvision/resnet18", 5, {}), EXAMPLE, 0.3, options(protected=("heads",)), [])
     assert "conv1" in caught.value.hint
 
 
 def test_a_ratio_that_removes_nothing():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     with pytest.raises(PruningError, match="removes nothing"):
-        prune(network, EXAMPLE, options(ratio=0.1, protected=("4",)), [])
+        prune_by_ratio(network, EXAMPLE, 0.1, options(protected=("4",)), [])
+
+
+def linear_times(network):
+    """As if each multiplication took a nanosecond."""
+    return {
+        name: LayerTimes(
+            inputs=(0, shape.inputs),
+            outputs=() if shape.depthwise else (0, shape.outputs),
+            ms=((0.0,), (macs(shape) / 1e6,)) if shape.depthwise else ((0.0, 0.0), (0.0, macs(shape) / 1e6)),
+        )
+        for name, shape in layer_shapes(network, EXAMPLE).items()
+    }
+
+
+def macs(shape):
+    pixels = shape.height * shape.width // (shape.stride[0] * shape.stride[1])
+    return shape.inputs // shape.groups * shape.outputs * shape.kernel[0] * shape.kernel[1] * pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1"), ("regnet_x_400mf", "fc")]
+)
+def test_real_networks_reach_a_latency(name, head):
+    torch.manual_seed(0)
+    network = make_network(f"torchvision/{name}", 5, {})
+    times = linear_times(network)
+    limit = latency_of(network, EXAMPLE, times) / 1.5
+    history = prune_to_latency(network, EXAMPLE, limit, times, options("fisher", protected=(head,)), batches())
+    assert history and 0.5 * limit < latency_of(network, EXAMPLE, times) <= limit
+    assert network(EXAMPLE).shape == (1, 5)
+
+
+def test_what_was_pruned_to_a_latency_is_saved_and_loaded(tmp_path):
+    torch.manual_seed(0)
+    spec = NetworkSpec(name="torchvision/mobilenet_v2", num_classes=5, image_size=32, args={})
+    network = spec.make()
+    times = linear_times(network)
+    limit = latency_of(network, EXAMPLE, times) / 1.3
+    protected = options("magnitude", protected=("classifier.1",))
+    save_checkpoint(tmp_path, spec, network, prune_to_latency(network, EXAMPLE, limit, times, protected, []))
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(load_checkpoint(tmp_path)[1](images), network.eval()(images))
+
+
+def test_a_latency_that_no_pruning_reaches():
+    network = make_network("torchvision/resnet18", 5, {})
+    times = linear_times(network)
+    limit = latency_of(network, EXAMPLE, times) / 1000
+    with pytest.raises(PruningError, match=r"cannot bring the layers from .* ms are left") as caught:
+        prune_to_latency(network, EXAMPLE, limit, times, options(protected=("fc",)), [])
+    assert "target_speedup" in caught.value.hint
+
+
+def test_a_network_without_layers_to_time():
+    with pytest.raises(PruningError, match="no convolution or linear layer"):
+        latency_of(nn.Flatten(), EXAMPLE, {})

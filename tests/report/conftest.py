@@ -34,7 +34,15 @@ def _candidate(name, precision, ratio, **fields):
         ("reason", "selection", "metrics", "accuracy_change", "latency_ms", "speedup", "size_bytes",
          "peak_rss_bytes", "parameters", "macs")
     )  # fmt: skip
-    return {"name": name, "precision": precision, "pruning_ratio": ratio, "status": "measured", **empty, **fields}
+    return {
+        "name": name,
+        "precision": precision,
+        "pruning_ratio": ratio,
+        "pruning_speedup": None,
+        "status": "measured",
+        **empty,
+        **fields,
+    }
 
 
 def _measured():

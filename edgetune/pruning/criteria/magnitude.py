@@ -1,10 +1,13 @@
 """L2 norm of a channel's weights, over all layers of its group (Li et al. 2017; Fang et al. 2023, DepGraph)."""
 
 import torch_pruning as tp
+from torch import nn
 
-NEEDS_GRADIENTS = False
+from edgetune.pruning.criteria.batches import Batches
+
+COMPARABLE = False
 
 
-def importance() -> tp.importance.Importance:
-    """Group magnitude, normalised by the group's mean so that groups compare."""
+def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
+    """Group magnitude, divided by its layer's mean; looks at no data."""
     return tp.importance.GroupMagnitudeImportance(p=2)

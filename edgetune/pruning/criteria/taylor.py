@@ -1,10 +1,16 @@
 """|weight x gradient|: a first-order estimate of what the loss loses with the channel (Molchanov et al. 2019)."""
 
 import torch_pruning as tp
+from torch import nn
 
-NEEDS_GRADIENTS = True
+from edgetune.pruning.criteria.batches import Batches, backward
+
+COMPARABLE = True
 
 
-def importance() -> tp.importance.Importance:
-    """Group Taylor importance; gradients must have been accumulated on the network before."""
-    return tp.importance.GroupTaylorImportance()
+def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
+    """Group Taylor importance, not normalised by layer: it estimates a loss, which is the same everywhere."""
+    network.zero_grad(set_to_none=True)
+    for images, labels in batches:
+        backward(network, images, labels)
+    return tp.importance.GroupTaylorImportance(normalizer=None)

@@ -1,0 +1,106 @@
+"""Which channels to take so that the network gets fast enough at the least loss: greedy, by measured latency.
+
+Each move takes the least important channels of one group, a block at a time; the move with the smallest estimated loss
+per millisecond it saves is made, until the predicted latency is reached (Shen et al. 2022, HALP, solve the same
+knapsack exactly). A block that saves nothing, because kernels work in whole vectors, is tried together with the next.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_BLOCKS = 4  # blocks looked ahead in one move
+KEEP_SHARE = 0.1  # of a group's channels at least
+
+Widths = dict[str, tuple[int, int]]
+"""Layer name -> (input channels, output channels)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Channels that can only go together, in all layers they run through.
+
+    ``scores[i]`` is the estimated loss of taking unit ``i``; a unit is ``unit`` channels (more than one where a grouped
+    layer must lose one channel in each of its groups). ``sides`` names (layer, "in" or "out", how many channels of
+    that layer one unit is).
+    """
+
+    scores: Sequence[float]
+    block: int  # units that are taken at once
+    sides: tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """Indices of the units to take from each group, and what the latency model says of it."""
+
+    taken: tuple[tuple[int, ...], ...]
+    before_ms: float
+    after_ms: float
+
+
+def allocate(
+    groups: Sequence[Group], widths: Widths, latency: Mapping[str, Callable[[int, int], float]], limit_ms: float
+) -> Allocation:
+    """Take channels until the layers of ``latency`` together need at most ``limit_ms``.
+
+    The result stays above the limit when no group has anything left to give.
+
+    Args:
+        widths: of every layer that a group names.
+        latency: layer name -> (input channels, output channels) -> milliseconds.
+    """
+    now = dict(widths)
+    order = [sorted(range(len(group.scores)), key=lambda i: (group.scores[i], i)) for group in groups]
+    count = [0] * len(groups)
+    total = before = sum(time(*widths[name]) for name, time in latency.items())
+    while total > limit_ms:
+        moves = [
+            move
+            for number, group in enumerate(groups)
+            if (move := _best_move(number, group, order[number], count[number], now, latency)) is not None
+        ]
+        if not moves:
+            break
+        _, saved, number, units = min(moves)
+        count[number] += units
+        total -= saved
+        now.update(_without(groups[number], units, now))
+    taken = tuple(tuple(sorted(order[number][:taken])) for number, taken in enumerate(count))
+    return Allocation(taken=taken, before_ms=before, after_ms=total)
+
+
+def _best_move(
+    number: int,
+    group: Group,
+    order: Sequence[int],
+    taken: int,
+    now: Widths,
+    latency: Mapping[str, Callable[[int, int], float]],
+) -> tuple[float, float, int, int] | None:
+    """(loss per millisecond, milliseconds saved, group, units) of the group's cheapest move, if it has one."""
+    best = None
+    first = (len(order) - taken) % group.block or group.block  # lands on a whole multiple
+    for blocks in range(MAX_BLOCKS):
+        units = first + blocks * group.block
+        if len(order) - taken - units < max(group.block, KEEP_SHARE * len(order)):
+            break
+        saved = sum(
+            latency[name](*now[name]) - latency[name](*width)
+            for name, width in _without(group, units, now).items()
+            if name in latency
+        )
+        if saved > 0:
+            loss = sum(group.scores[i] for i in order[taken : taken + units])
+            move = (loss / saved, saved, number, units)
+            best = min(best, move) if best is not None else move
+    return best
+
+
+def _without(group: Group, units: int, now: Widths) -> Widths:
+    """The widths of the group's layers once it has lost ``units``."""
+    after: Widths = {}
+    for name, side, channels in group.sides:
+        inputs, outputs = after.get(name, now[name])
+        lost = units * channels
+        after[name] = (inputs - lost, outputs) if side == "in" else (inputs, outputs - lost)
+    return after

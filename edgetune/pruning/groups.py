@@ -1,0 +1,95 @@
+"""The channels of a network that can only go together, as torch-pruning's dependency graph finds them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+import torch_pruning as tp
+from torch import Tensor, nn
+from torch_pruning.pruner import function
+
+from edgetune.pruning.allocate import Group
+
+INPUTS = (function.prune_conv_in_channels, function.prune_linear_in_channels)
+OUTPUTS = (function.prune_conv_out_channels, function.prune_linear_out_channels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunableGroup:
+    """A group for ``allocate``, and what it takes to remove units of it."""
+
+    group: Group
+    module: nn.Module
+    pruning_fn: Any
+    group_count: int  # of the grouped layer in it: a unit is one channel of each of its groups
+
+    def channels(self, units: tuple[int, ...]) -> list[int]:
+        """The channels that make up ``units``."""
+        size = len(self.group.scores)
+        return [unit + part * size for part in range(self.group_count) for unit in units]
+
+
+def prunable_groups(
+    network: nn.Module,
+    graph: tp.DependencyGraph,
+    ignored: list[nn.Module],
+    importance: Callable[[tp.Group], Tensor | None],
+    channel_multiple: int,
+) -> list[PrunableGroup]:
+    """Every group of channels that may go, with scores.
+
+    Left out are groups that the criterion does not know, and those of attention layers, whose heads must stay whole.
+    """
+    names = {module: name for name, module in network.named_modules()}
+    found = []
+    for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=[nn.Conv2d, nn.Linear]):
+        scores = importance(group)
+        count = _group_count(group)
+        if scores is None or any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
+            continue
+        if len(scores) % count:
+            continue
+        root = group[0].dep
+        found.append(
+            PrunableGroup(
+                group=Group(
+                    scores=scores.view(count, -1).mean(0).tolist(),
+                    block=channel_multiple // gcd(channel_multiple, count),
+                    sides=_sides(group, names, count),
+                ),
+                module=root.target.module,
+                pruning_fn=root.handler,
+                group_count=count,
+            )
+        )
+    return found
+
+
+def _group_count(group: tp.Group) -> int:
+    """Groups of the grouped convolution or group norm the channels run through; 1 without one."""
+    counts = [1]
+    for dep, _ in group:
+        layer = dep.layer
+        if isinstance(layer, nn.Conv2d) and 1 < layer.groups < layer.out_channels:
+            counts.append(layer.groups)
+        elif isinstance(layer, nn.GroupNorm):
+            counts.append(layer.num_groups)
+    return max(counts)
+
+
+def _sides(group: tp.Group, names: dict[nn.Module, str], count: int) -> tuple[tuple[str, str, int], ...]:
+    """(layer, "in" or "out", channels of it that one unit is) of every convolution and linear layer in the group."""
+    sides: dict[tuple[str, str], int] = {}
+    width = len(group[0].idxs)
+    for dep, channels in group:
+        if not isinstance(dep.layer, nn.Conv2d | nn.Linear):
+            continue
+        name, share = names[dep.layer], max(1, len(channels) // width) * count
+        if dep.pruning_fn in INPUTS:
+            sides[name, "in"] = share
+        elif dep.pruning_fn in OUTPUTS:
+            sides[name, "out"] = share
+        else:  # depthwise: one width
+            sides[name, "in"] = sides[name, "out"] = share
+    return tuple((name, side, share) for (name, side), share in sides.items())
