@@ -9,7 +9,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from edgetune.errors import PruningError, RecipeError
+from edgetune.errors import EdgetuneError, PruningError, RecipeError
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import PruningHistory
 from edgetune.pruning.allocate import allocate
@@ -149,9 +149,12 @@ def _modules(network: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
 
 @contextmanager
 def _tracing_errors() -> Iterator[None]:
+    """torch-pruning meets what it does not know with whatever error comes first (ZeroDivisionError for shufflenet)."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError, IndexError) as problem:
+    except EdgetuneError:
+        raise
+    except Exception as problem:
         raise PruningError(
             f"torch-pruning cannot prune this network: {type(problem).__name__}: {problem}",
             hint="set `[prune] ratio = [0.0]`, or name the layer it stumbles over in `[prune] protect`",

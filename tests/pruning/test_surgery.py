@@ -125,3 +125,16 @@ def test_a_latency_that_no_pruning_reaches():
 def test_a_network_without_layers_to_time():
     with pytest.raises(PruningError, match="no convolution or linear layer"):
         latency_of(nn.Flatten(), EXAMPLE, {})
+
+
+class Stubborn(nn.Sequential):
+    """Fails in a way of its own, as tracing of odd networks does."""
+
+    def forward(self, x):
+        raise ZeroDivisionError("integer division or modulo by zero")
+
+
+def test_what_torch_pruning_does_not_know_is_told():
+    network = Stubborn(nn.Conv2d(3, 8, 1))
+    with pytest.raises(PruningError, match="torch-pruning cannot prune this network: ZeroDivisionError"):
+        prune_to_latency(network, EXAMPLE, 1.0, {}, options(), [])
