@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from edgetune.records import Candidate, Facts, Plan, Recipe, Step, Target
+from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
@@ -28,6 +28,17 @@ TRAINING = ("torch", "torchvision")
 EXPORTING = ("torch", "onnx", "onnxscript")
 BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
 FLOAT = "float"
+FIRST_OPTIONS = (
+    "strategy",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "label_smoothing",
+    "augmentation",
+    "precision",
+)
 
 
 def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan:
@@ -86,7 +97,7 @@ class _Builder:
         params = {
             "model": {"name": model.name, "args": dict(model.args), "pretrained": model.pretrained},
             "image_size": recipe.data.image_size,
-            **asdict(recipe.finetune),
+            **finetune_params(recipe.finetune),
         }
         inputs = {"dataset": dataset, "weights": "source:weights", "code": "source:code"}
         return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=TRAINING)
@@ -231,6 +242,16 @@ class _Builder:
             },
             tolerant=True,
         )
+
+
+def finetune_params(spec: FinetuneSpec) -> dict[str, Any]:
+    """What of ``[finetune]`` makes the key of the step; ``FinetuneSpec(**params)`` gives it back.
+
+    Options at their default that came after the first version are left out, so that a recipe without them
+    still finds its results.
+    """
+    defaults = asdict(FinetuneSpec())
+    return {key: value for key, value in asdict(spec).items() if key in FIRST_OPTIONS or value != defaults[key]}
 
 
 def percent(ratio: float) -> str:

@@ -4,8 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetune.plan import candidate_name, make_plan, percent, recipe_as_data
-from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, QuantizeSpec, Recipe
+from edgetune.plan import FIRST_OPTIONS, candidate_name, finetune_params, make_plan, percent, recipe_as_data
+from edgetune.records import (
+    BenchSpec,
+    BudgetSpec,
+    DataSpec,
+    Facts,
+    FinetuneSpec,
+    ModelSpec,
+    PruneSpec,
+    QuantizeSpec,
+    Recipe,
+)
 from edgetune.store import step_key
 from edgetune.target import load_target
 
@@ -110,3 +120,13 @@ def test_names():
 def test_the_report_tells_no_ones_folders():
     told = recipe_as_data(RECIPE)
     assert told["model"]["weights"] == "w.safetensors" and told["data"]["path"] == "data" and "base" not in told
+
+
+def test_a_recipe_without_later_options_keeps_the_key_of_its_fine_tuning():
+    (params,) = [step.params for step in plan_of().steps if step.name == "finetune"]
+    assert set(params) == {"model", "image_size", *FIRST_OPTIONS}
+    spec = FinetuneSpec(strategy="partial", stages=3, mixup=0.2)
+    (params,) = [s.params for s in plan_of(replace(RECIPE, finetune=spec)).steps if s.name == "finetune"]
+    assert params["stages"] == 3 and params["mixup"] == 0.2 and "cutmix" not in params
+    assert FinetuneSpec(**finetune_params(spec)) == spec
+    assert "finetune" in changed(replace(RECIPE, finetune=spec))

@@ -16,7 +16,7 @@ def render_markdown(data: view.Json) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
     parts += [_target(data, target) for target in data["targets"]]
-    parts += [_data(data), _missing(data), _steps(data), _environment(data), _again(data)]
+    parts += [_training(data), _data(data), _missing(data), _steps(data), _environment(data), _again(data)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -62,6 +62,11 @@ def _candidate(row: view.Row) -> list[str]:
         name += " (baseline)"
     median = row.p50 if row.status == "measured" else row.status
     return [name, row.accuracy, row.change, median, row.p90, row.p99, row.speedup, row.size, row.memory]
+
+
+def _training(data: view.Json) -> str:
+    text = view.training_line(data)
+    return f"## Training\n\n{escape(text)}" if text else ""
 
 
 def _data(data: view.Json) -> str:

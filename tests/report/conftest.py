@@ -145,6 +145,10 @@ def _build():
             {"name": "measure", "title": "measure on x86-cpu", "seconds": 41.2, "cached": False},
         ],
         "history": _history(),
+        "training": {
+            "strategy": "full", "reason": "the median class has 300 training images, at least 20", "best_epoch": 3,
+            "stopped_early": True, "micro_batch": 16,
+        },
         "data_findings": ["1 file cannot be read and was skipped: train/hat/broken.jpg (truncated)."],
         "next_commands": [
             "edgetune build edgetune.toml --target x86-cpu", "edgetune-run bundles/x86-cpu photo.jpg",
