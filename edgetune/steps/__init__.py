@@ -16,5 +16,6 @@ STEPS = {
         "measure",
         "select",
         "bundle",
+        "lr_find",
     )
 }

@@ -92,7 +92,7 @@ def test_clipping_bounds_the_step():
     clipped.step(INPUTS, LABELS, 1.0)
     assert (free.network.weight - before[0]).norm() > 0.05
     moved = sum(
-        float((p - q).square().sum())
+        float((p - q).detach().square().sum())
         for p, q in zip(clipped.network.parameters(), make().network.parameters(), strict=True)
     )
     assert moved**0.5 == pytest.approx(0.01, rel=1e-3)

@@ -37,10 +37,8 @@ def finetune(project: Path, options: str = "") -> tuple[dict, torch.nn.Module]:
 )
 def test_every_option_makes_an_ordinary_checkpoint(project, options):
     notes, network = finetune(project, options)
-    assert (
-        notes["reason"] == "as the recipe says"
-        and f'strategy = "{notes["strategy"]}"' in f'{options} strategy = "full"'
-    )
+    assert notes["reason"] == "as the recipe says"
+    assert notes["strategy"] == tomllib.loads(options).get("strategy", "full")
     with torch.no_grad():
         assert network(torch.zeros(2, 3, 40, 40)).shape == (2, 3)
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
