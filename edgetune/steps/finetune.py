@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.data.mixing import make_mix
+from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import auto
 from edgetune.finetune.trainer import TrainOptions, train
 from edgetune.finetune.update import Loss
@@ -24,17 +25,14 @@ from edgetune.tasks.image_classification import balancing_weights, cross_entropy
 def run(context: StepContext) -> None:
     """Write the trained checkpoint and its history."""
     spec, network, head, fresh = start(context)
-    wanted = finetune_spec(context)
-    strategy, reason = wanted.strategy, "as the recipe says"
-    if strategy == "auto":
-        strategy, reason = auto.choose(class_counts(context), len(fresh), len(network.state_dict()))
-    options = train_options(replace(wanted, strategy=strategy), context.seed)
+    wanted, reason = settled(finetune_spec(context), context, network, head, fresh)
+    options = train_options(wanted, context.seed)
     examples = training_examples(context, wanted, spec)
     loss = training_loss(context, wanted)
     trained = train(network, options, examples, loss, context.scratch, context.tick, head)
     save_checkpoint(context.out, spec, network.cpu(), [])
-    if trained.strategy != strategy:
-        reason += f"; {strategy} needs a head that is one linear layer at the end"
+    if trained.strategy != wanted.strategy:
+        reason += f"; {wanted.strategy} needs a head that is one linear layer at the end"
     notes = {**trained.to_json(), "fresh_keys": fresh, "reason": reason}
     context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
 
@@ -59,6 +57,19 @@ def finetune_spec(context: StepContext) -> FinetuneSpec:
         item.name: context.params[item.name] for item in fields(FinetuneSpec) if item.name in context.params
     }
     return FinetuneSpec(**known)
+
+
+def settled(
+    spec: FinetuneSpec, context: StepContext, network: nn.Module, head: frozenset[str], fresh: list[str]
+) -> tuple[FinetuneSpec, str]:
+    """The options with "auto" replaced by a strategy, and the reason for it."""
+    if spec.strategy != "auto":
+        return spec, "as the recipe says"
+    keys = set(network.state_dict())
+    choice = auto.choose(
+        class_counts(context), split_stages(network, head).head, pretrained=len(keys - set(fresh)) > len(keys) / 2
+    )
+    return replace(spec, strategy=choice.strategy, stages=choice.stages), choice.reason
 
 
 def train_options(spec: FinetuneSpec, seed: int) -> TrainOptions:

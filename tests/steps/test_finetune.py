@@ -48,3 +48,28 @@ def test_every_option_makes_an_ordinary_checkpoint(project, options):
 def test_auto_says_why(project):
     notes, _ = finetune(project, 'strategy = "auto"')
     assert notes["strategy"] == "full" and "random weights" in notes["reason"]
+
+
+def test_auto_keeps_most_of_a_pretrained_network_on_few_images(project):
+    import sys
+
+    from safetensors.torch import save_file
+
+    sys.path.insert(0, str(project))
+    from tiny_network import tiny
+
+    torch.manual_seed(5)
+    before = tiny(7).state_dict()
+    save_file(before, project / "old.safetensors")
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace("pretrained = false", 'weights = "old.safetensors"'))
+    for place in (project / "shapes/train").iterdir():
+        for path in sorted(place.iterdir())[8:]:
+            path.unlink()
+    notes, network = finetune(project, 'strategy = "auto"')
+    assert notes["strategy"] == "partial" and "the last 1 of 3 stages" in notes["reason"]
+    after = network.state_dict()
+    same = (
+        {name for name in before if torch.equal(before[name], after[name])} if before.keys() == after.keys() else set()
+    )
+    assert same == {name for name in before if int(name.split(".")[0]) < 6}

@@ -6,13 +6,15 @@ from edgetune.finetune.strategies import STRATEGIES, auto
 
 
 @pytest.mark.parametrize(
-    ("counts", "fresh", "strategy", "word"),
+    ("counts", "stages", "pretrained", "strategy", "trained", "word"),
     [
-        ([5, 6, 7], 2, "feature-extraction", "median class has 6"),
-        ([500, 600, 5], 2, "full", "median class has 500"),
-        ([5, 6, 7], 100, "full", "random weights"),
+        ([5, 6, 7], 19, True, "partial", 3, "median class has 6 training images, fewer"),
+        ([5, 6, 7], 5, True, "partial", 1, "the last 1 of 5 stages"),
+        ([500, 600, 5], 19, True, "full", 19, "median class has 500"),
+        ([5, 6, 7], 19, False, "full", 19, "random weights"),
     ],
 )
-def test_choice(counts, fresh, strategy, word):
-    chosen, reason = auto.choose(counts, fresh, 100)
-    assert chosen == strategy and word in reason and chosen in STRATEGIES
+def test_choice(counts, stages, pretrained, strategy, trained, word):
+    choice = auto.choose(counts, stages, pretrained=pretrained)
+    assert (choice.strategy, choice.stages) == (strategy, trained)
+    assert word in choice.reason and choice.strategy in STRATEGIES
