@@ -21,7 +21,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 1,
-    "select": 1,
+    "select": 2,
     "bundle": 1,
     "lr_find": 1,
 }

@@ -51,9 +51,23 @@ def _target(data: view.Json, target: view.Json) -> str:
             "Accuracy is that of the compiled engine on the test split; the choice was made on the validation "
             "split. Change and speed-up are against the baseline, with 95 % intervals."
         )
+    if classes := target.get("per_class"):
+        parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
     if target.get("bundle"):
         parts.append(f"Bundle: {escape(target['bundle'])}")
     return "\n\n".join(parts)
+
+
+def _classes(classes: Sequence[view.Json]) -> str:
+    rows = [
+        (
+            escape(row["label"]),
+            str(row["support"]),
+            *(numbers.percent(row[key]) for key in ("precision", "recall", "f1")),
+        )
+        for row in classes
+    ]
+    return table(("class", "samples", "precision", "recall", "F1"), rows)
 
 
 def _candidate(row: view.Row) -> list[str]:
