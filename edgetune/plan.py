@@ -22,7 +22,7 @@ VERSIONS = {
     "evaluate": 1,
     "measure": 1,
     "select": 2,
-    "bundle": 1,
+    "bundle": 2,
     "lr_find": 1,
 }
 TRAINING = ("torch", "torchvision")

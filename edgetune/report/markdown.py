@@ -53,6 +53,8 @@ def _target(data: view.Json, target: view.Json) -> str:
         )
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
+    if calibrated := view.calibration_line(target):
+        parts.append(escape(calibrated))
     if target.get("bundle"):
         parts.append(f"Bundle: {escape(target['bundle'])}")
     return "\n\n".join(parts)

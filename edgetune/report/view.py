@@ -83,6 +83,18 @@ def training_line(data: Json) -> str:
     return text
 
 
+def calibration_line(target: Json) -> str:
+    """What temperature scaling does to the probabilities of the chosen engine; empty where it was not fitted."""
+    found = target.get("calibration")
+    if not found:
+        return ""
+    return (
+        f"On the device logits are divided by {found['temperature']:.2f} (fitted on validation): the calibration error "
+        f"on the test split is then {numbers.percent(found['ece_calibrated'])}, "
+        f"without it {numbers.percent(found['ece'])}."
+    )
+
+
 def chosen(target: Json) -> Json | None:
     """The candidate that is in the bundle."""
     return next((c for c in candidates(target) if c["name"] == target["chosen"]), None)

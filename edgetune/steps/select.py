@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgetune.hashing import canonical_json
+from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
@@ -51,6 +52,9 @@ def run(context: StepContext) -> None:
                     labels, per_class_metrics(shipped["test_logits"], shipped["test_labels"]), strict=True
                 )
             ],
+            "calibration": calibration(
+                shipped["val_logits"], shipped["val_labels"], shipped["test_logits"], shipped["test_labels"]
+            ),
             "bundle": f"bundles/{context.params['target']}",
         },
         "gates": gates(context.params["target"], by_name[BASELINE], by_name[chosen], context.params["budget"]),

