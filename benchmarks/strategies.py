@@ -6,7 +6,7 @@
 Every run is the first two steps of a build, in a process of its own, with an empty store. Accuracy is that of the
 float network in PyTorch on the test split; time is the fine-tuning step's, without the check of the data; memory is
 the peak of the process (and of the GPU, where there is one). ``--per-class`` keeps only so many training images of
-each class, to see what little data asks for. Claims (docs/finetuning.md): the best strategy beats a logistic
+each class, to see what little data asks for. Wanted: the best strategy beats a logistic
 regression on frozen features by 3 points on clothing10 at 224 px and by 5 on signdigits at 96 px.
 """
 

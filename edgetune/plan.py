@@ -134,6 +134,7 @@ class _Builder:
             "label_smoothing": finetune.label_smoothing,
             "augmentation": finetune.augmentation,
             "precision": finetune.precision,
+            **({"micro_batch": finetune.micro_batch} if finetune.micro_batch else {}),
         }
         return self._add(
             f"prune-{percent(ratio)}-by-{target.channel_multiple}",

@@ -130,3 +130,11 @@ def test_a_recipe_without_later_options_keeps_the_key_of_its_fine_tuning():
     assert params["stages"] == 3 and params["mixup"] == 0.2 and "cutmix" not in params
     assert FinetuneSpec(**finetune_params(spec)) == spec
     assert "finetune" in changed(replace(RECIPE, finetune=spec))
+
+
+def test_what_fits_into_memory_when_fine_tuning_holds_for_recovery_too():
+    def prune_params(spec):
+        return next(s.params for s in plan_of(replace(RECIPE, finetune=spec)).steps if s.name == "prune")
+
+    assert prune_params(FinetuneSpec(micro_batch=8))["micro_batch"] == 8
+    assert "micro_batch" not in prune_params(FinetuneSpec())

@@ -87,5 +87,6 @@ def _recover(
         warmup_epochs=params["warmup_epochs"],
         precision=params["precision"],
         seed=context.seed,
+        micro_batch=params.get("micro_batch", 0),
     )
     return train(network, options, examples, loss, work, context.tick).history
