@@ -1,15 +1,17 @@
 """What ``import edgetune`` offers, and all that the command line calls."""
 
+import csv
 import datetime as dt
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgetune import pipeline
 from edgetune.devices import local
 from edgetune.errors import InputError
-from edgetune.plan import make_plan
+from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import load_recipe
 from edgetune.records import Plan, Report, Target
@@ -89,6 +91,58 @@ def init(data: str | Path, recipe: str | Path = "edgetune.toml") -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def lr_find(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    output: str | Path | None = None,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 100,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Learning-rate range test of the recipe's fine-tuning.
+
+    Args:
+        output: folder for ``lr_find.csv`` and ``lr_find.json``; None: ``lr_find`` beside the recipe.
+        lowest, highest, steps: the rates tried, and with how many batches.
+
+    Returns:
+        ``suggestion`` (a peak for ``[finetune] learning_rate``), ``diverged``, the curve as ``rates``, ``losses``
+        and ``smoothed``, and ``files``.
+
+    Raises:
+        EdgetuneError: as of ``build``. TrainingError: the loss exploded at once, or there is no rate to find.
+    """
+    if not 0 < lowest < highest <= 100 or steps < 20:
+        raise InputError(
+            f"rates from {lowest:g} to {highest:g} in {steps} steps cannot be tried",
+            hint="the lowest must be above 0 and below the highest, which is at most 100, in 20 steps or more",
+        )
+    loaded = load_recipe(Path(recipe))
+    surroundings = look_around(loaded, ())
+    made = make_lr_find_plan(loaded, surroundings.facts, lowest=lowest, highest=highest, steps=steps)
+    outcomes = pipeline.run(made, _store(cache_dir), surroundings, reporter or Quiet())
+    artifact = outcomes["lr-find"].artifact
+    assert artifact is not None  # every step of a plan without candidates is needed
+    found: dict[str, Any] = json.loads((artifact.path / "lr_find.json").read_text(encoding="utf-8"))
+    folder = Path(output).absolute() if output else loaded.base / "lr_find"
+    return {**found, "files": [str(path) for path in _write_curve(found, folder)]}
+
+
+def _write_curve(found: Mapping[str, Any], folder: Path) -> list[Path]:
+    rows = zip(found["rates"], found["losses"], found["smoothed"], strict=True)
+    table, whole = folder / "lr_find.csv", folder / "lr_find.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with table.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("learning_rate", "loss", "smoothed_loss"), *rows])
+        whole.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
+    return [table, whole]
 
 
 def find_report(run: str | Path | None = None) -> Path:

@@ -169,6 +169,54 @@ def build(recipe: Path, targets: tuple[str, ...], run_dir: Path | None, cache_di
     return report.exit_code
 
 
+@cli.command("lr-find", epilog=example("edgetune lr-find --steps 200"))
+@recipe_argument
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the curve [default: ./lr_find].")
+@click.option("--lowest", type=float, default=1e-6, show_default=True, help="The first rate.")
+@click.option("--highest", type=float, default=1.0, show_default=True, help="The last rate.")
+@click.option("--steps", type=int, default=100, show_default=True, help="Batches to try rates with.")
+@cache_option
+@command_options
+def lr_find(
+    recipe: Path,
+    output: Path | None,
+    lowest: float,
+    highest: float,
+    steps: int,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Try growing learning rates on RECIPE's network and data; suggest one, write the curve as CSV and JSON."""
+    from edgetune import api
+    from edgetune.progress import Console
+
+    found = api.lr_find(
+        recipe,
+        output=output,
+        lowest=lowest,
+        highest=highest,
+        steps=steps,
+        cache_dir=cache_dir,
+        reporter=Console(),
+    )
+    emit(found, as_json, lambda: lr_find_text(found))
+
+
+def lr_find_text(found: dict[str, Any]) -> str:
+    """The suggestion, a curve of ten points, and where the whole one is."""
+    rates, smoothed = found["rates"], found["smoothed"]
+    chosen = sorted({round(i * (len(rates) - 1) / 9) for i in range(10)})
+    low, high = min(smoothed), max(smoothed)
+    lines = ["rate        loss (running mean)"]
+    for i in chosen:
+        bar = "#" * round(40 * (smoothed[i] - low) / max(high - low, 1e-9))
+        lines.append(f"{rates[i]:<10.1e}{smoothed[i]:8.3f}  {bar}".rstrip())
+    if not found["diverged"]:
+        lines.append("no rate was too high: try again with a larger --highest")
+    lines += [f"suggested: [finetune] learning_rate = {found['suggestion']:g}", *found["files"]]
+    return "\n".join(lines)
+
+
 @cli.command(epilog=example("edgetune report --open"))
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")

@@ -128,6 +128,8 @@ def publish_folder(source: Path, destination: Path) -> None:
 def _needed(plan: Plan) -> set[str]:
     """Ids of the steps without which there is nothing to report."""
     by_id = {step.id: step for step in plan.steps}
+    if not plan.candidates:  # no engines are made: every step is what was asked for
+        return set(by_id)
     needed: set[str] = set()
     ends = [step.id for step in plan.steps if step.tolerant]
     for candidate in plan.candidates:

@@ -22,8 +22,9 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 1,
-    "select": 1,
-    "bundle": 1,
+    "select": 2,
+    "bundle": 2,
+    "lr_find": 1,
 }
 TRAINING = ("torch", "torchvision")
 EXPORTING = ("torch", "onnx", "onnxscript")
@@ -32,6 +33,7 @@ FLOAT = "float"
 DEFAULT_SPEEDUPS = (1.25, 1.5)
 DEFAULT_RATIOS = (0.15, 0.3)
 UNPRUNED = Pruning()
+NOT_IN_LR_FIND = ("learning_rate", "warmup_epochs", "patience", "ema")  # what a range test does not depend on
 
 
 def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan:
@@ -46,6 +48,13 @@ def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan
         candidates=tuple(builder.candidates),
         facts=facts,
     )
+
+
+def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: float, steps: int) -> Plan:
+    """The steps of a learning-rate range test: look at the data, then try rates."""
+    builder = _Builder(recipe, facts)
+    builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
 @dataclass(slots=True)
@@ -85,6 +94,17 @@ class _Builder:
         return self._add("check-data", "check_data", "check data", params, inputs={"data": "source:data"})
 
     def _finetune(self) -> str:
+        params, inputs = self._training()
+        return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=TRAINING)
+
+    def add_lr_find(self, limits: Mapping[str, Any]) -> str:
+        params, inputs = self._training()
+        params = {key: value for key, value in params.items() if key not in NOT_IN_LR_FIND}
+        title = "learning-rate range test"
+        return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=TRAINING)
+
+    def _training(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Parameters and inputs of whatever trains the whole network."""
         recipe, dataset = self.recipe, self._check_data()
         model = recipe.model
         params = {
@@ -92,8 +112,7 @@ class _Builder:
             "image_size": recipe.data.image_size,
             **asdict(recipe.finetune),
         }
-        inputs = {"dataset": dataset, "weights": "source:weights", "code": "source:code"}
-        return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=TRAINING)
+        return params, {"dataset": dataset, "weights": "source:weights", "code": "source:code"}
 
     def _time_layers(self, target: Target, int8: bool) -> str:
         params = {
@@ -128,6 +147,7 @@ class _Builder:
             "label_smoothing": finetune.label_smoothing,
             "augmentation": finetune.augmentation,
             "precision": finetune.precision,
+            "micro_batch": finetune.micro_batch,
         }
         if pruning.speedup is not None:
             step_id = f"prune-{pruning.speedup:g}x-for-{target.name}"

@@ -42,15 +42,26 @@ class DataSpec:
 class FinetuneSpec:
     """How the pretrained network learns the user's classes."""
 
-    strategy: str = "full"
+    strategy: str = "full"  # auto | full | partial | gradual | feature-extraction
+    stages: int = 1  # of the backbone, trained by "partial"
     epochs: int = 8
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 0.5
     label_smoothing: float = 0.1
-    augmentation: str = "standard"  # none | light | standard
+    augmentation: str = "standard"  # none | light | standard | strong
     precision: str = "auto"  # auto | fp32 | bf16 | fp16
+    layer_decay: float = 1.0  # learning rate of a stage relative to the one above it
+    batch_norm: str = "train"  # train | frozen
+    mixup: float = 0.0  # alpha of its Beta distribution; 0: not used
+    cutmix: float = 0.0
+    imbalance: str = "none"  # none | weights | sampling
+    l2_sp: float = 0.0  # pull of the backbone towards its pretrained weights, in place of weight decay
+    ema: float = 0.0  # decay of the running average of the weights; 0: not used
+    patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
+    clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
+    micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

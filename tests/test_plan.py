@@ -5,7 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgetune.plan import DEFAULT_RATIOS, DEFAULT_SPEEDUPS, candidate_name, make_plan, percent, recipe_as_data
-from edgetune.records import BenchSpec, BudgetSpec, DataSpec, Facts, ModelSpec, PruneSpec, Pruning, QuantizeSpec, Recipe
+from edgetune.records import (
+    BenchSpec,
+    BudgetSpec,
+    DataSpec,
+    Facts,
+    FinetuneSpec,
+    ModelSpec,
+    PruneSpec,
+    Pruning,
+    QuantizeSpec,
+    Recipe,
+)
 from edgetune.store import step_key
 from edgetune.target import load_target
 
@@ -136,3 +147,10 @@ def test_bench_changes_no_table_of_layers():
 def test_the_report_tells_no_ones_folders():
     told = recipe_as_data(RECIPE)
     assert told["model"]["weights"] == "w.safetensors" and told["data"]["path"] == "data" and "base" not in told
+
+
+def test_what_fits_into_memory_when_fine_tuning_holds_for_recovery_too():
+    def prune_params(spec):
+        return next(s.params for s in plan_of(replace(RECIPE, finetune=spec)).steps if s.name == "prune")
+
+    assert prune_params(FinetuneSpec(micro_batch=8))["micro_batch"] == 8

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.errors import RecipeError
-from edgetune.recipe import load_recipe, parse_recipe
+from edgetune.recipe import CHOICES, load_recipe, parse_recipe
 from edgetune.toml import TomlFile, line_of
 
 MINIMAL = '[model]\nname = "torchvision/mobilenet_v2"\n[data]\npath = "data"\n'
@@ -46,6 +46,9 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
         (MINIMAL + "[finetune]\nepochs = '3'\n", "edgetune.toml:6: `finetune.epochs` must be a whole number", None),
         (MINIMAL + "[finetune]\nepochs = true\n", "must be a whole number, not true or false", None),
         (MINIMAL + "[finetune]\nepochs = 0\n", "edgetune.toml:6: `finetune.epochs` is 0; it must be 1 or more", None),
+        (MINIMAL + "[finetune]\nmicro_batch = 1\n", "`finetune.micro_batch` is 1; it must be 0", None),
+        (MINIMAL + "[finetune]\nema = 1.0\n", "`finetune.ema` is 1.0; it must be from 0 (not used) to below 1", None),
+        (MINIMAL + '[finetune]\nstrategy = "gradal"\n', '`finetune.strategy` cannot be "gradal"', "gradual"),
         (MINIMAL + "[prune]\n\nratio = [0.1, 1.0]\n", "edgetune.toml:7: `prune.ratio` is [0.1, 1.0]", None),
         (MINIMAL + "[prune]\nratio = [-0.1]\n", "`prune.ratio` is [-0.1]", None),
         (MINIMAL + "[prune]\ntarget_speedup = 1.0\n", "`prune.target_speedup` is [1.0]; it must be factors", None),
@@ -126,3 +129,9 @@ def test_every_limit_and_choice_names_a_real_key():
     )
     for section, key in [*CHOICES, *LIMITS]:
         getattr(getattr(recipe, section), key)
+
+
+def test_every_strategy_of_the_recipe_exists():
+    from edgetune.finetune.strategies import STRATEGIES
+
+    assert set(CHOICES["finetune", "strategy"]) == {"auto", *STRATEGIES}

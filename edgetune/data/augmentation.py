@@ -28,4 +28,15 @@ def standard(size: int) -> Augment:
     return view
 
 
-AUGMENTATIONS: dict[str, Callable[[int], Augment]] = {"none": none, "light": light, "standard": standard}
+def strong(size: int) -> Augment:
+    """``standard``, then one random change of colour or geometry (TrivialAugmentWide, Müller & Hutter 2021)."""
+    view: Augment = v2.Compose([standard(size), v2.TrivialAugmentWide()])
+    return view
+
+
+AUGMENTATIONS: dict[str, Callable[[int], Augment]] = {
+    "none": none,
+    "light": light,
+    "standard": standard,
+    "strong": strong,
+}

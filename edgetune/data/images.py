@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgetune.data.augmentation import AUGMENTATIONS, Augment
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
+from edgetune.data.mixing import Mix
 from edgetune.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -90,12 +91,17 @@ class TrainImages(Dataset[tuple[Tensor, int]]):
         self.images, self.augment, self.seed, self.epoch = images, augment, seed, epoch
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        """The view of sample ``number`` that this epoch trains on."""
-        pixels = torch.from_numpy(self.images[number]).permute(2, 0, 1)
+        """The view of a sample that this epoch trains on.
+
+        Where samples are drawn more than once in an epoch, ``number`` plus k times the number of samples is
+        another view of sample ``number``.
+        """
+        sample = number % len(self.images.index.samples)
+        pixels = torch.from_numpy(self.images[sample]).permute(2, 0, 1)
         with _one_thread(), torch.random.fork_rng(devices=[]):  # dropout's generator must not notice
             # Not torch.manual_seed: it would seed the GPU's generator too, which is not forked here.
             torch.default_generator.manual_seed(_mix(self.seed, self.epoch, number))
-            return self.augment(pixels), self.images.index.samples[number].label
+            return self.augment(pixels), self.images.index.samples[sample].label
 
 
 def epoch_batches(numbers: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -104,16 +110,47 @@ def epoch_batches(numbers: NDArray[np.int64], batch_size: int, seed: int, epoch:
     return np.array_split(order, batch_count(len(numbers), batch_size))
 
 
+def balanced_draw(images: DecodedImages, seed: int, epoch: int) -> NDArray[np.int64]:
+    """As many training samples as there are, drawn with replacement so that each class is as likely as any other.
+
+    A sample's k-th repetition is its number plus k times the number of samples, which ``TrainImages`` takes as
+    another view.
+    """
+    numbers = images.numbers("train")
+    labels = np.asarray([images.index.samples[number].label for number in numbers])
+    share = 1.0 / np.bincount(labels)[labels]
+    rng = np.random.default_rng([_positive(seed), epoch, 1])
+    drawn = np.sort(rng.choice(numbers, len(numbers), p=share / share.sum()))
+    repetition = np.arange(len(drawn)) - np.searchsorted(drawn, drawn)
+    result: NDArray[np.int64] = drawn + repetition * len(images.index.samples)
+    return result
+
+
 def batch_count(samples: int, batch_size: int) -> int:
     """Batches of one epoch; as many as leave each at least two samples, which batch norm needs."""
     return max(1, min(round(samples / batch_size), samples // 2))
 
 
 def train_loader(
-    images: DecodedImages, *, batch_size: int, augmentation: str, seed: int, epoch: int, start_batch: int, workers: int
+    images: DecodedImages,
+    *,
+    batch_size: int,
+    augmentation: str,
+    seed: int,
+    epoch: int,
+    start_batch: int,
+    workers: int,
+    balanced: bool = False,
+    mix: Mix | None = None,
 ) -> Iterator[Batch]:
-    """Augmented training batches of ``epoch``, from ``start_batch`` on; images are channels_last in memory."""
-    batches = epoch_batches(images.numbers("train"), batch_size, seed, epoch)[start_batch:]
+    """Augmented training batches of ``epoch``, from ``start_batch`` on; images are channels_last in memory.
+
+    Args:
+        balanced: draw every class equally often (``balanced_draw``).
+        mix: mixes the images of a batch; the labels are then shares [N, K].
+    """
+    numbers = balanced_draw(images, seed, epoch) if balanced else images.numbers("train")
+    batches = epoch_batches(numbers, batch_size, seed, epoch)[start_batch:]
     augment = AUGMENTATIONS[augmentation](images.preprocessing.height)
     forked = workers > 0 and "fork" in get_all_start_methods()  # forked workers share the cache
     loader: DataLoader[tuple[Tensor, int]] = DataLoader(
@@ -125,8 +162,9 @@ def train_loader(
         generator=torch.Generator(),  # or the loader would draw from the generator that dropout uses
     )
     factor, offset = _factor_and_offset(images.preprocessing)
-    for pixels, labels in loader:
-        yield _normalise(pixels, factor, offset), labels
+    for number, (pixels, labels) in enumerate(loader, start=start_batch):
+        inputs = _normalise(pixels, factor, offset)
+        yield (inputs, labels) if mix is None else mix(inputs, labels, _mix(seed, epoch, number))
 
 
 def eval_loader(

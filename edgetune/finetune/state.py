@@ -1,7 +1,8 @@
 """What a training run needs to go on exactly where it stopped, in one safetensors file.
 
-The tensors are the network, the optimizer, the random generators and the best network so far; the
-rest (step, history) is JSON in the file's metadata, so one ``os.replace`` makes both appear together.
+The tensors are the network, its running average if there is one, the optimizer, the random generators and
+the best network so far; the rest (step, history) is JSON in the file's metadata, so one ``os.replace``
+makes both appear together.
 """
 
 import json
@@ -29,13 +30,22 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     best_accuracy: float = -1.0
     best_epoch: int = -1
+    micro_batch: int = 0  # samples computed at once since memory ran out; 0: it did not
+    scaler: dict[str, float] = field(default_factory=dict)  # fp16's loss scale
 
 
 def save_state(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, best: dict[str, Tensor]
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    best: dict[str, Tensor],
+    average: nn.Module | None = None,
 ) -> None:
     """Replace the checkpoint in ``folder``."""
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     tensors |= {f"best.{key}": value for key, value in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
@@ -50,7 +60,7 @@ def save_state(
 
 
 def load_state(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> tuple[Progress, dict[str, Tensor]] | None:
     """Restore everything from the checkpoint in ``folder``; None when there is none that reads."""
     path = folder / FILE
@@ -64,6 +74,8 @@ def load_state(
         path.unlink(missing_ok=True)  # cut off or damaged: training starts again
         return None
     network.load_state_dict(_under(tensors, "network."))
+    if average is not None:
+        average.load_state_dict(_under(tensors, "average."))
     optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():

@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,11 +12,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgetune.errors import Interrupted, TrainingError
+from edgetune.finetune.average import averaged
+from edgetune.finetune.freezing import freeze_below, set_modes
+from edgetune.finetune.groups import parameter_groups, toward_start
 from edgetune.finetune.interrupts import deferred_interrupts
 from edgetune.finetune.precision import Compute, choose_compute
 from edgetune.finetune.schedule import learning_rate
+from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
+from edgetune.finetune.update import Loss, Update, to_device
 from edgetune.progress import Tick
 from edgetune.tasks.image_classification import correct
 
@@ -25,8 +30,6 @@ RETRY_RATE = 0.1  # the learning rate of the one retry after a loss that is not 
 BAD_BATCH = "nan-batch.safetensors"
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""(network in train mode, images [N, 3, H, W], labels [N]) -> scalar."""
 
 
 class Examples(Protocol):
@@ -35,6 +38,7 @@ class Examples(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
     def train(self, epoch: int, start_batch: int) -> Batches: ...
+    def plain(self) -> Batches: ...
     def validation(self) -> Batches: ...
 
 
@@ -49,6 +53,14 @@ class TrainOptions:
     warmup_epochs: float
     precision: str
     seed: int
+    stages: int = 1
+    layer_decay: float = 1.0
+    batch_norm: str = "train"
+    l2_sp: float = 0.0
+    clip_norm: float = 0.0
+    micro_batch: int = 0
+    ema: float = 0.0
+    patience: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +72,9 @@ class Trained:
     precision: str
     device: str
     retried: bool
+    strategy: str
+    stopped_early: bool = False
+    micro_batch: int = 0  # samples computed at once; 0: whole batches
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -73,18 +88,31 @@ class _Diverged(Exception):
 
 
 def train(
-    network: nn.Module, options: TrainOptions, examples: Examples, loss: Loss, scratch: Path, tick: Tick
+    network: nn.Module,
+    options: TrainOptions,
+    examples: Examples,
+    loss: Loss,
+    scratch: Path,
+    tick: Tick,
+    head: frozenset[str] = frozenset(),
 ) -> Trained:
     """Train ``network`` in place, going on from the checkpoint in ``scratch`` if there is one.
 
     A loss that is not finite is met with one retry from the start at a tenth of the rate; the batch
     that caused it is kept in ``scratch``.
 
+    Args:
+        head: state-dict keys of the head (``edgetune.models.head``); empty: that of the last stage.
+
     Raises:
         TrainingError: the loss was not finite twice. Interrupted: Ctrl-C; the state is saved.
     """
+    strategy = importlib.import_module(STRATEGIES[options.strategy])
+    if hasattr(strategy, "learn"):
+        trained: Trained = strategy.learn(network, options, examples, loss, scratch, tick, head)
+        return trained
     initial = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    run = _Run(network, options, examples, loss, scratch, tick)
+    run = _Run(network, options, examples, loss, scratch, tick, head)
     while True:
         try:
             return run.to_the_end()
@@ -106,34 +134,60 @@ class _Run:
     """One training run's moving parts."""
 
     def __init__(
-        self, network: nn.Module, options: TrainOptions, examples: Examples, loss: Loss, scratch: Path, tick: Tick
+        self,
+        network: nn.Module,
+        options: TrainOptions,
+        examples: Examples,
+        loss: Loss,
+        scratch: Path,
+        tick: Tick,
+        head: frozenset[str],
     ) -> None:
         self.compute: Compute = choose_compute(options.precision)
         self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.options, self.examples, self.loss = options, examples, loss
         self.scratch, self.tick = scratch, tick
+        self.strategy = importlib.import_module(STRATEGIES[options.strategy])
+        self.stages = split_stages(network, head)
         self.total_steps = options.epochs * examples.steps_per_epoch
         self.saved_at = time.monotonic()
         self.restart(attempt=0)
-        if (restored := load_state(scratch, self.network, self.optimizer)) is not None:
+        if (restored := load_state(scratch, self.network, self.optimizer, self.average)) is not None:
             self.progress, self.best = restored
+            self.update.micro_batch = self.progress.micro_batch or options.micro_batch
+            self.update.scaler.load_state_dict(self.progress.scaler)
 
     def restart(self, attempt: int) -> None:
         """Begin at step 0 with fresh optimizer and random state."""
-        torch.manual_seed(self.options.seed)
-        strategy = importlib.import_module(STRATEGIES[self.options.strategy])
-        groups = strategy.parameter_groups(self.network, self.options.weight_decay)
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=self.options.learning_rate, fused=self.compute.device.type != "mps"
+        options = self.options
+        torch.manual_seed(options.seed)
+        groups = parameter_groups(
+            self.network,
+            self.stages,
+            weight_decay=options.weight_decay,
+            layer_decay=options.layer_decay,
+            l2_sp=options.l2_sp,
         )
-        self.scaler = torch.amp.GradScaler(enabled=self.compute.dtype is torch.float16)
+        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, fused=self.compute.device.type != "mps")
+        self.update = Update(
+            network=self.network,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            compute=self.compute,
+            clip_norm=options.clip_norm,
+            micro_batch=options.micro_batch,
+        )
+        start = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
+        self.pull = toward_start(self.network, self.stages, start, options.l2_sp) if options.l2_sp else None
+        self.average = averaged(self.network, options.ema) if options.ema else None
         self.progress, self.best = Progress(attempt=attempt), dict[str, Tensor]()
 
     def to_the_end(self) -> Trained:
         per_epoch = self.examples.steps_per_epoch
         with deferred_interrupts() as stop_asked:
-            while self.progress.step < self.total_steps:
+            while self.progress.step < self.total_steps and not self._stopped_early():
                 epoch, batch = divmod(self.progress.step, per_epoch)
+                self._begin_epoch(epoch)
                 for images, labels in self._timed(self.examples.train(epoch, batch)):
                     self._step(images, labels)
                     if self.progress.step % per_epoch == 0:
@@ -144,14 +198,31 @@ class _Run:
                         self._save()
                         raise Interrupted("stopped; training is saved", hint="run the same command to go on")
         self.network.load_state_dict(self.best)
-        self.network.eval()
+        self.network.requires_grad_(True).eval()
         return Trained(
             history=self.progress.history,
             best_epoch=self.progress.best_epoch,
             precision=self.compute.precision,
             device=self.compute.device.type,
             retried=self.progress.attempt > 0,
+            strategy=self.options.strategy,
+            stopped_early=self.progress.step < self.total_steps,
+            micro_batch=self.update.micro_batch,
         )
+
+    def _begin_epoch(self, epoch: int) -> None:
+        """Let the stages learn that the strategy says."""
+        options = self.options
+        first = self.strategy.first_stage(self.stages.head, epoch, options.epochs, options.stages)
+        freeze_below(self.network, self.stages, first)
+        set_modes(self.network, self.stages, first, options.batch_norm)
+
+    def _stopped_early(self) -> bool:
+        """Whether the accuracy on validation has not risen for ``patience`` epochs (Prechelt 1998)."""
+        accuracies = [row["val_accuracy"] for row in self.progress.history]
+        if not self.options.patience or not accuracies:
+            return False
+        return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= self.options.patience
 
     def _timed(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches, with the time spent waiting for each added up."""
@@ -168,20 +239,14 @@ class _Run:
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         started = time.perf_counter()
-        images = images.to(self.compute.device, memory_format=torch.channels_last, non_blocking=True)
-        labels = labels.to(self.compute.device, non_blocking=True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        self.network.train()
-        with self.compute.autocast():
-            loss = self.loss(self.network, images, labels)
-        value = float(loss.detach())
+        rate = self._rate()
+        value = self.update.step(images, labels, rate)
         if value - value != 0:  # NaN or infinite
             raise _Diverged(images, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if self.pull is not None:
+            self.pull(rate)
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         self.progress.step += 1
         self.progress.epoch_loss += value
         self.progress.epoch_seconds += time.perf_counter() - started
@@ -199,7 +264,8 @@ class _Run:
     def _end_epoch(self, epoch: int) -> None:
         """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
         started = time.perf_counter()
-        accuracy, val_loss = evaluate(self.network, self.examples.validation(), self.compute.device)
+        judged = self.network if self.average is None else self.average.module
+        accuracy, val_loss = evaluate(judged, self.examples.validation(), self.compute.device)
         progress, per_epoch = self.progress, self.examples.steps_per_epoch
         progress.history.append(
             {
@@ -214,12 +280,13 @@ class _Run:
         )
         if accuracy >= progress.best_accuracy:
             progress.best_accuracy, progress.best_epoch = accuracy, epoch + 1
-            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+            self.best = {key: value.detach().cpu().clone() for key, value in judged.state_dict().items()}
         progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0
         self._save()
 
     def _save(self) -> None:
-        save_state(self.scratch, self.network, self.optimizer, self.progress, self.best)
+        self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()
+        save_state(self.scratch, self.network, self.optimizer, self.progress, self.best, self.average)
         self.saved_at = time.monotonic()
 
 
@@ -229,7 +296,6 @@ def evaluate(network: nn.Module, batches: Batches, device: torch.device) -> tupl
     network.eval()
     right, total, loss = 0, 0, 0.0
     for images, labels in batches:
-        images = images.to(device, memory_format=torch.channels_last)
-        batch_right, batch_loss = correct(network, images, labels.to(device))
+        batch_right, batch_loss = correct(network, to_device(images, device), labels.to(device))
         right, loss, total = right + batch_right, loss + batch_loss, total + len(labels)
     return right / max(1, total), loss / max(1, total)

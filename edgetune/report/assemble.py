@@ -53,6 +53,7 @@ def assemble(
         "gates": gates,
         "steps": steps,
         "history": _history(plan, artifacts),
+        **_training(artifacts),
         "data_findings": _findings(dataset),
         "next_commands": [f"edgetune build {names}", "edgetune report --open", "edgetune-run BUNDLE IMAGE"],
     }
@@ -109,6 +110,15 @@ def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, An
                 name = step.id.partition("-by-")[0].partition("-for-")[0]
                 curves.append({"step": name, **{key: row[key] for key in keys}, "epoch": number})
     return curves
+
+
+def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """How the network was fine-tuned; nothing for results of before that was noted."""
+    notes = _read(artifacts["finetune"].path / "notes" / "training.json")
+    if "reason" not in notes:
+        return {}
+    keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
+    return {"training": {key: notes[key] for key in keys}}
 
 
 def _findings(dataset: Mapping[str, Any]) -> list[str]:

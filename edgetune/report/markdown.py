@@ -16,7 +16,7 @@ def render_markdown(data: view.Json) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
     parts += [_target(data, target) for target in data["targets"]]
-    parts += [_data(data), _missing(data), _steps(data), _environment(data), _again(data)]
+    parts += [_training(data), _data(data), _missing(data), _steps(data), _environment(data), _again(data)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -51,9 +51,25 @@ def _target(data: view.Json, target: view.Json) -> str:
             "Accuracy is that of the compiled engine on the test split; the choice was made on the validation "
             "split. Change and speed-up are against the baseline, with 95 % intervals."
         )
+    if classes := target.get("per_class"):
+        parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
+    if calibrated := view.calibration_line(target):
+        parts.append(escape(calibrated))
     if target.get("bundle"):
         parts.append(f"Bundle: {escape(target['bundle'])}")
     return "\n\n".join(parts)
+
+
+def _classes(classes: Sequence[view.Json]) -> str:
+    rows = [
+        (
+            escape(row["label"]),
+            str(row["support"]),
+            *(numbers.percent(row[key]) for key in ("precision", "recall", "f1")),
+        )
+        for row in classes
+    ]
+    return table(("class", "samples", "precision", "recall", "F1"), rows)
 
 
 def _candidate(row: view.Row) -> list[str]:
@@ -62,6 +78,11 @@ def _candidate(row: view.Row) -> list[str]:
         name += " (baseline)"
     median = row.p50 if row.status == "measured" else row.status
     return [name, row.accuracy, row.change, median, row.p90, row.p99, row.speedup, row.size, row.memory]
+
+
+def _training(data: view.Json) -> str:
+    text = view.training_line(data)
+    return f"## Training\n\n{escape(text)}" if text else ""
 
 
 def _data(data: view.Json) -> str:

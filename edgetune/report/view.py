@@ -70,6 +70,31 @@ def candidates(target: Json) -> list[Json]:
     return others if baseline is None else [baseline, *others]
 
 
+def training_line(data: Json) -> str:
+    """How the network was fine-tuned and why so; empty where that was not noted."""
+    training = data.get("training")
+    if not training:
+        return ""
+    text = f"Fine-tuned with strategy {training['strategy']}: {training['reason']}."
+    if training.get("stopped_early"):
+        text += f" Stopped early; epoch {training['best_epoch']} was the best on validation."
+    if training.get("micro_batch"):
+        text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
+    return text
+
+
+def calibration_line(target: Json) -> str:
+    """What temperature scaling does to the probabilities of the chosen engine; empty where it was not fitted."""
+    found = target.get("calibration")
+    if not found:
+        return ""
+    return (
+        f"On the device logits are divided by {found['temperature']:.2f} (fitted on validation): the calibration error "
+        f"on the test split is then {numbers.percent(found['ece_calibrated'])}, "
+        f"without it {numbers.percent(found['ece'])}."
+    )
+
+
 def chosen(target: Json) -> Json | None:
     """The candidate that is in the bundle."""
     return next((c for c in candidates(target) if c["name"] == target["chosen"]), None)

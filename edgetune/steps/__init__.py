@@ -17,5 +17,6 @@ STEPS = {
         "measure",
         "select",
         "bundle",
+        "lr_find",
     )
 }

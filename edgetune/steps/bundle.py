@@ -30,6 +30,7 @@ def run(context: StepContext) -> None:
     content |= {
         "name": name,
         "recipe": context.params["recipe"],
+        "temperature": selected["calibration"]["temperature"],
         "measured": _measured(chosen, selected["device"]),
         "golden": {
             "file": GOLDEN,

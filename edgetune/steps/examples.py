@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_loader
 from edgetune.data.index import DatasetIndex
+from edgetune.data.mixing import Mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
 from edgetune.steps.context import StepContext
@@ -54,6 +55,8 @@ class Examples:
     augmentation: str
     seed: int
     workers: int
+    balanced: bool = False  # every class as often as any other
+    mix: Mix | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,7 +73,13 @@ class Examples:
             epoch=epoch,
             start_batch=start_batch,
             workers=self.workers,
+            balanced=self.balanced,
+            mix=self.mix,
         )
+
+    def plain(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """The training split as the device will see it, not augmented, each sample once."""
+        return eval_loader(self.images, "train", batch_size=EVAL_BATCH)
 
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The validation split as the device will see it."""

@@ -1,54 +1,109 @@
 """The pretrained network learns the user's classes."""
 
+from dataclasses import fields, replace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from edgetune.data.mixing import make_mix
+from edgetune.finetune.stages import split_stages
+from edgetune.finetune.strategies import auto
 from edgetune.finetune.trainer import TrainOptions, train
+from edgetune.finetune.update import Loss
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint
 from edgetune.models.head import head_keys
 from edgetune.models.weights import fit_weights, read_weights
 from edgetune.models.zoo import library_weights
+from edgetune.records import FinetuneSpec
 from edgetune.steps.context import StepContext
-from edgetune.steps.examples import load_index, make_examples
-from edgetune.tasks.image_classification import cross_entropy, logits_of
+from edgetune.steps.examples import Examples, load_index, make_examples
+from edgetune.tasks.image_classification import balancing_weights, cross_entropy, logits_of
 
 
 def run(context: StepContext) -> None:
     """Write the trained checkpoint and its history."""
-    params = context.params
-    spec = NetworkSpec(
-        name=params["model"]["name"],
-        num_classes=len(load_index(context).labels),
-        image_size=params["image_size"],
-        args=params["model"]["args"],
-    )
-    network, fresh = pretrained(spec, context)
-
-    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits_of(model(images)), labels, params["label_smoothing"])
-
-    options = TrainOptions(
-        strategy=params["strategy"],
-        epochs=params["epochs"],
-        learning_rate=params["learning_rate"],
-        weight_decay=params["weight_decay"],
-        warmup_epochs=params["warmup_epochs"],
-        precision=params["precision"],
-        seed=context.seed,
-    )
-    examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
-    trained = train(network, options, examples, loss, context.scratch, context.tick)
-    save_checkpoint(context.out, spec, network, [])
-    notes = {**trained.to_json(), "fresh_keys": fresh}
+    spec, network, head, fresh = start(context)
+    wanted, reason = settled(finetune_spec(context), context, network, head, fresh)
+    options = train_options(wanted, context.seed)
+    examples = training_examples(context, wanted, spec)
+    loss = training_loss(context, wanted)
+    trained = train(network, options, examples, loss, context.scratch, context.tick, head)
+    save_checkpoint(context.out, spec, network.cpu(), [])
+    if trained.strategy != wanted.strategy:
+        reason += f"; {wanted.strategy} needs a head that is one linear layer at the end"
+    notes = {**trained.to_json(), "fresh_keys": fresh, "reason": reason}
     context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
 
 
-def pretrained(spec: NetworkSpec, context: StepContext) -> tuple[nn.Module, list[str]]:
+def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str], list[str]]:
+    """The network before training, the keys of its head, and those that start at random."""
+    model = context.params["model"]
+    spec = NetworkSpec(
+        name=model["name"],
+        num_classes=len(load_index(context).labels),
+        image_size=context.params["image_size"],
+        args=model["args"],
+    )
+    head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
+    network, fresh = pretrained(spec, context, head)
+    return spec, network, head, fresh
+
+
+def finetune_spec(context: StepContext) -> FinetuneSpec:
+    """The ``[finetune]`` options of the step's parameters."""
+    known: dict[str, Any] = {
+        item.name: context.params[item.name] for item in fields(FinetuneSpec) if item.name in context.params
+    }
+    return FinetuneSpec(**known)
+
+
+def settled(
+    spec: FinetuneSpec, context: StepContext, network: nn.Module, head: frozenset[str], fresh: list[str]
+) -> tuple[FinetuneSpec, str]:
+    """The options with "auto" replaced by a strategy, and the reason for it."""
+    if spec.strategy != "auto":
+        return spec, "as the recipe says"
+    keys = set(network.state_dict())
+    choice = auto.choose(
+        class_counts(context), split_stages(network, head).head, pretrained=len(keys - set(fresh)) > len(keys) / 2
+    )
+    return replace(spec, strategy=choice.strategy, stages=choice.stages), choice.reason
+
+
+def train_options(spec: FinetuneSpec, seed: int) -> TrainOptions:
+    """What of the options the training loop needs."""
+    ours = {item.name for item in fields(TrainOptions)} - {"seed"}
+    return TrainOptions(seed=seed, **{name: getattr(spec, name) for name in ours})
+
+
+def training_examples(context: StepContext, wanted: FinetuneSpec, spec: NetworkSpec) -> Examples:
+    """The splits, augmented, mixed and balanced as the options say."""
+    examples = make_examples(context, spec.image_size, wanted.batch_size, wanted.augmentation)
+    mix = make_mix(wanted.mixup, wanted.cutmix, spec.num_classes)
+    return replace(examples, mix=mix, balanced=wanted.imbalance == "sampling")
+
+
+def training_loss(context: StepContext, wanted: FinetuneSpec) -> Loss:
+    """Cross-entropy, with class weights if the options say so."""
+    weights = balancing_weights(class_counts(context)) if wanted.imbalance == "weights" else None
+
+    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits_of(model(images)), labels, wanted.label_smoothing, weights)
+
+    return loss
+
+
+def class_counts(context: StepContext) -> list[int]:
+    """Training images of each class, in the order of the labels."""
+    return list(load_index(context).counts()["train"].values())
+
+
+def pretrained(spec: NetworkSpec, context: StepContext, head: frozenset[str]) -> tuple[nn.Module, list[str]]:
     """The network with its pretrained weights and a fresh head; also the keys left at their fresh values."""
     torch.manual_seed(context.seed)
     network = spec.make(context.base)
-    head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     if context.weights is not None:
         return network, fit_weights(network, read_weights(context.weights), head, context.weights.name)
     if context.params["model"]["pretrained"] and spec.name.startswith("torchvision/"):

@@ -109,5 +109,6 @@ def _recover(
         warmup_epochs=params["warmup_epochs"],
         precision=params["precision"],
         seed=context.seed,
+        micro_batch=params["micro_batch"],
     )
     return train(network, options, examples, loss, work, context.tick).history

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgetune.hashing import canonical_json
+from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
-from edgetune.measure.metrics import confusion_matrix
+from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.statistics import accuracy_change, paired_speedup, per_class_change
 from edgetune.steps.context import StepContext
@@ -45,6 +46,15 @@ def run(context: StepContext) -> None:
                 "labels": labels,
                 "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),
             },
+            "per_class": [
+                {"label": label, **metrics}
+                for label, metrics in zip(
+                    labels, per_class_metrics(shipped["test_logits"], shipped["test_labels"]), strict=True
+                )
+            ],
+            "calibration": calibration(
+                shipped["val_logits"], shipped["val_labels"], shipped["test_logits"], shipped["test_labels"]
+            ),
             "bundle": f"bundles/{context.params['target']}",
         },
         "gates": gates(context.params["target"], by_name[BASELINE], by_name[chosen], context.params["budget"]),

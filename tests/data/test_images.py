@@ -9,8 +9,9 @@ from edgetune_runtime.preprocessing import Preprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.data.images import DecodedImages, batch_count, epoch_batches, eval_loader, train_loader
+from edgetune.data.images import DecodedImages, balanced_draw, batch_count, epoch_batches, eval_loader, train_loader
 from edgetune.data.index import build_index
+from edgetune.data.mixing import make_mix
 from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import DataError
 
@@ -50,6 +51,32 @@ def test_training_batches_depend_on_seed_and_epoch_alone(images):
     assert not equal(first, load(images, seed=2))
     assert first[0][0].shape[1:] == (3, 32, 32) and first[0][0].dtype == torch.float32
     assert first[0][0].is_contiguous(memory_format=torch.channels_last) and first[0][1].dtype == torch.int64
+
+
+def test_mixed_batches_depend_on_seed_and_epoch_alone(images):
+    mix = make_mix(0.4, 1.0, 3)
+    first = load(images, mix=mix)
+    torch.manual_seed(99)
+    assert equal(first, load(images, mix=mix)) and equal(first[3:], load(images, mix=mix, start_batch=3))
+    assert equal(first, load(images, mix=mix, workers=2)) and not equal(first, load(images))
+    assert first[0][0].is_contiguous(memory_format=torch.channels_last) and first[0][1].shape[1:] == (3,)
+
+
+def test_a_balanced_epoch_draws_rare_classes_as_often_and_with_a_view_of_their_own(images):
+    rare = [
+        s for s in images.index.samples if s.split != "train" or s.label != 0 or s.path.endswith(("0.png", "1.png"))
+    ]
+    few = DecodedImages(replace(images.index, samples=tuple(rare)), make_preprocessing(32), cache_mb=100)
+    drawn = np.concatenate([balanced_draw(few, seed=1, epoch=epoch) for epoch in range(30)]) % len(rare)
+    shares = np.bincount([rare[number].label for number in drawn]) / len(drawn)
+    assert np.abs(shares - 1 / 3).max() < 0.05 and {rare[number].split for number in drawn} == {"train"}
+    batches = load(few, balanced=True)
+    assert equal(batches, load(few, balanced=True, workers=2)) and equal(
+        batches[2:], load(few, balanced=True, start_batch=2)
+    )
+    assert sum(len(labels) for _, labels in batches) == len(few.numbers("train"))
+    views = torch.cat([pixels[labels == 0] for pixels, labels in batches])
+    assert len(torch.unique(views.flatten(1), dim=0)) == len(views) > 6  # of at most 6 images
 
 
 def test_loader_processes_give_the_same_pixels(images):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,9 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
+HEAD = frozenset({"8.weight", "8.bias"})
+
+
 class Colours:
     """Three classes told by their brightest channel; order depends on (seed, epoch) alone."""
 
@@ -41,6 +45,9 @@ class Colours:
     def train(self, epoch, start_batch):
         for number in range(start_batch, self.steps_per_epoch):
             yield self._batch(1000 * epoch + number)
+
+    def plain(self):
+        return [self._batch(number) for number in range(self.steps_per_epoch)]
 
     def validation(self):
         return [self._batch(99_999, 64)]
@@ -87,6 +94,114 @@ def test_a_run_cut_off_anywhere_ends_with_the_same_weights(tmp_path, after, monk
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert len(trained.history) == OPTIONS.epochs
+
+
+EVERYTHING = replace(
+    OPTIONS, layer_decay=0.7, l2_sp=0.1, ema=0.9, clip_norm=0.5, micro_batch=5, batch_norm="frozen", patience=3
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [2, 11, 12, 19])
+@pytest.mark.parametrize(
+    "options", [EVERYTHING, replace(EVERYTHING, strategy="gradual"), replace(EVERYTHING, strategy="partial")]
+)
+def test_so_does_one_with_every_option(tmp_path, after, options, monkeypatch):
+    import edgetune.finetune.trainer as trainer
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY_SECONDS", 0.0)
+    whole = network()
+    (tmp_path / "whole").mkdir()
+    first = train(whole, options, Colours(), loss, tmp_path / "whole", silent, HEAD)
+    scratch = tmp_path / "cut"
+    scratch.mkdir()
+
+    def cut(done, total, note):
+        if done == after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(network(), options, Colours(), loss, scratch, cut, HEAD)
+    torch.manual_seed(12345)
+    resumed = network()
+    second = train(resumed, options, Colours(), loss, scratch, silent, HEAD)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert [row["val_loss"] for row in first.history] == [row["val_loss"] for row in second.history]
+
+
+def test_memory_that_ran_out_is_remembered_over_a_restart(tmp_path, monkeypatch):
+    import edgetune.finetune.trainer as trainer
+
+    monkeypatch.setattr(trainer, "CHECKPOINT_EVERY_SECONDS", 0.0)
+    sizes = []
+
+    def small_machine(model, images, labels):
+        sizes.append(len(labels))
+        if len(labels) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(model, images, labels)
+
+    def cut(done, total, note):
+        if done == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(network(), OPTIONS, Colours(), small_machine, tmp_path, cut)
+    sizes.clear()
+    trained = train(network(), OPTIONS, Colours(), small_machine, tmp_path, silent)
+    assert max(sizes) == 8 and trained.micro_batch == 8
+
+
+def test_partial_leaves_what_is_below_as_it_was(tmp_path):
+    model, before = network(), network().state_dict()
+    trained = train(model, replace(OPTIONS, strategy="partial", stages=1), Colours(), loss, tmp_path, silent, HEAD)
+    after = model.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if name.startswith(("0.", "1."))}
+    assert trained.strategy == "partial" and all(weight.requires_grad for weight in model.parameters())
+
+
+def test_gradual_frees_the_head_first(tmp_path):
+    moved = []
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def watch(done, total, note):
+        if done % 6 == 0:
+            now = model.state_dict()
+            moved.append([not torch.equal(before[name], now[name]) for name in ("0.weight", "3.weight", "8.weight")])
+
+    train(model, replace(OPTIONS, strategy="gradual"), Colours(), loss, tmp_path, watch, HEAD)
+    assert moved == [[False, False, True], [False, True, True], [True, True, True], [True, True, True]]
+
+
+def test_frozen_batch_norm_keeps_its_statistics_but_learns_its_scale(tmp_path):
+    model, before = network(), network().state_dict()
+    train(model, replace(OPTIONS, batch_norm="frozen"), Colours(), loss, tmp_path, silent, HEAD)
+    assert torch.equal(model[1].running_mean, before["1.running_mean"])
+    assert not torch.equal(model[1].weight, before["1.weight"])
+
+
+def test_patience_ends_training_and_the_best_epoch_is_kept(tmp_path):
+    class Flat(Colours):
+        def validation(self):
+            images, labels = self._batch(99_999, 64)
+            return [(torch.zeros_like(images), labels)]  # the same answer to all: it cannot get better for long
+
+    options = replace(OPTIONS, epochs=30, patience=2)
+    model = network()
+    trained = train(model, options, Flat(), loss, tmp_path, silent)
+    accuracies = [row["val_accuracy"] for row in trained.history]
+    assert trained.stopped_early and len(accuracies) == accuracies.index(max(accuracies)) + 3 < 30
+
+
+def test_the_running_average_is_what_is_judged_and_kept(tmp_path):
+    plain, average = network(), network()
+    train(plain, OPTIONS, Colours(), loss, tmp_path, silent)
+    (tmp_path / "ema").mkdir()
+    trained = train(average, replace(OPTIONS, ema=0.99), Colours(), loss, tmp_path / "ema", silent)
+    assert trained.history[-1]["val_accuracy"] > 0.9
+    assert not torch.equal(plain[8].weight, average[8].weight)
 
 
 def test_ctrl_c_saves_and_a_second_run_goes_on(tmp_path):

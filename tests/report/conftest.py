@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgetune.measure.candidates import latency_summary
-from edgetune.measure.metrics import classification_metrics, confusion_matrix
+from edgetune.measure.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from edgetune.measure.statistics import accuracy_change, paired_speedup, per_class_change
 
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -82,7 +82,9 @@ def _measured():
         )  # fmt: skip
         kept[name] = logits
     made[4]["reason"] = "outside the accuracy budget on the validation split"
-    return made, {"labels": LABELS, "matrix": confusion_matrix(kept["int8"], labels).tolist()}
+    shipped = kept["int8"]
+    classes = [{"label": n, **m} for n, m in zip(LABELS, per_class_metrics(shipped, labels), strict=True)]
+    return made, {"labels": LABELS, "matrix": confusion_matrix(shipped, labels).tolist()}, classes
 
 
 def _history():
@@ -98,7 +100,7 @@ def _history():
 
 
 def _build():
-    made, confusion = _measured()
+    made, confusion, classes = _measured()
     device = {
         "name": "local", "model": "ThinkCentre M75q", "cpu": "AMD EPYC 9R14", "arch": "x86_64",
         "cpu_features": ["avx2", "avx512f", "avx512_vnni"], "cores": 2, "memory_bytes": 25_276_502_016,
@@ -124,7 +126,8 @@ def _build():
         "targets": [
             {
                 "target": "x86-cpu", "status": "measured", "baseline": made[0], "candidates": made, "chosen": "int8",
-                "bundle": "bundles/x86-cpu", "device": device, "confusion": confusion,
+                "bundle": "bundles/x86-cpu", "device": device, "confusion": confusion, "per_class": classes,
+                "calibration": {"temperature": 1.37, "ece": 0.061, "ece_calibrated": 0.018},
                 "reason": [
                     "int8 is the fastest engine that keeps within 1.0 point of float on the validation split.",
                     "Its speed-up over float is proven: the whole interval lies above 1.",
@@ -153,6 +156,10 @@ def _build():
             {"name": "measure", "title": "measure on x86-cpu", "seconds": 41.2, "cached": False},
         ],
         "history": _history(),
+        "training": {
+            "strategy": "full", "reason": "the median class has 300 training images, at least 20", "best_epoch": 3,
+            "stopped_early": True, "micro_batch": 16,
+        },
         "data_findings": ["1 file cannot be read and was skipped: train/hat/broken.jpg (truncated)."],
         "next_commands": [
             "edgetune build edgetune.toml --target x86-cpu", "edgetune-run bundles/x86-cpu photo.jpg",

@@ -176,3 +176,10 @@ def test_a_browser_runs_nothing_hostile(report, tmp_path):
     assert page.text["title"] != "taken"
     assert page.all("img") == []
     assert any(svg.get("class") == "main-svg" for svg in page.all("svg"))
+
+
+def test_classes_and_training_are_told(report):
+    page = render_html(report)
+    assert "Precision, recall and F1 of each class" in page and "Fine-tuned with strategy full" in page
+    del report["training"], report["targets"][0]["per_class"]
+    assert "Precision, recall and F1 of each class" not in render_html(report)

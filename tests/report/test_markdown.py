@@ -49,3 +49,14 @@ def test_escaped_text_starts_no_markup_and_no_line(text):
     escaped = escape(text)
     assert "\n" not in escaped
     assert not re.search(r"(?<!\\)(?:\\\\)*[<>|`*_\[\]]", escaped)
+
+
+def test_it_tells_how_training_went_and_each_class(report):
+    text = render_markdown(report)
+    assert "Fine-tuned with strategy full: the median class has 300 training images" in text
+    assert "Stopped early; epoch 3" in text and "pieces of at most 16 samples" in text
+    assert "divided by 1.37" in text and "is then 1.8 %, without it 6.1 %" in text
+    row = report["targets"][0]["per_class"][0]
+    assert f"| dress | {row['support']} | {100 * row['precision']:.1f} % |" in text
+    del report["training"], report["targets"][0]["per_class"]
+    assert "## Training" not in render_markdown(report)

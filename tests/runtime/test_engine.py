@@ -54,6 +54,19 @@ def test_predict_gives_sorted_probabilities(engine, by_hand):
     assert all(type(p) is float for _, p in found)
 
 
+def test_the_bundles_temperature_softens_probabilities_and_keeps_the_order(change, by_hand, monkeypatch):
+    from edgetune_runtime import engine as module
+
+    logits = by_hand(batch(1))[0]
+    for few_classes in (module.FEW_CLASSES, 1):  # both ways of computing it
+        monkeypatch.setattr(module, "FEW_CLASSES", few_classes)
+        with Engine.open(change(lambda m: m.update(temperature=2.5))) as opened:
+            found = opened.predict(batch(1), top=4)
+        expected = softmax(logits / 2.5)
+        assert [label for label, _ in found] == [opened.labels[i] for i in np.argsort(-expected)]
+        assert [p for _, p in found] == pytest.approx(sorted(expected, reverse=True), abs=1e-6)
+
+
 def test_predict_of_a_batch_gives_a_list_for_each(engine):
     images = batch(3)
     found = engine.predict(images)

@@ -44,6 +44,8 @@ def test_a_whole_bundle_is_read_and_verified(bundle):
         (lambda m: m["inputs"].append({}), "an engine has one input and one output here; 'inputs'"),
         (lambda m: m["outputs"][0].update(dtype="float16"), "'outputs' must give a name"),
         (lambda m: m.update(postprocessing="sigmoid"), "'sigmoid' is not known"),
+        (lambda m: m.update(temperature=0), "temperature is 0, it must be a number above 0"),
+        (lambda m: m.update(temperature="hot"), "temperature is 'hot'"),
         (lambda m: m["session"].update(threads=0), "threads is 0"),
         (lambda m: m["session"].update(threads=True), "threads is True"),
         (lambda m: m["session"].update(graph_optimization="most"), "graph_optimization must be one of"),

@@ -42,6 +42,7 @@ class Engine:
         self.labels: list[str] = list(manifest["labels"])
         self.preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
         self._temporary = temporary
+        self._sharpness = 1.0 / float(manifest.get("temperature", 1.0))
         self.session = session
         self._run = session.run
         self._input = session.get_inputs()[0].name
@@ -175,16 +176,16 @@ class Engine:
         return array
 
     def _best(self, logits: np.ndarray, top: int) -> list[tuple[str, float]]:
-        """The largest of softmax(logits [K]); the largest logit is subtracted, so that nothing overflows."""
+        """The largest of softmax(logits [K] / T); the largest logit is subtracted, so that nothing overflows."""
         if len(logits) > FEW_CLASSES:
-            weights = np.exp(logits - logits.max(), dtype=np.float64)
+            weights = np.exp((logits - logits.max()) * self._sharpness, dtype=np.float64)
             best = np.argsort(-logits, kind="stable")[:top]
             return list(zip([self.labels[i] for i in best.tolist()], (weights[best] / weights.sum()).tolist()))
         values = logits.tolist()
         order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
-        highest = values[order[0]]
-        total = sum([exp(value - highest) for value in values])
-        return [(self.labels[i], exp(values[i] - highest) / total) for i in order[:top]]
+        highest, sharpness = values[order[0]], self._sharpness
+        total = sum([exp((value - highest) * sharpness) for value in values])
+        return [(self.labels[i], exp((values[i] - highest) * sharpness) / total) for i in order[:top]]
 
 
 def _closed(*_: object) -> Any:

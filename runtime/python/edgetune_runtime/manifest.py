@@ -127,6 +127,9 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
         raise BundleError(f"{path}: 'labels' must be texts")
     if manifest["outputs"][0]["shape"][-1] != len(labels):
         raise BundleError(f"{path} has {len(labels)} labels for outputs of {manifest['outputs'][0]['shape']}")
+    temperature = manifest.get("temperature", 1.0)
+    if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+        raise BundleError(f"{path}: temperature is {temperature!r}, it must be a number above 0")
     if manifest["postprocessing"] != "softmax":
         raise BundleError(f"postprocessing {manifest['postprocessing']!r} is not known: update edgetune-runtime")
 

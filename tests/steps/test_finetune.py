@@ -1,0 +1,68 @@
+"""Fine-tuning as a step of a build: every option from the recipe to the checkpoint and its notes."""
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_network import tiny
+
+from edgetune import api, pipeline
+from edgetune.models.checkpoint import load_checkpoint
+from edgetune.progress import Quiet
+from edgetune.store import Store
+
+
+def finetune(project: Path, options: str = "") -> tuple[dict, torch.nn.Module]:
+    """(notes, network) of the first two steps of a build."""
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 6\n", f"epochs = 2\n{options}\n", 1))
+    plan, surroundings = api._plan(recipe, None)
+    plan = replace(plan, steps=plan.steps[:2], candidates=())
+    outcomes = pipeline.run(plan, Store(project / "store"), surroundings, Quiet())
+    folder = outcomes["finetune"].artifact.path
+    return json.loads((folder / "notes/training.json").read_text()), load_checkpoint(folder, project)[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        'strategy = "partial"\nstages = 2\nlayer_decay = 0.8',
+        'strategy = "gradual"\nbatch_norm = "frozen"\nl2_sp = 0.01',
+        'mixup = 0.2\ncutmix = 1.0\nema = 0.99\nimbalance = "weights"',
+        'imbalance = "sampling"\nmicro_batch = 4\nclip_norm = 1.0\npatience = 1',
+        'strategy = "feature-extraction"',
+    ],
+)
+def test_every_option_makes_an_ordinary_checkpoint(project, options):
+    notes, network = finetune(project, options)
+    assert notes["reason"] == "as the recipe says"
+    assert notes["strategy"] == tomllib.loads(options).get("strategy", "full")
+    with torch.no_grad():
+        assert network(torch.zeros(2, 3, 40, 40)).shape == (2, 3)
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert all(row["val_accuracy"] >= 0 and "seconds" in row for row in notes["history"])
+
+
+def test_auto_says_why(project):
+    notes, _ = finetune(project, 'strategy = "auto"')
+    assert notes["strategy"] == "full" and "random weights" in notes["reason"]
+
+
+def test_auto_keeps_most_of_a_pretrained_network_on_few_images(project):
+    torch.manual_seed(5)
+    before = tiny(7).state_dict()
+    save_file(before, project / "old.safetensors")
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace("pretrained = false", 'weights = "old.safetensors"'))
+    for place in (project / "shapes/train").iterdir():
+        for path in sorted(place.iterdir())[8:]:
+            path.unlink()
+    notes, network = finetune(project, 'strategy = "auto"')
+    assert notes["strategy"] == "partial" and "the last 1 of 3 stages" in notes["reason"]
+    after = network.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if int(name.split(".")[0]) < 6}
