@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from edgetune.models.tensors import load_tensors
+
 FILE = "training.safetensors"
 
 
@@ -73,9 +75,9 @@ def load_state(
     except (SafetensorError, OSError, ValueError, TypeError):
         path.unlink(missing_ok=True)  # cut off or damaged: training starts again
         return None
-    network.load_state_dict(_under(tensors, "network."))
+    load_tensors(network, _under(tensors, "network."))
     if average is not None:
-        average.load_state_dict(_under(tensors, "average."))
+        load_tensors(average, _under(tensors, "average."))
     optimizer.load_state_dict(_optimizer_state(optimizer, tensors))
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():

@@ -22,6 +22,7 @@ from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
 from edgetune.finetune.update import Loss, Update, to_device
+from edgetune.models.tensors import load_tensors
 from edgetune.progress import Tick
 from edgetune.tasks.image_classification import correct
 
@@ -126,7 +127,7 @@ def train(
                     hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
                     "(or `[prune] learning_rate`), or look for broken images in that batch",
                 ) from None
-            network.load_state_dict(initial)
+            load_tensors(network, initial)
             run.restart(attempt=1)
 
 
@@ -197,7 +198,7 @@ class _Run:
                     if stop_asked():
                         self._save()
                         raise Interrupted("stopped; training is saved", hint="run the same command to go on")
-        self.network.load_state_dict(self.best)
+        load_tensors(self.network, self.best)
         self.network.requires_grad_(True).eval()
         return Trained(
             history=self.progress.history,

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgetune.hashing import canonical_json
+from edgetune.models.tensors import load_tensors
 from edgetune.models.zoo import make_network
 
 SCHEMA = "edgetune.checkpoint/1"
@@ -66,5 +67,5 @@ def load_checkpoint(folder: Path, base: Path | None = None) -> tuple[NetworkSpec
     if history:
         graph = tp.DependencyGraph().build_dependency(network, example_inputs=spec.example())
         graph.load_pruning_history(history)
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    load_tensors(network, load_file(folder / "model.safetensors"))
     return spec, network, history

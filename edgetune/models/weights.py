@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgetune.errors import WeightsError
+from edgetune.models.tensors import load_tensors
 
 SHOWN = 5
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema")
@@ -54,8 +55,17 @@ def _unwrap(content: object, path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], head: frozenset[str], source: str) -> list[str]:
+def fit_weights(
+    network: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    head: frozenset[str],
+    source: str,
+    left_out: tuple[str, ...] = (),
+) -> list[str]:
     """Load ``state`` into ``network``; head keys that do not fit keep their fresh values and are returned.
+
+    Args:
+        left_out: prefixes of keys that the file may have and the network does without.
 
     Raises:
         WeightsError: any other key missing, unknown or of another shape: which, and what was expected.
@@ -69,7 +79,8 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], head: fro
         if key in state and key not in head and state[key].shape != ours[key].shape
     ]
     problems += [f"{key}: missing in the file" for key in ours if key not in state and key not in head | optional]
-    problems += [f"{key}: not in the network" for key in state if key not in ours and key not in head]
+    unknown = [key for key in state if key not in ours and key not in head and not key.startswith(left_out)]
+    problems += [f"{key}: not in the network" for key in unknown]
     if problems:
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise WeightsError(
@@ -77,5 +88,5 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], head: fro
             hint="check `[model] name` and `args` against the network the weights were saved from",
         )
     usable = {key: value for key, value in state.items() if key in ours and key not in fresh}
-    network.load_state_dict(usable, strict=False)
+    load_tensors(network, usable, strict=False)
     return fresh

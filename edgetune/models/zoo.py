@@ -17,6 +17,10 @@ from torch import nn
 
 from edgetune.errors import ModelError, WeightsError
 
+# Heads that only help training from scratch, by their prefix in state dicts; they run in train mode alone, so that
+# neither pruning nor export would know them.
+AUXILIARY = {"torchvision/googlenet": ("aux1.", "aux2."), "torchvision/inception_v3": ("AuxLogits.",)}
+
 
 def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Path | None = None) -> nn.Module:
     """A network with fresh weights and ``num_classes`` outputs.
@@ -66,6 +70,8 @@ def _torchvision(name: str) -> tuple[Any, str]:
         raise ModelError(f'torchvision has no classification network "{model}"', hint=hint)
 
     def factory(**kwargs: Any) -> nn.Module:
+        if name in AUXILIARY:
+            kwargs = {"aux_logits": False, "init_weights": True, **kwargs}
         network: nn.Module = torchvision.models.get_model(model, weights=None, **kwargs)
         return network
 

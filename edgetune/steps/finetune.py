@@ -15,7 +15,7 @@ from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint
 from edgetune.models.head import head_keys
 from edgetune.models.weights import fit_weights, read_weights
-from edgetune.models.zoo import library_weights
+from edgetune.models.zoo import AUXILIARY, library_weights
 from edgetune.records import FinetuneSpec
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples, load_index, make_examples
@@ -105,7 +105,9 @@ def pretrained(spec: NetworkSpec, context: StepContext, head: frozenset[str]) ->
     torch.manual_seed(context.seed)
     network = spec.make(context.base)
     if context.weights is not None:
-        return network, fit_weights(network, read_weights(context.weights), head, context.weights.name)
-    if context.params["model"]["pretrained"] and spec.name.startswith("torchvision/"):
-        return network, fit_weights(network, library_weights(spec.name), head, f"torchvision's {spec.name}")
-    return network, sorted(network.state_dict())
+        state, source = read_weights(context.weights), context.weights.name
+    elif context.params["model"]["pretrained"] and spec.name.startswith("torchvision/"):
+        state, source = library_weights(spec.name), f"torchvision's {spec.name}"
+    else:
+        return network, sorted(network.state_dict())
+    return network, fit_weights(network, state, head, source, left_out=AUXILIARY.get(spec.name, ()))

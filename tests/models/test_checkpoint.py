@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
-from edgetune.pruning.surgery import PruneOptions, prune
+from edgetune.pruning.surgery import PruneOptions, prune_by_ratio
 
 SPEC = NetworkSpec(name="torchvision/resnet18", num_classes=4, image_size=32, args={})
 
@@ -26,10 +26,8 @@ def test_a_fresh_process_gives_the_same_outputs(tmp_path, ratios):
     torch.manual_seed(0)
     network, history = SPEC.make().eval(), []
     for ratio in ratios:
-        options = PruneOptions(
-            ratio=ratio, criterion="magnitude", scope="global", channel_multiple=8, protected=("fc",)
-        )
-        history += prune(network, SPEC.example(), options, [])
+        options = PruneOptions(criterion="magnitude", scope="global", channel_multiple=8, protected=("fc",))
+        history += prune_by_ratio(network, SPEC.example(), ratio, options, [])
     save_checkpoint(tmp_path, SPEC, network, history)
     subprocess.run([sys.executable, "-c", FRESH, str(tmp_path), str(tmp_path / "out.pt")], check=True)
     torch.manual_seed(1)

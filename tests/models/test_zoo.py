@@ -3,14 +3,26 @@
 import pytest
 from torch import nn
 
-from edgetune.errors import ModelError
+from edgetune.errors import ModelError, WeightsError
 from edgetune.models.source import source_file
-from edgetune.models.zoo import make_network
+from edgetune.models.weights import fit_weights
+from edgetune.models.zoo import AUXILIARY, make_network
 
 
 def test_torchvision_by_name():
     network = make_network("torchvision/squeezenet1_1", 7, {})
     assert isinstance(network, nn.Module)
+
+
+@pytest.mark.parametrize("name", ["torchvision/googlenet", "torchvision/inception_v3"])
+def test_auxiliary_heads_are_left_out_of_the_network_and_of_its_weights(name):
+    network = make_network(name, 7, {})
+    assert not any(key.startswith(AUXILIARY[name]) for key in network.state_dict())
+    published = make_network(name, 7, {"aux_logits": True}).state_dict()
+    assert any(key.startswith(AUXILIARY[name]) for key in published)
+    assert fit_weights(network, published, frozenset(), "the file", left_out=AUXILIARY[name]) == []
+    with pytest.raises(WeightsError, match="not in the network"):
+        fit_weights(network, published, frozenset(), "the file")
 
 
 def test_an_unknown_name_gives_the_nearest():
