@@ -18,7 +18,7 @@ VERSIONS = {
     "time_layers": 1,
     "prune": 2,
     "export": 1,
-    "quantize": 1,
+    "quantize": 2,
     "compile": 1,
     "evaluate": 1,
     "measure": 1,
@@ -181,6 +181,7 @@ class _Builder:
                 target.scheme.activation,
                 "per-channel" if target.scheme.per_channel else "per-tensor",
                 *(["7bit"] if target.scheme.reduce_range else []),
+                *(["outputs"] if target.scheme.layer_outputs else []),
                 *target.scheme.operators,
             ]
         )

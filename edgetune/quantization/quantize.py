@@ -7,6 +7,7 @@ from torch import Tensor, fx, nn
 
 from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
+from edgetune.quantization.decompose import decompose_silu
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes, insert_fake_quantize
 from edgetune.quantization.trace import trace
@@ -29,6 +30,8 @@ def quantize(
     """
     graph = trace(network, example)
     fold_batch_norms(graph)
+    if "sigmoid" in scheme.operators:
+        decompose_silu(graph)
     if insert_fake_quantize(graph, scheme) == 0:
         raise QuantizationError(
             f"the network has no operator that the scheme quantizes ({', '.join(scheme.operators)})",

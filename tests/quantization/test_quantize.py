@@ -1,7 +1,11 @@
 """The pass on networks of all kinds: close to float, one scale a tensor, and the same in ONNX Runtime."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +17,7 @@ from edgetune.errors import QuantizationError
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.parity import check_parity
 from edgetune.models.zoo import make_network
+from edgetune.quantization.decompose import decompose_silu
 from edgetune.quantization.fake_quant import WeightFakeQuantize
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes
@@ -23,6 +28,7 @@ from edgetune.records import QuantizationScheme
 EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)
 X86 = QuantizationScheme(activation="uint8")
 ARM = QuantizationScheme(activation="int8")
+WHOLE = replace(X86, operators=(*X86.operators, "mul", "sigmoid"), layer_outputs=True)
 
 
 def samples():
@@ -41,7 +47,7 @@ def test_folding_batch_norms_changes_nothing(network):
 
 
 @settings(max_examples=10)
-@given(networks(), st.sampled_from([X86, ARM]))
+@given(networks(), st.sampled_from([X86, ARM, WHOLE]))
 def test_quantized_networks_stay_close_and_say_the_same_in_onnx_runtime(tmp_path_factory, network, scheme):
     path = tmp_path_factory.mktemp("q") / "q.onnx"
     graph = quantize(network, EXAMPLE, scheme, samples)
@@ -148,3 +154,46 @@ def test_the_network_that_was_handed_in_is_left_as_it_was():
     quantize(network, EXAMPLE, X86, samples)
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def optimised_operators(network, scheme, folder):
+    """How often ONNX Runtime runs each operator of the network's INT8 engine."""
+    export_onnx(quantize(network.eval(), EXAMPLE, scheme, samples), EXAMPLE, folder / "q.onnx", opset=20)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(folder / "optimised.onnx"), 3
+    ort.InferenceSession(folder / "q.onnx", options)
+    return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)
+
+
+def test_layers_before_float_operators_run_in_integers(tmp_path):
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.Conv2d(8, 8, 3), nn.SiLU(), nn.Conv2d(8, 4, 1),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3),
+    )  # fmt: skip
+    found = optimised_operators(network, WHOLE, tmp_path)
+    assert found["QLinearConv"] == 3 and found["Conv"] == 0
+    assert found["QLinearSigmoid"] == 1 and found["QLinearMul"] == 1
+    assert optimised_operators(network, X86, tmp_path)["QLinearConv"] < 3
+
+
+def test_the_output_stays_float_however_it_is_shaped():
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            return self.head(self.conv(x).mean((2, 3), keepdim=True)).flatten(1)
+
+    graph = quantize(Head().eval(), EXAMPLE, WHOLE, samples)
+    output = next(node for node in graph.graph.nodes if node.op == "output")
+    assert "fake_quantize" not in str(output.all_input_nodes[0].all_input_nodes[0].target)
+    assert len(fake_quantizes(graph)) == 3  # the image, what is averaged, the average
+
+
+def test_decomposed_silu_is_silu():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.SiLU(inplace=True)).eval()
+    graph = trace(network, EXAMPLE)
+    decompose_silu(graph)
+    assert "silu" not in graph.code
+    torch.testing.assert_close(graph(samples()[0]), network(samples()[0]))
