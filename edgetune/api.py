@@ -188,7 +188,7 @@ def _plan(recipe: str | Path, target: str | Sequence[str] | None) -> tuple[Plan,
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
     for name in names:
-        found = load_target(name)
+        found = load_target(name, loaded.base)
         targets[found.name] = found
     surroundings = look_around(loaded, tuple(targets.values()))
     return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings

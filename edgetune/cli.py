@@ -249,7 +249,7 @@ def list_targets(as_json: bool) -> None:
 
     from edgetune.target import all_targets
 
-    known = all_targets()
+    known = all_targets(Path.cwd())
     emit(
         [asdict(target) for target in known],
         as_json,
@@ -266,7 +266,7 @@ def targets_show(name: str, as_json: bool) -> None:
 
     from edgetune.target import load_target
 
-    target = load_target(name)
+    target = load_target(name, Path.cwd())
     emit(asdict(target), as_json, lambda: target_text(target))
 
 

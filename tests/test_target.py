@@ -4,7 +4,7 @@ import pytest
 
 from edgetune.backends import BACKENDS
 from edgetune.errors import TargetError
-from edgetune.target import all_targets, load_target, read_target, same_arch, target_files
+from edgetune.target import CHOICES, all_targets, load_target, read_target, same_arch, target_files
 
 NAMES = sorted(target_files())
 
@@ -58,3 +58,79 @@ def test_arch_names_of_other_systems():
     assert same_arch(load_target("x86-cpu"), "AMD64")
     assert same_arch(load_target("arm-cpu"), "arm64")
     assert not same_arch(load_target("arm-cpu"), "x86_64")
+
+
+OWN = """
+summary = "our camera"
+extends = "arm-cpu"
+channel_multiple = 16
+[scheme]
+per_channel = false
+"""
+
+
+def own(folder, text=OWN, name="camera"):
+    (folder / "targets").mkdir(exist_ok=True)
+    path = folder / "targets" / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_users_target_says_only_what_differs(tmp_path):
+    own(tmp_path)
+    camera, parent = load_target("camera", tmp_path), load_target("arm-cpu")
+    assert (camera.summary, camera.channel_multiple, camera.scheme.per_channel) == ("our camera", 16, False)
+    assert (camera.arch, camera.backend, camera.sources) == (parent.arch, parent.backend, parent.sources)
+    assert camera.scheme.operators == parent.scheme.operators and camera.aliases == ()
+    assert "camera" in {target.name for target in all_targets(tmp_path)}
+    assert "camera" not in {target.name for target in all_targets()}
+
+
+def test_a_target_by_its_path(tmp_path):
+    path = own(tmp_path)
+    assert load_target(str(path)) == load_target("targets/camera.toml", tmp_path) == load_target("camera", tmp_path)
+
+
+def test_a_users_target_may_take_a_shipped_name_and_extend_it(tmp_path):
+    own(tmp_path, 'extends = "x86-cpu.toml"\nsummary = "x"\n', "mine")
+    own(tmp_path, 'extends = "arm-cpu"\nsummary = "ours"\n', "x86-cpu")
+    assert load_target("x86-cpu", tmp_path).summary == "ours"
+    assert load_target("mine", tmp_path).arch == "aarch64"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "arm-cpuu"\n', '`extends` names "arm-cpuu"'),
+        ('extends = "camera"\n', '`extends` names "camera", which is no other target'),
+        ("extends = 3\n", "`extends` must be the name"),
+        ('extends = "arm-cpu"\nbackend = "tflite"\n', 'camera.toml:2: `backend` cannot be "tflite"'),
+        ('extends = "arm-cpu"\n[scheme]\nactivation = "int4"\n', '`scheme.activation` cannot be "int4"'),
+        ('extends = "arm-cpu"\n[scheme]\noperators = ["conv", "softmax"]\n', 'cannot be "softmax"'),
+        ('extends = "arm-cpu"\nchannel_multiple = 0\n', "`channel_multiple` must be 1 or more"),
+    ],
+)
+def test_what_a_users_target_may_not_say(tmp_path, text, message):
+    own(tmp_path, text)
+    with pytest.raises(TargetError) as caught:
+        load_target("camera", tmp_path)
+    assert message in str(caught.value)
+
+
+def test_targets_that_extend_each_other(tmp_path):
+    own(tmp_path, 'extends = "b"\n', "a")
+    own(tmp_path, 'extends = "a"\n', "b")
+    with pytest.raises(TargetError, match="no other target"):
+        load_target("a", tmp_path)
+
+
+def test_a_target_file_that_is_not_there():
+    with pytest.raises(TargetError, match="cannot read"):
+        load_target("nowhere/board.toml")
+
+
+def test_the_choices_are_those_the_rooms_know():
+    from edgetune.quantization.insert import OPERATORS
+
+    assert set(CHOICES["scheme", "operators"]) == set(OPERATORS)
+    assert set(CHOICES["backend",]) == set(BACKENDS)

@@ -37,18 +37,17 @@ def prune_by_ratio(
 ) -> PruningHistory:
     """Take the share ``ratio`` of all channels out of ``network``, in place, and return what was removed.
 
-    Needs the network on the CPU; leaves it in eval mode.
+    That is nothing where rounding leaves every layer as it is. Needs the network on the CPU; leaves it in eval mode.
 
     Args:
         example: an input [1, 3, H, W] to trace with.
         batches: (images [N, 3, H, W], labels [N]) for criteria that look at data.
 
     Raises:
-        PruningError: nothing can be removed, or the network cannot be traced.
+        PruningError: the network cannot be traced.
         RecipeError: a protected module does not exist.
     """
     ignored = _modules(network, options.protected)
-    before = count_parameters(network)
     criterion = importlib.import_module(CRITERIA[options.criterion])
     limit = 1.0 - KEEP_SHARE
     network.eval()
@@ -67,13 +66,7 @@ def prune_by_ratio(
         with torch.no_grad():
             network(example)
     network.zero_grad(set_to_none=True)
-    history = _plain(pruner.pruning_history())
-    if not history or count_parameters(network) == before:
-        raise PruningError(
-            f"a ratio of {ratio:.3g} removes nothing once channels are rounded to {options.channel_multiple}",
-            hint="ask for a larger ratio",
-        )
-    return history
+    return _plain(pruner.pruning_history())
 
 
 def prune_to_latency(
@@ -132,9 +125,13 @@ def latency_of(network: nn.Module, example: Tensor, times: Mapping[str, LayerTim
     return sum(known)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Number of trainable and frozen weights."""
-    return sum(parameter.numel() for parameter in network.parameters())
+def count_channels(network: nn.Module) -> int:
+    """Output channels of all convolutions and linear layers."""
+    return sum(
+        module.out_channels if isinstance(module, nn.Conv2d) else module.out_features
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    )
 
 
 def _modules(network: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:

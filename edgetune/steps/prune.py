@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgetune.errors import PruningError
 from edgetune.finetune.trainer import TrainOptions, train
 from edgetune.hashing import canonical_json
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import NetworkSpec, PruningHistory, load_checkpoint, save_checkpoint
 from edgetune.models.head import head_modules
 from edgetune.pruning.recalibrate import recalibrate_batch_norms
-from edgetune.pruning.surgery import PruneOptions, latency_of, prune_by_ratio, prune_to_latency
+from edgetune.pruning.surgery import PruneOptions, count_channels, latency_of, prune_by_ratio, prune_to_latency
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples, make_examples
 from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
@@ -41,6 +42,12 @@ def run(context: StepContext) -> None:
             continue
         network.cpu()
         history = history + surgery(network, number)
+        if last and not history:
+            asked = f"ratio of {params['ratio']}" if params["ratio"] is not None else "speed-up"
+            raise PruningError(
+                f"the {asked} removes nothing once channels are rounded to {params['channel_multiple']}",
+                hint="ask for more",
+            )
         recalibrate_batch_norms(network, examples.calibration(RANKING_SAMPLES))
         epochs = params["recovery_epochs"] if last else params["step_epochs"]
         curve += _recover(network, teacher, examples, epochs, context, work)
@@ -53,7 +60,10 @@ def run(context: StepContext) -> None:
 
 
 def _surgery(context: StepContext, spec: NetworkSpec, teacher: nn.Module, examples: Examples) -> Surgery:
-    """Each step takes an equal share of what is left, so that the last one arrives at what was asked for."""
+    """Each step takes an equal share of what is left, so that the last one arrives at what was asked for.
+
+    What rounding has taken beyond a step's share is not taken again by the next.
+    """
     params = context.params
     head = head_modules(lambda classes: spec.make(context.base, classes), spec.num_classes)
     options = PruneOptions(
@@ -64,10 +74,16 @@ def _surgery(context: StepContext, spec: NetworkSpec, teacher: nn.Module, exampl
     )
     example, steps = spec.example(), params["steps"]
     if params["target_speedup"] is None:
-        share = 1.0 - (1.0 - params["ratio"]) ** (1.0 / steps)
-        return lambda network, _: prune_by_ratio(
-            network, example, share, options, examples.calibration(RANKING_SAMPLES)
-        )
+        channels = count_channels(teacher)
+
+        def by_ratio(network: nn.Module, number: int) -> PruningHistory:
+            left = channels * (1.0 - params["ratio"]) ** (number / steps)
+            share = 1.0 - left / count_channels(network)
+            if share <= 0.0:
+                return []
+            return prune_by_ratio(network, example, share, options, examples.calibration(RANKING_SAMPLES))
+
+        return by_ratio
     layers = json.loads((context.inputs["latency"] / "layers.json").read_text(encoding="utf-8"))
     times = {name: LayerTimes.from_json(content) for name, content in layers.items()}
     whole_ms = latency_of(teacher, example, times)
