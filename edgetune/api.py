@@ -178,6 +178,17 @@ def doctor(cache_dir: str | Path | None = None) -> dict[str, Any]:
     }
 
 
+def validate(model: str | Path, version: str) -> list[dict[str, str]]:
+    """What TensorRT of ``version`` (such as ``tensorrt-10.3``) would refuse in an ONNX file, as plain findings.
+
+    Raises:
+        InputError: an unknown version, or no ONNX file.
+    """
+    from edgetune.backends import tensorrt_rules  # the other commands do without it
+
+    return [finding.to_json() for finding in tensorrt_rules.validate(Path(model), version)]
+
+
 def open_store(cache_dir: str | Path | None = None) -> Store:
     """The store at ``cache_dir``, or the default one."""
     return _store(cache_dir)
@@ -231,6 +242,10 @@ def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) ->
             shutil.copyfile(bundle.artifact.path / "bundle.tar", folder / "bundles" / f"{target.name}.tar")
             continue
         prepared = folder / "prepared" / target.name
+        validated = outcomes.get(f"validate:{target.name}")
+        if validated is not None and validated.artifact is not None:
+            prepared.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(validated.artifact.path / "validation.json", prepared / "validation.json")
         for candidate in plan.candidates:
             artifact = outcomes[candidate.onnx_step].artifact
             if candidate.target == target.name and artifact is not None:

@@ -217,6 +217,38 @@ def lr_find_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.2.")
+@command_options
+def validate(model: Path, version: str, as_json: bool) -> int:
+    """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT."""
+    from edgetune import api
+
+    findings = api.validate(model, version)
+    emit(findings, as_json, lambda: findings_text(findings, version))
+    return 3 if any(finding["severity"] == "error" for finding in findings) else 0
+
+
+def findings_text(findings: list[dict[str, str]], version: str) -> str:
+    """Findings as lines, equal ones counted."""
+    if not findings:
+        return f"nothing that {version} is known to refuse (the rules know quantization, not every operator)"
+    kinds: dict[tuple[str, str, str, str, str], list[str]] = {}
+    for item in findings:
+        kind = (item["severity"], item["rule"], item["problem"], item["says"], item["do"])
+        kinds.setdefault(kind, []).append(item["node"])
+    lines = []
+    for (severity, rule, problem, says, do), nodes in kinds.items():
+        more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+        lines.append(
+            f"{severity}: {rule}: {nodes[0]}{more}: {problem}" if nodes[0] else f"{severity}: {rule}: {problem}"
+        )
+        lines += [f"  TensorRT says: {says}"] if says else []
+        lines.append(f"  {do}")
+    return "\n".join(lines)
+
+
 @cli.command(epilog=example("edgetune report --open"))
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")

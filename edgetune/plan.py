@@ -24,6 +24,7 @@ VERSIONS = {
     "measure": 1,
     "select": 2,
     "bundle": 2,
+    "validate": 1,
     "lr_find": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -77,6 +78,8 @@ class _Builder:
         self.candidates += ours
         if runs_here:
             self._finish(target, ours)
+        elif target.backend == "tensorrt":
+            self._validate(target, ours)
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         step = Step(
@@ -181,6 +184,7 @@ class _Builder:
                 target.scheme.activation,
                 "per-channel" if target.scheme.per_channel else "per-tensor",
                 *(["7bit"] if target.scheme.reduce_range else []),
+                *(["fused-add"] if target.scheme.fused_add else []),
                 *(["outputs"] if target.scheme.layer_outputs else []),
                 *target.scheme.operators,
             ]
@@ -237,6 +241,18 @@ class _Builder:
             {},
             inputs={"engine": compiled, "dataset": self._check_data(), "device": "source:device"},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
+        )
+
+    def _validate(self, target: Target, candidates: list[Candidate]) -> None:
+        version = target.backend_options["version"]
+        self._add(
+            f"validate:{target.name}",
+            "validate",
+            f"validate for TensorRT {version}",
+            {"version": version},
+            inputs={candidate.name: candidate.onnx_step for candidate in candidates},
+            libraries=("onnx",),
+            tolerant=True,
         )
 
     def _finish(self, target: Target, candidates: list[Candidate]) -> None:

@@ -146,6 +146,7 @@ class QuantizationScheme:
     per_channel: bool = True
     reduce_range: bool = False  # 7-bit weights where uint8 x int8 products saturate 16 bits
     operators: tuple[str, ...] = ("conv", "linear", "add", "pool", "cat")
+    fused_add: bool = False  # the backend adds within the convolution before: that one's output stays as it is
     layer_outputs: bool = False  # also what convolutions and linear layers give to float operators
 
 

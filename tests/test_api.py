@@ -78,6 +78,11 @@ def test_targets_that_do_not_run_here_are_prepared(project):
         assert entry["status"] == "prepared" and entry["chosen"] is None and entry["bundle"] is None
         assert all(candidate["latency_ms"] is None for candidate in entry["candidates"])
         assert (report.run_dir / "prepared" / entry["target"] / "pruned-50-int8.onnx").exists()
+    jetson, arm = report.data["targets"]
+    assert "All 4 keep the rules of TensorRT 10.3's parser (validation.json)." in jetson["reason"]
+    validation = json.loads((report.run_dir / "prepared/jetson-orin-nano/validation.json").read_text())
+    assert set(validation["findings"]) == {"float", "int8", "pruned-50", "pruned-50-int8"}
+    assert len(arm["reason"]) == 2
     import onnx
 
     model = onnx.load(report.run_dir / "prepared/jetson-orin-nano/int8.onnx")

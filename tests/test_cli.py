@@ -19,7 +19,7 @@ from edgetune.cli import cli
 
 COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["doctor"],
-    ["cache", "size"], ["cache", "prune"], ["completion"],
+    ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"],
 ]  # fmt: skip
 
 
@@ -49,6 +49,27 @@ def test_starting_up_loads_no_heavy_library(args):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_validate_tells_equal_findings_once_and_exits_3(tmp_path):
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def scale(name):
+        return numpy_helper.from_array(np.asarray(0.1, np.float32), name)
+
+    zero_point = numpy_helper.from_array(np.asarray(7, np.int8), "z")
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], "q1")]
+    nodes += [helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], "d1")]
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", made[:1], made[1:], [scale("s"), zero_point])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), tmp_path / "m.onnx")
+    result = invoke("validate", str(tmp_path / "m.onnx"), "--for", "tensorrt-10.3")
+    assert result.exit_code == 3 and "q1 (QuantizeLinear) and 1 more: has a zero point other than 0" in result.output
+    assert "TensorRT says: Non-zero zero point is not supported." in result.output
+    listed = invoke("validate", str(tmp_path / "m.onnx"), "--for", "10.3", "--json")
+    assert listed.exit_code == 3 and {item["rule"] for item in json.loads(listed.output)} == {"zero-point"}
+    assert invoke("validate", str(tmp_path / "none.onnx"), "--for", "10.3").exit_code == 2
 
 
 def test_targets_list_and_show():

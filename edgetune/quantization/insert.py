@@ -61,6 +61,8 @@ def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme) -> i
             continue  # a weight that is computed: leave the layer in float
         if any(constant(graph, source) is not None for source in sources):
             continue  # adding a constant is not an operator on two activations
+        if scheme.fused_add and node.target in OPERATORS["add"]:
+            sources = _without_fused(sources)
         for source in sources:
             if source not in quantized:
                 quantized[source] = _insert_activation(graph, source, scheme, len(quantized))
@@ -90,6 +92,12 @@ def _activations(node: fx.Node, positions: tuple[int, ...]) -> list[fx.Node]:
             return []
         found += [member for member in members if isinstance(member, fx.Node) and member not in found]
     return found
+
+
+def _without_fused(sources: list[fx.Node]) -> list[fx.Node]:
+    """The inputs of an addition but for the last convolution that feeds it alone."""
+    fused = [source for source in sources if source.target is aten.conv2d.default and len(source.users) == 1]
+    return [source for source in sources if not fused or source is not fused[-1]]
 
 
 def _insert_activation(graph: fx.GraphModule, source: fx.Node, scheme: QuantizationScheme, number: int) -> fx.Node:

@@ -95,10 +95,26 @@ def _prepared(
         "reason": [
             f"Prepared, not compiled: {why}.",
             f"The ONNX files under prepared/{target.name} are what the device compiles; none of them was timed.",
+            *_validated(target, artifacts),
         ],
         "confusion": None,
         "bundle": None,
     }
+
+
+def _validated(target: Target, artifacts: Mapping[str, Artifact]) -> list[str]:
+    """What came of holding the files against TensorRT's rules."""
+    artifact = artifacts.get(f"validate:{target.name}")
+    if artifact is None:
+        return []
+    content = _read(artifact.path / "validation.json")
+    broken = [
+        name for name, found in content["findings"].items() if any(finding["severity"] == "error" for finding in found)
+    ]
+    told = f"the rules of TensorRT {content['tensorrt']}'s parser (validation.json)"
+    if broken:
+        return [f"{', '.join(broken)} would be refused by {told}."]
+    return [f"All {len(content['findings'])} keep {told}."]
 
 
 def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, Any]]:

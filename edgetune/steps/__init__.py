@@ -17,6 +17,7 @@ STEPS = {
         "measure",
         "select",
         "bundle",
+        "validate",
         "lr_find",
     )
 }

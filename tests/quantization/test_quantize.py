@@ -197,3 +197,20 @@ def test_decomposed_silu_is_silu():
     decompose_silu(graph)
     assert "silu" not in graph.code
     torch.testing.assert_close(graph(samples()[0]), network(samples()[0]))
+
+
+@pytest.mark.parametrize("downsample", [False, True])
+def test_an_addition_that_is_fused_reads_its_convolution_as_it_is(downsample):
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return torch.relu((self.b(x) if downsample else x) + self.a(x)).mean((2, 3))
+
+    graph = quantize(Residual().eval(), EXAMPLE, replace(ARM, fused_add=True), samples)
+    (added,) = [node for node in graph.graph.nodes if "add" in str(node.target)]
+    assert sum("fake_quantize" in str(source.target) for source in added.args) == 1
+    kept = next(source for source in added.args if "fake_quantize" not in str(source.target))
+    assert "conv2d" in str(kept.target)
