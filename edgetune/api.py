@@ -13,8 +13,8 @@ from edgetune.devices import local
 from edgetune.errors import InputError
 from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
-from edgetune.recipe import load_recipe
-from edgetune.records import Plan, Report, Target
+from edgetune.recipe import DEFAULT_NAME, load_recipe
+from edgetune.records import DataSpec, Plan, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import Store, default_root
@@ -176,6 +176,47 @@ def doctor(cache_dir: str | Path | None = None) -> dict[str, Any]:
         },
         "targets": {target.name: why_not_here(target) for target in all_targets()},
     }
+
+
+def check(
+    path: str | Path = "edgetune.toml", *, fix: str | Path | None = None, reporter: Reporter | None = None
+) -> dict[str, Any]:
+    """What is suspicious about a dataset: ``findings`` (as ``DataFinding``), ``counts`` by split and class, ``failed``.
+
+    Args:
+        path: a recipe, the folder of one, or the data itself (folder or CSV).
+        fix: a new CSV for the samples that are left without duplicates, leaks and unusable files.
+
+    Raises:
+        DataError: data that cannot be listed. InputError: ``fix`` exists.
+    """
+    from edgetune.data.clean import write_list  # with the two below: they load scipy and Pillow
+    from edgetune.data.findings import examine
+    from edgetune.data.index import build_index
+
+    reporter, path = reporter or Quiet(), Path(path)
+    is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
+    recipe = load_recipe(path) if is_recipe else None
+    spec = recipe.data if recipe else DataSpec(path=str(path))
+    index = build_index(
+        recipe.base / spec.path if recipe else path.absolute(),
+        val_fraction=spec.val_fraction,
+        test_fraction=spec.test_fraction,
+        on_bad_file="skip",
+        seed=recipe.seed if recipe else 0,
+        progress=reporter.tick("check"),
+    )
+    reporter.close()
+    findings = examine(index, allow_leaks=spec.allow_leaks)
+    found: dict[str, Any] = {
+        "findings": [finding.to_json() for finding in findings],
+        "counts": index.counts(),
+        "failed": any(finding.severity == "error" for finding in findings),
+    }
+    if fix is not None:
+        found["left_out"] = write_list(index, Path(fix))
+        found["list"] = str(fix)
+    return found
 
 
 def validate(model: str | Path, version: str) -> list[dict[str, str]]:

@@ -103,6 +103,32 @@ def init(data: Path, output: Path, as_json: bool) -> None:
     emit({"recipe": str(path)}, as_json, lambda: f"wrote {path}\nnext: edgetune build {path.name}")
 
 
+@cli.command(epilog=example("edgetune check data/clothing10"))
+@click.argument("path", metavar="[RECIPE or DATA]", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
+@click.option("--fix", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write a list without what was found.")
+@command_options
+def check(path: Path, fix: Path | None, as_json: bool) -> int:
+    """Look for what makes a dataset lie: leaks between splits, duplicates, broken files, labels, balance."""
+    from edgetune import api
+    from edgetune.progress import Console
+
+    found = api.check(path, fix=fix, reporter=Console())
+    emit(found, as_json, lambda: check_text(found))
+    return 3 if found["failed"] else 0
+
+
+def check_text(found: dict[str, Any]) -> str:
+    """Counts and findings as lines."""
+    from edgetune.records import DataFinding
+
+    lines = [f"{split}: {sum(counts.values())} images" for split, counts in found["counts"].items()]
+    findings = [DataFinding(**{**item, "examples": tuple(item["examples"])}) for item in found["findings"]]
+    lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
+    if "list" in found:
+        lines.append(f"wrote {found['list']} without {found['left_out']} of the files; use it with `[data] path`")
+    return "\n".join(lines)
+
+
 @cli.command(epilog=example("edgetune plan --target x86-cpu"))
 @recipe_argument
 @target_option

@@ -8,7 +8,7 @@ derived when asked for (``edgetune.measure.statistics``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class DataSpec:
     val_fraction: float = 0.15  # carved from train when the data has no val split
     test_fraction: float = 0.15  # carved when the data has no test split
     on_bad_file: str = "error"  # error | skip
+    allow_leaks: bool = False  # go on when the same picture is in two splits
     cache_mb: int = 2048  # memory for decoded images
     workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
 
@@ -255,6 +256,27 @@ class Candidate:
     onnx_step: str  # id of the step that exports it
     compile_step: str | None  # None where the target's engines cannot run on this machine
     evaluate_step: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFinding:
+    """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words."""
+
+    id: str
+    severity: str  # error: the build fails; warning: look at it; info
+    count: int
+    problem: str
+    examples: tuple[str, ...]
+    do: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "examples": list(self.examples)}
+
+    def __str__(self) -> str:
+        shown = "; ".join(self.examples[:10])
+        more = f"; and {len(self.examples) - 10} more" if len(self.examples) > 10 else ""
+        return f"{self.severity}: {self.problem}{': ' if shown else ''}{shown}{more}. {self.do}"
 
 
 # --- measurements and the report ------------------------------------------------------------

@@ -111,6 +111,16 @@ def into_record(
     return kind(**values)
 
 
+def similar(one: str, other: str) -> bool:
+    """Whether two names may be one, mistyped: equal but for case, spaces and dashes, or nearly so and not short."""
+    first, second = (re.sub(r"[\s_-]+", "", name).casefold() for name in (one, other))
+    if first == second:
+        return True
+    if min(len(first), len(second)) < 6 or re.sub(r"\d+", "", first) == re.sub(r"\d+", "", second):
+        return False  # classes called shape1 and shape2 are meant
+    return difflib.SequenceMatcher(None, first, second).ratio() > 0.9
+
+
 def nearest(word: str, known: list[str], noun: str) -> str:
     """A hint with the closest known word, or all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

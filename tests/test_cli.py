@@ -20,6 +20,7 @@ from edgetune.cli import cli
 COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["doctor"],
     ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"],
+    ["check"],
 ]  # fmt: skip
 
 
@@ -70,6 +71,21 @@ def test_validate_tells_equal_findings_once_and_exits_3(tmp_path):
     listed = invoke("validate", str(tmp_path / "m.onnx"), "--for", "10.3", "--json")
     assert listed.exit_code == 3 and {item["rule"] for item in json.loads(listed.output)} == {"zero-point"}
     assert invoke("validate", str(tmp_path / "none.onnx"), "--for", "10.3").exit_code == 2
+
+
+def test_check_tells_a_leak_and_exits_3_and_the_build_does_not_begin(project):
+    assert invoke("check").exit_code == 0 and "error" not in invoke("check", "shapes").output
+    (project / "shapes/test/blob/leak.png").write_bytes((project / "shapes/train/blob/000.png").read_bytes())
+    result = invoke("check", "shapes", "--json", "--fix", "clean.csv")
+    assert result.exit_code == 3
+    listed = json.loads(result.stdout)
+    assert listed["failed"] and listed["findings"][0]["id"] == "leak" and listed["left_out"] == 1
+    built = invoke("build")
+    assert built.exit_code == 2 and "train/blob/000.png = test/blob/leak.png" in built.stderr
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace('path = "shapes"', 'path = "clean.csv"'))
+    assert invoke("check").exit_code == 0
+    assert invoke("check", "nowhere").exit_code == 2
 
 
 def test_targets_list_and_show():

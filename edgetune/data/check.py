@@ -13,6 +13,7 @@ from pathlib import Path
 from edgetune_runtime.preprocessing import open_image
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from edgetune.data.perceptual import difference_hash
 from edgetune.progress import Tick, silent
 
 MAX_PIXELS = 100_000_000
@@ -32,10 +33,11 @@ SAME = {"MPO": "JPEG", "DIB": "BMP"}  # MPO: what phones write for JPEGs with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """One file: its digest and size [width, height] as stored, or the problem with it."""
+    """One file: its digest, its look and its size [width, height] as stored, or the problem with it."""
 
     path: str
     sha256: str = ""
+    dhash: str = ""
     size: tuple[int, int] = (0, 0)
     problem: str | None = None
 
@@ -63,16 +65,17 @@ def check_image(root: Path, path: str) -> ImageFacts:
         return ImageFacts(path=path, problem=f"cannot be read ({error.strerror})")
     if not content:
         return ImageFacts(path=path, problem="is empty (0 bytes)")
+    dhash = ""
     try:
         with Image.open(io.BytesIO(content)) as image:
             problem, size = _header_problem(image, path), image.size
             if problem is None:
-                open_image(ImageOps.exif_transpose(image))
+                dhash = difference_hash(open_image(ImageOps.exif_transpose(image)))
     except Exception as error:  # noqa: BLE001 - on a damaged file a decoder may raise anything
         problem, size = _plainly(error), (0, 0)
     if problem is not None:
         return ImageFacts(path=path, problem=problem)
-    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), size=size)
+    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), dhash=dhash, size=size)
 
 
 def _header_problem(image: Image.Image, path: str) -> str | None:

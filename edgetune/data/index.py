@@ -12,7 +12,7 @@ from edgetune.data.splits import carve, too_small
 from edgetune.errors import DataError
 from edgetune.progress import Tick, silent
 
-SCHEMA = "edgetune.dataset/1"
+SCHEMA = "edgetune.dataset/2"
 SPLITS = ("train", "val", "test")
 SHOWN = 20
 
@@ -25,6 +25,7 @@ class IndexedSample:
     label: int
     split: str
     sha256: str
+    dhash: str
     size: tuple[int, int]
 
 
@@ -56,7 +57,14 @@ class DatasetIndex:
             "root": str(self.root),
             "labels": list(self.labels),
             "samples": [
-                {"path": s.path, "label": s.label, "split": s.split, "sha256": s.sha256, "size": list(s.size)}
+                {
+                    "path": s.path,
+                    "label": s.label,
+                    "split": s.split,
+                    "sha256": s.sha256,
+                    "dhash": s.dhash,
+                    "size": list(s.size),
+                }
                 for s in self.samples
             ],
             "skipped": [{"path": path, "problem": problem} for path, problem in self.skipped],
@@ -103,7 +111,8 @@ def build_index(
     if bad and on_bad_file == "error":
         raise _bad_files(bad, len(facts))
     good = [sample for sample in listing.samples if facts[sample.path].problem is None]
-    samples, carved = _with_splits(good, listing, val_fraction, test_fraction, seed)
+    contents = {path: item.sha256 for path, item in facts.items()}
+    samples, carved = _with_splits(good, listing, contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
         root=listing.root,
         labels=listing.labels,
@@ -113,6 +122,7 @@ def build_index(
                 label=s.label,
                 split=s.split or "train",
                 sha256=facts[s.path].sha256,
+                dhash=facts[s.path].dhash,
                 size=facts[s.path].size,
             )
             for s in samples
@@ -134,7 +144,12 @@ def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
 
 
 def _with_splits(
-    good: list[Sample], listing: Listing, val_fraction: float, test_fraction: float, seed: int
+    good: list[Sample],
+    listing: Listing,
+    contents: Mapping[str, str],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
 ) -> tuple[list[Sample], tuple[str, ...]]:
     """The samples with every split filled, and which ones were carved (test before val)."""
     present = {sample.split for sample in good}
@@ -152,6 +167,6 @@ def _with_splits(
     for name in carved:
         fraction = test_fraction if name == "test" else val_fraction
         pool = [sample for sample in result if sample.split == "train"]
-        taken = carve([s.path for s in pool], [s.label for s in pool], fraction, seed)
-        result = [replace(s, split=name) if s.path in taken and s.split == "train" else s for s in result]
+        taken = carve([contents[s.path] for s in pool], [s.label for s in pool], fraction, seed)
+        result = [replace(s, split=name) if contents[s.path] in taken and s.split == "train" else s for s in result]
     return result, carved

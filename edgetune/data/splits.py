@@ -1,28 +1,33 @@
 """Carve a split from another, by class, the same way every time."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 
-def carve(paths: Sequence[str], labels: Sequence[int], fraction: float, seed: int) -> frozenset[str]:
-    """The paths that go into a new split: about ``fraction`` of each class, at least one, never all.
+def carve(contents: Sequence[str], labels: Sequence[int], fraction: float, seed: int) -> frozenset[str]:
+    """The contents that go into a new split: about ``fraction`` of each class, at least one, never all.
 
-    A sample's rank is a hash of its path and the seed, so neither the order of the files on disk nor other
-    samples decide. A class of one sample gives none.
+    Samples of the same content (digest) go together, so that no copy of a picture stays behind. The rank of a content
+    is a hash of it and the seed: neither names, nor the order of the files on disk, nor other samples decide. A class
+    of one content gives none.
     """
-    by_class: dict[int, list[str]] = defaultdict(list)
-    for path, label in zip(paths, labels, strict=True):
-        by_class[label].append(path)
+    by_class: dict[int, Counter[str]] = defaultdict(Counter)
+    for content, label in zip(contents, labels, strict=True):
+        by_class[label][content] += 1
     taken: set[str] = set()
-    for members in by_class.values():
-        count = min(len(members) - 1, max(1, round(fraction * len(members))))
-        taken.update(sorted(members, key=lambda path: _rank(path, seed))[:count])
+    for copies in by_class.values():
+        wanted = max(1, round(fraction * copies.total()))
+        for content in sorted(copies, key=lambda content: _rank(content, seed))[:-1]:
+            if wanted <= 0:
+                break
+            taken.add(content)
+            wanted -= copies[content]
     return frozenset(taken)
 
 
-def _rank(path: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{path}".encode()).digest()
+def _rank(content: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{content}".encode()).digest()
 
 
 def too_small(labels: Iterable[int], names: Sequence[str], needed: int) -> list[str]:

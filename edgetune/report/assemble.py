@@ -9,7 +9,7 @@ from typing import Any
 from edgetune import __version__
 from edgetune.measure.selection import unmeasured
 from edgetune.plan import describe, recipe_as_data
-from edgetune.records import Artifact, Candidate, Plan, Target
+from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
 
 
 def assemble(
@@ -54,7 +54,7 @@ def assemble(
         "steps": steps,
         "history": _history(plan, artifacts),
         **_training(artifacts),
-        "data_findings": _findings(dataset),
+        "data_findings": _findings(artifacts),
         "next_commands": [f"edgetune build {names}", "edgetune report --open", "edgetune-run BUNDLE IMAGE"],
     }
 
@@ -137,11 +137,9 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     return {"training": {key: notes[key] for key in keys}}
 
 
-def _findings(dataset: Mapping[str, Any]) -> list[str]:
-    findings = [f"skipped {bad['path']}: {bad['problem']}" for bad in dataset["skipped"]]
-    if dataset["carved"]:
-        findings.append(f"the data has no {' and no '.join(dataset['carved'])} split: carved from train, by class")
-    return findings
+def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
+    found = _read(artifacts["check-data"].path / "notes" / "findings.json")
+    return [str(DataFinding(**{**content, "examples": tuple(content["examples"])})) for content in found]
 
 
 def _read(path: Path) -> Any:

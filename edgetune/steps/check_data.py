@@ -1,12 +1,22 @@
 """Read every sample once: what is broken, how big it is, which split it is in."""
 
+from edgetune.data.findings import ERROR, examine
 from edgetune.data.index import build_index
+from edgetune.errors import DataError
 from edgetune.hashing import canonical_json
 from edgetune.steps.context import StepContext
 
+SHOWN = 10
+
 
 def run(context: StepContext) -> None:
-    """Write ``dataset.json``; where the data lies is left out, so that moving it retrains nothing."""
+    """Write ``dataset.json`` and, as a note, what is suspicious.
+
+    Where the data lies is left out, so that moving it retrains nothing.
+
+    Raises:
+        DataError: the same picture is in two splits, unless that is allowed.
+    """
     index = build_index(
         context.data,
         val_fraction=context.params["val_fraction"],
@@ -15,5 +25,13 @@ def run(context: StepContext) -> None:
         seed=context.seed,
         progress=context.tick,
     )
+    findings = examine(index, allow_leaks=context.params["allow_leaks"])
+    if errors := [finding for finding in findings if finding.severity == ERROR]:
+        first = errors[0]
+        raise DataError(
+            f"{first.problem}:\n  " + "\n  ".join(first.examples[:SHOWN]), hint=f"{first.do}; see `edgetune check`"
+        )
+    told = [finding.to_json() for finding in findings]
+    context.note("findings.json").write_text(canonical_json(told), encoding="utf-8")
     content = {**index.to_json(), "root": "."}
     (context.out / "dataset.json").write_text(canonical_json(content), encoding="utf-8")

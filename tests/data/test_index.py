@@ -69,7 +69,7 @@ def test_a_class_too_small_to_be_split(tmp_path):
 
 
 def test_another_schema_is_refused(shapes):
-    with pytest.raises(DataError, match=r"is edgetune\.dataset/0, not edgetune\.dataset/1"):
+    with pytest.raises(DataError, match=r"is edgetune\.dataset/0, not edgetune\.dataset/2"):
         DatasetIndex.from_json({**build(shapes).to_json(), "schema": "edgetune.dataset/0"})
 
 

@@ -1,0 +1,45 @@
+"""A list of the samples that are left when what was found is taken out; the files themselves stay untouched."""
+
+import csv
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from edgetune.data.index import DatasetIndex, IndexedSample
+from edgetune.errors import InputError
+
+KEEP_IN = ("test", "val", "train")  # a picture of several splits stays where it is judged by
+
+
+def cleaned(index: DatasetIndex) -> list[IndexedSample]:
+    """One sample of each content; none of a picture that has two labels."""
+    by_content: dict[str, list[IndexedSample]] = defaultdict(list)
+    for sample in index.samples:
+        by_content[sample.sha256].append(sample)
+    kept = [
+        min(same, key=lambda sample: (KEEP_IN.index(sample.split), sample.path))
+        for same in by_content.values()
+        if len({sample.label for sample in same}) == 1
+    ]
+    return sorted(kept, key=lambda sample: sample.path)
+
+
+def write_list(index: DatasetIndex, path: Path) -> int:
+    """Write the cleaned samples as a CSV ``path,label,split`` that a recipe can name; returns how many were left out.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    samples, base = cleaned(index), path.absolute().parent
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "label", "split"])
+            for sample in samples:
+                place = Path(os.path.relpath(index.root / sample.path, base)).as_posix()
+                writer.writerow([place, index.labels[sample.label], sample.split])
+    except FileExistsError:
+        raise InputError(f"{path} exists and is not overwritten", hint="give another name with --fix") from None
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    return len(index.samples) + len(index.skipped) - len(samples)

@@ -1,0 +1,195 @@
+"""What is suspicious about a dataset, from its index alone: leaks, duplicates, labels, balance."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+
+from scipy.stats import chi2_contingency
+
+from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
+from edgetune.data.perceptual import look_alikes
+from edgetune.records import DataFinding
+from edgetune.toml import similar
+
+ERROR, WARNING, INFO = "error", "warning", "info"
+LOOK_ALIKE_BITS = 8  # of 256: none on two real datasets of photos, and what re-encoding and resizing change
+IMBALANCE = 10  # times as many training images in the largest class as in the smallest
+FEWEST = 10  # images of a class to judge it by
+SHIFT_P = 0.001
+
+
+def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFinding]:
+    """All findings, errors first."""
+    found = [
+        *_unusable(index),
+        *_leaks(index, allow_leaks),
+        *_look_alikes(index),
+        *_duplicates(index),
+        *_two_labels(index),
+        *_label_typos(index),
+        *_imbalance(index),
+        *_few(index),
+        *_shift(index),
+        *_carved(index),
+    ]
+    return sorted(found, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
+
+
+def _unusable(index: DatasetIndex) -> Iterator[DataFinding]:
+    if index.skipped:
+        yield DataFinding(
+            id="unusable",
+            severity=WARNING,
+            count=len(index.skipped),
+            problem=f"{counted(len(index.skipped), 'file')} left out as unusable",
+            examples=tuple(f"{path} {problem}" for path, problem in index.skipped),
+            do="mend or remove them",
+        )
+
+
+def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
+    """The same file in two splits: what is tested was learned by heart."""
+    leaks = [same for same in _same_content(index) if len({sample.split for sample in same}) > 1]
+    if leaks:
+        yield DataFinding(
+            id="leak",
+            severity=WARNING if allowed else ERROR,
+            count=len(leaks),
+            problem=f"{counted(len(leaks), 'picture')} in more than one split, so that accuracy is overstated",
+            examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
+            do="remove them from all splits but one, or set `[data] allow_leaks = true`",
+        )
+
+
+def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Pictures of val and test that look like one of another split, and are not the same file."""
+    held_out = [sample for sample in index.samples if sample.split != "train"]
+    pairs = look_alikes([s.dhash for s in held_out], [s.dhash for s in index.samples], LOOK_ALIKE_BITS)
+    found = {
+        frozenset((held_out[i].path, index.samples[j].path))
+        for i, j, _ in pairs
+        if held_out[i].split != index.samples[j].split and held_out[i].sha256 != index.samples[j].sha256
+    }
+    if found:
+        yield DataFinding(
+            id="look-alike",
+            severity=WARNING,
+            count=len(found),
+            problem=f"{counted(len(found), 'pair')} of pictures in different splits that look the same",
+            examples=tuple(sorted(" ~ ".join(sorted(pair)) for pair in found)),
+            do="if they are copies of one picture, keep all of them in one split",
+        )
+
+
+def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
+    copies = [
+        same
+        for same in _same_content(index)
+        if len({sample.split for sample in same}) == 1 and len({sample.label for sample in same}) == 1
+    ]
+    if copies:
+        extra = sum(len(same) - 1 for same in copies)
+        yield DataFinding(
+            id="duplicate",
+            severity=INFO,
+            count=extra,
+            problem=f"{counted(extra, 'copy', 'copies')} of pictures in the same split",
+            examples=tuple(" = ".join(sample.path for sample in same) for same in copies),
+            do="remove the copies, unless they are meant to count more",
+        )
+
+
+def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
+    torn = [same for same in _same_content(index) if len({sample.label for sample in same}) > 1]
+    if torn:
+        yield DataFinding(
+            id="two-labels",
+            severity=WARNING,
+            count=len(torn),
+            problem=f"{counted(len(torn), 'picture')} with two labels",
+            examples=tuple(" = ".join(sample.path for sample in same) for same in torn),
+            do="keep each under the label that is right",
+        )
+
+
+def _label_typos(index: DatasetIndex) -> Iterator[DataFinding]:
+    pairs = [(a, b) for a, b in combinations(index.labels, 2) if similar(a, b)]
+    if pairs:
+        yield DataFinding(
+            id="label-typo",
+            severity=WARNING,
+            count=len(pairs),
+            problem="labels that differ by little",
+            examples=tuple(f'"{a}" and "{b}"' for a, b in pairs),
+            do="merge them if they mean the same",
+        )
+
+
+def _imbalance(index: DatasetIndex) -> Iterator[DataFinding]:
+    counts = index.counts()["train"]
+    largest, smallest = max(counts, key=lambda k: counts[k]), min(counts, key=lambda k: counts[k])
+    if counts[largest] >= IMBALANCE * max(1, counts[smallest]):
+        yield DataFinding(
+            id="imbalance",
+            severity=WARNING,
+            count=1,
+            problem=f"{largest} has {counts[largest]} training images and {smallest} has {counts[smallest]}",
+            examples=(),
+            do='look at F1 and the recall of each class; `[finetune] imbalance = "sampling"` may help',
+        )
+
+
+def _few(index: DatasetIndex) -> Iterator[DataFinding]:
+    for split in ("val", "test"):
+        small = {label: count for label, count in index.counts()[split].items() if count < FEWEST}
+        if small:
+            yield DataFinding(
+                id=f"few-{split}",
+                severity=INFO,
+                count=len(small),
+                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} images",
+                examples=tuple(f"{label}: {count}" for label, count in small.items()),
+                do="their recall says little: one image is 10 points or more",
+            )
+
+
+def _shift(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Class shares of train and test differ by more than chance (chi-square test of homogeneity)."""
+    counts = index.counts()
+    table = [[counts[split][label] for label in index.labels] for split in ("train", "test")]
+    if all(sum(row) for row in table) and all(sum(column) for column in zip(*table, strict=True)):
+        p = float(chi2_contingency(table).pvalue)
+        if p < SHIFT_P:
+            yield DataFinding(
+                id="class-shift",
+                severity=INFO,
+                count=1,
+                problem=f"the classes have other shares in test than in train (chi-square, p = {p:.1g})",
+                examples=(),
+                do="see that test is what the device will meet",
+            )
+
+
+def _carved(index: DatasetIndex) -> Iterator[DataFinding]:
+    if index.carved:
+        yield DataFinding(
+            id="carved",
+            severity=INFO,
+            count=len(index.carved),
+            problem=f"the data has no {' and no '.join(index.carved)} split: carved from train, by class",
+            examples=(),
+            do="pictures of one scene or person should be in one split: make the splits yourself if there are such",
+        )
+
+
+def _same_content(index: DatasetIndex) -> list[list[IndexedSample]]:
+    by_content: dict[str, list[IndexedSample]] = defaultdict(list)
+    for sample in sorted(index.samples, key=lambda s: (SPLITS.index(s.split), s.path)):
+        by_content[sample.sha256].append(sample)
+    several = Counter(sample.sha256 for sample in index.samples)
+    return [same for content, same in by_content.items() if several[content] > 1]
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """1 file, 2 files."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,115 @@
+"""Each finding is found in data that has it, and in no other."""
+
+import shutil
+
+import numpy as np
+import pytest
+from conftest import write_images
+from PIL import Image
+
+from edgetune.data.clean import write_list
+from edgetune.data.findings import examine
+from edgetune.data.index import build_index
+from edgetune.errors import InputError
+from edgetune.toml import similar
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_images(tmp_path / "data", splits={"train": 12, "val": 10, "test": 10})
+
+
+def index_of(path):
+    return build_index(path, val_fraction=0.2, test_fraction=0.2, on_bad_file="skip", seed=0)
+
+
+def found(path, **options):
+    return {finding.id: finding for finding in examine(index_of(path), **options)}
+
+
+def ids(path):
+    """What is found beside that drawn stripes look alike, which they do."""
+    return set(found(path)) - {"look-alike"}
+
+
+def test_clean_data_has_no_findings(data):
+    assert ids(data) == set()
+
+
+def test_a_leak_is_an_error_unless_it_is_allowed(data):
+    shutil.copyfile(data / "train/blob/000.png", data / "test/blob/new.png")
+    leak = found(data)["leak"]
+    assert leak.severity == "error" and leak.examples == ("train/blob/000.png = test/blob/new.png",)
+    assert found(data, allow_leaks=True)["leak"].severity == "warning"
+    assert "allow_leaks" in str(leak)
+
+
+def test_a_copy_in_other_clothes_is_a_look_alike(data):
+    rng = np.random.default_rng(0)
+    scene = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64), Image.Resampling.BICUBIC)
+    scene.save(data / "train/blob/scene.png")
+    scene.resize((48, 48)).save(data / "val/blob/scene.jpg", quality=60)
+    finding = found(data)["look-alike"]
+    assert finding.severity == "warning" and "train/blob/scene.png ~ val/blob/scene.jpg" in finding.examples
+
+
+def test_copies_in_one_split_and_pictures_with_two_labels(data):
+    shutil.copyfile(data / "train/blob/000.png", data / "train/blob/copy.png")
+    shutil.copyfile(data / "train/blob/001.png", data / "train/cross/copy.png")
+    here = found(data)
+    assert here["duplicate"].severity == "info" and here["duplicate"].count == 1
+    assert here["two-labels"].examples == ("train/blob/001.png = train/cross/copy.png",)
+
+
+def test_labels_that_look_alike(data):
+    for split in ("train", "val", "test"):
+        (data / split / "Stripes").mkdir()
+        for number in range(10):
+            noise = np.random.default_rng(len(split) * 100 + number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(data / split / f"Stripes/{number}.png")
+    assert found(data)["label-typo"].examples == ('"Stripes" and "stripes"',)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("T-shirt", "t shirt", True), ("shirt", "t-shirt", False), ("outwear", "outware", False), ("longsleeve", "longsleeves", True),
+        ("shape1", "shape2", False), ("cat", "bat", False), ("dress", "shoes", False), ("class 10", "class 11", False),
+    ],
+)  # fmt: skip
+def test_names_that_may_be_one(one, other, same):
+    assert similar(one, other) is same
+
+
+def test_imbalance_few_and_shift(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"train": 100, "val": 10, "test": 60})
+    for path in sorted((folder / "train/cross").glob("*"))[9:]:
+        path.unlink()
+    for path in sorted((folder / "test/blob").glob("*"))[5:]:
+        path.unlink()
+    here = found(folder)
+    assert here["imbalance"].problem == "blob has 100 training images and cross has 9"
+    assert here["few-test"].examples == ("blob: 5",) and "class-shift" in here
+
+
+def test_copies_are_carved_together(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"": 20})
+    for path in sorted(folder.rglob("*.png")):
+        shutil.copyfile(path, path.with_name(f"copy-{path.name}"))
+    here = found(folder)
+    assert "leak" not in here and here["duplicate"].count == 60 and "carved" in here
+
+
+def test_the_cleaned_list_has_no_findings_and_reads_back(data, tmp_path):
+    shutil.copyfile(data / "train/blob/000.png", data / "test/blob/leak.png")
+    shutil.copyfile(data / "train/blob/001.png", data / "train/cross/torn.png")
+    shutil.copyfile(data / "val/blob/001.png", data / "val/blob/twice.png")
+    (data / "train/blob/002.png").write_bytes(b"")
+    before = sorted(path.name for path in data.rglob("*"))
+    assert write_list(index_of(data), tmp_path / "clean.csv") == 5
+    cleaned = index_of(tmp_path / "clean.csv")
+    assert ids(tmp_path / "clean.csv") == set()
+    assert {s.split for s in cleaned.samples if s.path.endswith("leak.png")} == {"test"}
+    assert sorted(path.name for path in data.rglob("*")) == before
+    with pytest.raises(InputError, match="is not overwritten"):
+        write_list(cleaned, tmp_path / "clean.csv")
