@@ -73,8 +73,9 @@ def test_labels_that_look_alike(data):
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("T-shirt", "t shirt", True), ("shirt", "t-shirt", False), ("outwear", "outware", False), ("longsleeve", "longsleeves", True),
-        ("shape1", "shape2", False), ("cat", "bat", False), ("dress", "shoes", False), ("class 10", "class 11", False),
+        ("T-shirt", "t shirt", True), ("longsleeve", "longsleeves", True), ("shirt", "t-shirt", False),
+        ("outwear", "outware", False), ("shape1", "shape2", False), ("class 10", "class 11", False),
+        ("cat", "bat", False), ("dress", "shoes", False),
     ],
 )  # fmt: skip
 def test_names_that_may_be_one(one, other, same):
