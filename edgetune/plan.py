@@ -18,7 +18,7 @@ VERSIONS = {
     "time_layers": 1,
     "prune": 2,
     "export": 1,
-    "quantize": 2,
+    "quantize": 3,
     "compile": 1,
     "evaluate": 1,
     "measure": 1,
@@ -179,6 +179,7 @@ class _Builder:
             "opset": target.opset,
             "scheme": _scheme(target),
             "calibration_samples": self.recipe.quantize.calibration_samples,
+            "repair": list(self.recipe.quantize.repair),
         }
         flavour = "-".join(
             [

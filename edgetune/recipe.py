@@ -20,6 +20,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("prune", "criterion"): ("fisher", "taylor", "magnitude"),
     ("prune", "scope"): ("global", "local"),
     ("quantize", "mode"): ("none", "ptq", "auto"),
+    ("quantize", "repair"): ("bias-correction",),
 }
 
 # What each number may be: (test, how to say it).
@@ -85,9 +86,10 @@ def parse_recipe(file: TomlFile) -> Recipe:
     recipe = into_record(Recipe, file.data, file, given={"base": file.path.absolute().parent})
     for (section, key), allowed in CHOICES.items():
         value = getattr(getattr(recipe, section), key)
-        if value not in allowed:
-            hint = f"write one of: {', '.join(allowed)}"
-            raise file.fail(f'`{section}.{key}` cannot be "{value}"', (section, key), hint)
+        for item in value if isinstance(value, tuple) else (value,):
+            if item not in allowed:
+                hint = f"write one of: {', '.join(allowed)}"
+                raise file.fail(f'`{section}.{key}` cannot be "{item}"', (section, key), hint)
     for (section, key), (test, says) in LIMITS.items():
         value = getattr(getattr(recipe, section), key)
         if not test(value):

@@ -92,6 +92,7 @@ class QuantizeSpec:
 
     mode: str = "auto"  # none | ptq | auto
     calibration_samples: int = 256
+    repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

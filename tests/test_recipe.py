@@ -51,6 +51,7 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
         (MINIMAL + '[finetune]\nstrategy = "gradal"\n', '`finetune.strategy` cannot be "gradal"', "gradual"),
         (MINIMAL + "[prune]\n\nratio = [0.1, 1.0]\n", "edgetune.toml:7: `prune.ratio` is [0.1, 1.0]", None),
         (MINIMAL + "[prune]\nratio = [-0.1]\n", "`prune.ratio` is [-0.1]", None),
+        (MINIMAL + '[quantize]\nrepair = ["magic"]\n', '`quantize.repair` cannot be "magic"', "bias-correction"),
         (MINIMAL + "[prune]\ntarget_speedup = 1.0\n", "`prune.target_speedup` is [1.0]; it must be factors", None),
         (MINIMAL + "[budget]\nmax_accuracy_drop = nan\n", "must be a finite number", None),
         (MINIMAL + '[quantize]\nmode = "int4"\n', '`quantize.mode` cannot be "int4"', "none, ptq, auto"),

@@ -1,6 +1,7 @@
 """Take channels out of a network with torch-pruning: a share of them, or as many as a latency limit asks for."""
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,9 +147,14 @@ def _modules(network: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
 
 @contextmanager
 def _tracing_errors() -> Iterator[None]:
-    """torch-pruning meets what it does not know with whatever error comes first (ZeroDivisionError for shufflenet)."""
+    """torch-pruning meets what it does not know with whatever error comes first (ZeroDivisionError for shufflenet).
+
+    Its warnings are about its own inner workings and tell a user nothing.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except EdgetuneError:
         raise
     except Exception as problem:

@@ -77,6 +77,14 @@ def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme) -> i
     return len(quantized)
 
 
+def is_weight_quantized(graph: fx.GraphModule, layer: fx.Node) -> bool:
+    """Whether a layer's weight goes through a fake-quantize."""
+    weight = layer.args[1]
+    if not isinstance(weight, fx.Node) or weight.op != "call_module":
+        return False
+    return isinstance(graph.get_submodule(str(weight.target)), WeightFakeQuantize)
+
+
 def fake_quantizes(graph: fx.GraphModule) -> list[ActivationFakeQuantize]:
     """The activations' fake-quantizes, in order."""
     return [module for module in graph.modules() if isinstance(module, ActivationFakeQuantize)]

@@ -7,6 +7,7 @@ from torch import Tensor, fx, nn
 
 from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
+from edgetune.quantization.bias_correction import correct_biases
 from edgetune.quantization.decompose import decompose_silu
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes, insert_fake_quantize
@@ -18,12 +19,19 @@ Samples = Callable[[], Iterable[Tensor]]
 
 
 def quantize(
-    network: nn.Module, example: Tensor, scheme: QuantizationScheme, samples: Samples, *, progress: Tick = silent
+    network: nn.Module,
+    example: Tensor,
+    scheme: QuantizationScheme,
+    samples: Samples,
+    *,
+    repair: tuple[str, ...] = (),
+    progress: Tick = silent,
 ) -> fx.GraphModule:
     """The calibrated fake-quant graph of ``network``, ready for export.
 
     Args:
         example: one input [1, 3, H, W].
+        repair: passes that mend what rounding did: "bias-correction".
 
     Raises:
         QuantizationError: cannot be traced, nothing to quantize, no samples, NaN or infinity on the way.
@@ -38,6 +46,8 @@ def quantize(
             hint='set `[quantize] mode = "none"`',
         )
     calibrate(graph, samples, progress)
+    if "bias-correction" in repair:
+        correct_biases(graph, samples, progress)
     return graph
 
 

@@ -27,7 +27,9 @@ def run(context: StepContext) -> None:
     def samples() -> Iterator[Tensor]:
         return (images for images, _ in examples.calibration(params["calibration_samples"]))
 
-    quantized = quantize(network, spec.example(), scheme, samples, progress=context.tick)
+    quantized = quantize(
+        network, spec.example(), scheme, samples, repair=tuple(params["repair"]), progress=context.tick
+    )
     path = context.out / "model.onnx"
     export_onnx(quantized, spec.example(), path, opset=params["opset"])
     parity = check_parity(quantized, path, islice(samples(), PARITY_BATCHES))
