@@ -1,5 +1,6 @@
 """The channels of a network that can only go together, as torch-pruning's dependency graph finds them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
@@ -9,8 +10,10 @@ import torch_pruning as tp
 from torch import Tensor, nn
 from torch_pruning.pruner import function
 
+from edgetune.errors import PruningError
 from edgetune.pruning.allocate import Group
 
+MAX_SEARCH_SECONDS = 180.0
 INPUTS = (function.prune_conv_in_channels, function.prune_linear_in_channels)
 OUTPUTS = (function.prune_conv_out_channels, function.prune_linear_out_channels)
 
@@ -40,10 +43,19 @@ def prunable_groups(
     """Every group of channels that may go, with scores.
 
     Left out are groups that the criterion does not know, and those of attention layers, whose heads must stay whole.
+
+    Raises:
+        PruningError: torch-pruning's search takes too long (it does on Swin transformers).
     """
+    started = time.monotonic()
     names = {module: name for name, module in network.named_modules()}
     found = []
     for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=[nn.Conv2d, nn.Linear]):
+        if time.monotonic() - started > MAX_SEARCH_SECONDS:
+            raise PruningError(
+                f"torch-pruning has not found this network's groups of channels within {MAX_SEARCH_SECONDS:.0f} s",
+                hint="set `[prune] ratio = [0.0]` to go on without pruning",
+            )
         scores = importance(group)
         count = _group_count(group)
         if scores is None or any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):

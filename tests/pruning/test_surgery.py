@@ -136,3 +136,10 @@ def test_what_torch_pruning_does_not_know_is_told():
     network = Stubborn(nn.Conv2d(3, 8, 1))
     with pytest.raises(PruningError, match="torch-pruning cannot prune this network: ZeroDivisionError"):
         prune_to_latency(network, EXAMPLE, 1.0, {}, options(), [])
+
+
+def test_a_search_for_groups_that_does_not_end(monkeypatch):
+    monkeypatch.setattr("edgetune.pruning.groups.MAX_SEARCH_SECONDS", 0.0)
+    network = make_network("torchvision/resnet18", 5, {})
+    with pytest.raises(PruningError, match="has not found this network's groups"):
+        prune_to_latency(network, EXAMPLE, 1.0, linear_times(network), options(protected=("fc",)), [])
