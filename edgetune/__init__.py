@@ -6,8 +6,10 @@ does and returns the Report. Importing this package loads neither torch nor an i
 
 from typing import TYPE_CHECKING, Any
 
+from edgetune.errors import EdgetuneError
+
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "build", "plan"]
+__all__ = ["EdgetuneError", "Report", "__version__", "build", "plan"]
 
 if TYPE_CHECKING:
     from edgetune.api import build, plan

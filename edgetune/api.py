@@ -17,11 +17,12 @@ from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import DataSpec, Plan, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
-from edgetune.store import Store, default_root
+from edgetune.store import Store, default_root, storage_errors
 from edgetune.surroundings import Surroundings, look_around, why_not_here
 from edgetune.target import all_targets, load_target
 
 RUNS = "runs"
+MARK = ".edgetune-run"  # in the folder of a run
 
 
 def build(
@@ -47,7 +48,11 @@ def build(
     made, surroundings = _plan(recipe, target)
     folder = _run_folder(made, run_dir)
     store = _store(cache_dir)
-    outcomes = pipeline.run(made, store, surroundings, reporter)
+    try:
+        outcomes = pipeline.run(made, store, surroundings, reporter)
+    except BaseException:
+        _leave(folder)
+        raise
     data = assemble(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
@@ -56,9 +61,9 @@ def build(
         {"versions": pipeline.library_versions(), "machine": local.describe()},
     )
     data["run"] = folder.name
-    folder.mkdir(parents=True, exist_ok=True)
-    _publish(made, outcomes, folder)
-    write_reports(data, folder)
+    with storage_errors(folder):
+        _publish(made, outcomes, folder)
+        write_reports(data, folder)
     return Report(data=data, run_dir=folder)
 
 
@@ -84,8 +89,11 @@ def init(data: str | Path, recipe: str | Path = "edgetune.toml") -> Path:
     path = Path(recipe).absolute()
     text = propose_recipe(Path(data).absolute(), path.parent)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        content = text.encode("utf-8")
+        with path.open("xb") as file:
+            file.write(content)
+    except UnicodeEncodeError as error:
+        raise InputError("the data's path is not UTF-8, so that no recipe can name it", hint="rename it") from error
     except FileExistsError:
         raise InputError(f"{path} exists and is not overwritten", hint="give another name with --output") from None
     except OSError as error:
@@ -152,10 +160,11 @@ def find_report(run: str | Path | None = None) -> Path:
         InputError: there is none.
     """
     if run is not None:
-        if not (Path(run) / "report.json").is_file():
-            raise InputError(f"{run} holds no report.json", hint="give a folder that `edgetune build` wrote")
+        if not _is_report(Path(run) / "report.json"):
+            raise InputError(f"{run} holds no report of edgetune's", hint="give a folder that `edgetune build` wrote")
         return Path(run)
-    found = sorted(Path(RUNS).glob("*/report.json"), key=lambda path: path.stat().st_mtime)
+    reports = [path for path in Path(RUNS).glob("*/report.json") if _is_report(path)]
+    found = sorted(reports, key=lambda path: path.stat().st_mtime)
     if not found:
         raise InputError("there is no run under ./runs", hint="run `edgetune build`, or give the folder of a run")
     return found[-1].parent
@@ -251,27 +260,62 @@ def _store(cache_dir: str | Path | None) -> Store:
 
 
 def _run_folder(plan: Plan, run_dir: str | Path | None) -> Path:
-    """Where this run's reports go; a folder with anything but an earlier run in it is refused."""
+    """Make the folder of this run and mark it as ours; one with anything but an earlier run in it is refused."""
     if run_dir is None:
-        stamp = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-        folder, number = plan.recipe.base / RUNS / stamp, 1
-        while folder.exists():
+        stamp, number = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S"), 1
+        folder = plan.recipe.base / RUNS / stamp
+        while not _made(folder):
             number += 1
             folder = folder.with_name(f"{stamp}-{number}")
-        return folder
-    folder = Path(run_dir).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--run-dir {folder} is a file", hint="give a new folder")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "report.json").exists():
-        raise InputError(
-            f"--run-dir {folder} holds files that no run of edgetune wrote; nothing was changed",
-            hint="give a new or an empty folder",
-        )
+    else:
+        folder = Path(run_dir).absolute()
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--run-dir {folder} is a file", hint="give a new folder")
+        if not _made(folder) and any(folder.iterdir()) and not _is_run(folder):
+            raise InputError(
+                f"--run-dir {folder} holds files that no run of edgetune wrote; nothing was changed",
+                hint="give a new or an empty folder",
+            )
+    (folder / MARK).touch()
     return folder
 
 
+def _made(folder: Path) -> bool:
+    """Whether ``folder`` was made now; False: it was there."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if folder.is_dir():
+            return False
+        raise InputError(f"{folder} is in the way of a run's folder", hint="give another --run-dir") from None
+    except OSError as problem:
+        raise InputError(f"cannot make {folder}: {problem.strerror}", hint="give another --run-dir") from problem
+    return True
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / MARK).exists() or _is_report(folder / "report.json")
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and str(content.get("schema")).startswith("edgetune.report/")
+
+
+def _leave(folder: Path) -> None:
+    """Take away the folder of a run that came to nothing."""
+    if [path.name for path in folder.iterdir()] == [MARK]:
+        (folder / MARK).unlink()
+        folder.rmdir()
+
+
 def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
-    """Copy bundles, and for targets that cannot run here the ONNX files, into the run's folder."""
+    """Copy bundles, and for targets that cannot run here the ONNX files, into the run's folder, in place of others."""
+    for name in ("bundles", "measurements", "prepared"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for target in plan.targets:
         measured, bundle = outcomes.get(f"measure:{target.name}"), outcomes.get(f"bundle:{target.name}")
         if measured is not None and measured.artifact is not None:

@@ -73,6 +73,16 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
                 step=step, artifact=None, cached=False, seconds=time.monotonic() - started, reason=error.message
             )
             continue
+        except Exception as error:
+            if step.id in needed:
+                raise
+            # Libraries fail in ways of their own on odd networks; that must not take the other candidates along.
+            reason = f"unexpected {type(error).__name__}: {error}"
+            reporter.say(f"{label}: failed: {reason}")
+            outcomes[step.id] = Outcome(
+                step=step, artifact=None, cached=False, seconds=time.monotonic() - started, reason=reason
+            )
+            continue
         seconds = time.monotonic() - started
         reporter.say(f"{label}: cached" if cached else f"{label}: {seconds:.1f} s")
         outcomes[step.id] = Outcome(step=step, artifact=artifact, cached=cached, seconds=seconds)

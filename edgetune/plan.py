@@ -312,8 +312,9 @@ def prunings(spec: PruneSpec, timed: bool) -> list[Pruning]:
     ratios, speedups = spec.ratio, spec.target_speedup
     if ratios is None and speedups is None:
         ratios, speedups = ((), DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
-    by_ratio = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
-    return by_ratio + [Pruning(speedup=speedup) for speedup in speedups or () if timed]
+    asked = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
+    asked += [Pruning(speedup=speedup) for speedup in speedups or () if timed]
+    return list({candidate_name(pruning, "fp32"): pruning for pruning in asked}.values())
 
 
 def candidate_name(pruning: Pruning, precision: str) -> str:

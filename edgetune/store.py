@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +36,8 @@ NOTES = "notes"  # folder for files on how a result came about (times, curves): 
 SCHEMA = "edgetune.artifact/1"
 FIELDS = frozenset({"name", "title", "parents", "seconds", "files", "digest"})
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+KEY = re.compile(r"[0-9a-f]{64}")  # what a folder of work is called; anything else is not ours
 NO_SPACE_TEXTS = ("No space left on device", "os error 28", "os error 27", "File too large")
 
 
@@ -77,6 +79,8 @@ def storage_errors(root: Path) -> Iterator[None]:
                 f"cannot write {error.filename or root}: {os.strerror(error.errno or 0)}",
                 hint="choose a writable folder: set EDGETUNE_CACHE or give --cache-dir; finished steps are untouched",
             ) from error
+        if any(text in str(error) for text in NO_SPACE_TEXTS):  # shutil's own error has no number
+            raise _no_space(root) from error
         raise
     except Exception as error:
         if any(text in str(error) for text in NO_SPACE_TEXTS):
@@ -154,7 +158,7 @@ class Store:
                     self._touch(key)
                     return found, True
                 # Present but damaged: it is in the way of its replacement.
-                shutil.rmtree(self._object(key), ignore_errors=True)
+                _clear(self._object(key))
                 self._build(key, step, parents, body)
         made = self.lookup(key)
         if made is None:
@@ -208,7 +212,8 @@ class Store:
                     removed.append(entry)
             if keep_bytes == 0 and not unused_days:
                 for folder in (self.root / "work").glob("*"):
-                    self._remove(folder, folder.name)
+                    if KEY.fullmatch(folder.name):
+                        self._remove(folder, folder.name)
         return removed
 
     # --- inside -----------------------------------------------------------------------------
@@ -282,7 +287,25 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or not manifest.keys() >= FIELDS:
         return None
-    return manifest
+    return manifest if _sound(manifest) else None
+
+
+def _sound(manifest: Mapping[str, Any]) -> bool:
+    """Whether the fields hold what they should; a manifest that does not is damaged."""
+    files, parents = manifest["files"], manifest["parents"]
+    return (
+        isinstance(files, dict)
+        and all(isinstance(f, dict) and isinstance(f.get("size"), int) and "sha256" in f for f in files.values())
+        and isinstance(parents, list)
+        and isinstance(manifest["seconds"], (int, float))
+    )
+
+
+def _clear(place: Path) -> None:
+    if place.is_file() or place.is_symlink():
+        place.unlink()
+    else:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _intact(folder: Path, manifest: Mapping[str, Any]) -> bool:

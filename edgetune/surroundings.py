@@ -9,8 +9,8 @@ from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.devices import local
 from edgetune.errors import TargetError, WeightsError
-from edgetune.hashing import digest_file
-from edgetune.models.source import source_file
+from edgetune.hashing import digest_file, digest_json
+from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target
 from edgetune.target import same_arch
 
@@ -35,11 +35,11 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
     weights = recipe.base / recipe.model.weights if recipe.model.weights else None
     if weights is not None and not weights.is_file():
         raise WeightsError(f"there is no weights file {weights}", hint="`[model] weights` is relative to the recipe")
-    code = source_file(recipe.model.name, recipe.base)
+    code = source_files(recipe.model.name, recipe.base)
     sources = {
         "data": fingerprint(listing),
         "weights": digest_file(weights) if weights else ("library" if recipe.model.pretrained else "random"),
-        "code": digest_file(code) if code else "library",
+        "code": digest_json([(path.name, digest_file(path)) for path in code]) if code else "library",
         "device": local.fingerprint(),
         "processor": local.processor(),
     }

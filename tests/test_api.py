@@ -1,5 +1,6 @@
 """The main job, for real and small: build, build again, change one thing, stop it anywhere, and go on."""
 
+import datetime as dt
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from edgetune_runtime import Engine
 
 import edgetune
+from edgetune.errors import InputError
 from edgetune.report.validate import validate
 
 pytestmark = pytest.mark.slow
@@ -185,3 +187,64 @@ def test_a_csv_without_splits_builds_too(project):
     report = edgetune.build()
     assert report.data["dataset"]["carved"] == ["test", "val"]
     assert report.data["targets"][0]["status"] == "measured"
+
+
+def test_a_run_folder_that_is_the_users_is_left_alone(project):
+    (project / "mine/bundles/x86-cpu").mkdir(parents=True)
+    (project / "mine/report.json").write_text('{"my": "thesis"}')
+    with pytest.raises(InputError, match="no run of edgetune wrote"):
+        edgetune.build(run_dir="mine")
+    assert (project / "mine/report.json").read_text() == '{"my": "thesis"}'
+
+
+def test_a_run_folder_that_cannot_be_made_is_told_before_the_work(project):
+    with pytest.raises(InputError, match="cannot make"):
+        edgetune.build(run_dir=project / "edgetune.toml" / "sub")
+    assert not (project / "store").exists()
+
+
+def test_a_second_run_in_the_same_folder_leaves_nothing_of_the_first(project):
+    edgetune.build(run_dir="same")
+    report = edgetune.build(run_dir="same", target="jetson")
+    assert not (report.run_dir / "bundles").exists() and (report.run_dir / "prepared/jetson-orin-nano").is_dir()
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(project, monkeypatch):
+    class Noon(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 1, 12, tzinfo=tz)
+
+    monkeypatch.setattr("edgetune.api.dt.datetime", Noon)
+    folders = {edgetune.build().run_dir for _ in range(2)}
+    assert {folder.name for folder in folders} == {"2026-01-01T12-00-00", "2026-01-01T12-00-00-2"}
+
+
+def test_a_build_that_fails_leaves_no_folder(project):
+    edit(project, "tiny_network:tiny", "tiny_network:nothing")
+    with pytest.raises(edgetune.EdgetuneError):
+        edgetune.build(run_dir="new")
+    assert not (project / "new").exists()
+
+
+def test_the_users_code_is_read_again_when_what_it_imports_changes(project):
+    (project / "blocks.py").write_text("WIDTH = 8\n")
+    (project / "wide.py").write_text(
+        "from torch import nn\nfrom blocks import WIDTH\n"
+        "def net(num_classes):\n"
+        "    pool = nn.AdaptiveAvgPool2d(1)\n"
+        "    head = nn.Linear(WIDTH, num_classes)\n"
+        "    return nn.Sequential(nn.Conv2d(3, WIDTH, 3), nn.ReLU(), pool, nn.Flatten(), head)\n"
+    )
+    edit(project, "tiny_network:tiny", "wide:net")
+    edit(project, "ratio = [0.0, 0.5]", "ratio = [0.0]")
+    narrow = edgetune.build().data["targets"][0]["baseline"]["parameters"]
+    (project / "blocks.py").write_text("WIDTH = 16\n")
+    assert edgetune.build().data["targets"][0]["baseline"]["parameters"] > narrow
+
+
+def test_a_script_that_leaves_when_it_is_imported_is_no_success(project):
+    (project / "script.py").write_text("import sys\nsys.exit(0)\n")
+    edit(project, "tiny_network:tiny", "script:net")
+    with pytest.raises(InputError, match="cannot import script: SystemExit"):
+        edgetune.build()

@@ -198,3 +198,37 @@ def test_manifest_tells_what_was_made(tmp_path):
     facts = json.loads((made.path / "artifact.json").read_text())
     assert facts["params"] == {"x": 1} and facts["parents"] == ["parent"]
     assert store.facts(made)["files"]["value.txt"]["size"] == 1
+
+
+def test_prune_touches_nothing_that_is_not_the_stores(tmp_path):
+    chapter, ours = tmp_path / "work/thesis/ch1.txt", tmp_path / "work" / ("a" * 64) / "scratch"
+    chapter.parent.mkdir(parents=True)
+    chapter.write_text("precious")
+    ours.mkdir(parents=True)
+    (tmp_path / "locks").mkdir()
+    Store(tmp_path).prune()
+    assert chapter.read_text() == "precious" and not ours.exists()
+
+
+@pytest.mark.parametrize(
+    "broken", [{"files": []}, {"files": {"a": 1}}, {"seconds": "x"}, {"seconds": None}, {"parents": None}]
+)
+def test_a_manifest_that_holds_nonsense_is_damage(tmp_path, broken):
+    made, _ = Store(tmp_path).make("k", STEP, (), write("one"))
+    manifest = made.path / "artifact.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **broken}))
+    assert Store(tmp_path).lookup("k") is None and Store(tmp_path).entries() == []
+    again, cached = Store(tmp_path).make("k", STEP, (), write("two"))
+    assert not cached and (again.path / "value.txt").read_text() == "two"
+
+
+def test_a_file_where_an_object_should_be_is_replaced(tmp_path):
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects/k").write_text("not a folder")
+    assert Store(tmp_path).make("k", STEP, (), write("one"))[1] is False
+
+
+def test_a_root_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write"):
+        Store(tmp_path / "file").make("k", STEP, (), write("one"))

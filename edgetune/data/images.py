@@ -23,6 +23,7 @@ from edgetune.data.augmentation import AUGMENTATIONS, Augment
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.mixing import Mix
 from edgetune.errors import DataError
+from edgetune.hashing import digest_file
 
 Pixels = NDArray[np.uint8]
 Batch = tuple[Tensor, Tensor]
@@ -73,9 +74,14 @@ class DecodedImages:
         return np.asarray([i for i, s in enumerate(self.index.samples) if s.split == split], dtype=np.int64)
 
     def _decode(self, sample: IndexedSample) -> Pixels:
+        path = self.index.root / sample.path
         try:
+            if digest_file(path) != sample.sha256:
+                raise DataError(f"{sample.path} has changed since it was checked", hint="build again")
             # A copy: Pillow's own memory is read-only, which torch does not like.
-            return np.array(self.preprocessing.resized(self.index.root / sample.path), dtype=np.uint8)
+            return np.array(self.preprocessing.resized(path), dtype=np.uint8)
+        except OSError as problem:
+            raise DataError(f"{sample.path} cannot be read: {problem.strerror}", hint="build again") from problem
         except InputError as problem:
             raise DataError(str(problem), hint="it could be read when the dataset was checked") from problem
 

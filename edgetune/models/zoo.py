@@ -5,8 +5,6 @@ A factory is called with ``num_classes`` and the recipe's ``[model] args`` and r
 """
 
 import difflib
-import importlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import torchvision
 from torch import nn
 
 from edgetune.errors import ModelError, WeightsError
+from edgetune.models.source import import_afresh
 
 # Heads that only help training from scratch, by their prefix in state dicts; they run in train mode alone, so that
 # neither pruning nor export would know them.
@@ -34,7 +33,7 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
     factory, label = _torchvision(name) if name.startswith("torchvision/") else _user_factory(name, base)
     try:
         network = factory(num_classes=num_classes, **args)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise ModelError(
             f"{label} failed: {type(problem).__name__}: {problem}",
             hint="it is called as factory(num_classes=N, **args), args from `[model] args`",
@@ -80,11 +79,9 @@ def _torchvision(name: str) -> tuple[Any, str]:
 
 def _user_factory(name: str, base: Path | None) -> tuple[Any, str]:
     module_name, _, attribute = name.partition(":")
-    if base is not None and str(base) not in sys.path:
-        sys.path.insert(0, str(base))
     try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:  # the user's code may raise anything
+        module = import_afresh(module_name, base)
+    except (Exception, SystemExit) as problem:  # the user's code may raise anything, and a script may leave
         where = f"relative to {base}" if base else ""
         raise ModelError(
             f"cannot import {module_name}: {type(problem).__name__}: {problem}",

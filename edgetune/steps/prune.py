@@ -21,6 +21,7 @@ from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples, make_examples
 from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
 
+FINISHED = "finished"  # stands in the folder of a pruning step whose checkpoint is whole
 RANKING_SAMPLES = 512  # training images that criteria look at
 
 Surgery = Callable[[nn.Module, int], PruningHistory]
@@ -34,12 +35,12 @@ def run(context: StepContext) -> None:
     examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
     network, history, curve = copy.deepcopy(teacher), PruningHistory(), []
     steps, surgery = params["steps"], _surgery(context, spec, teacher, examples)
-    for number in range(1, steps + 1):
+    finished = [number for number in range(1, steps) if (context.scratch / f"step-{number}" / FINISHED).exists()]
+    if finished:  # by a run that was interrupted later
+        _, network, history = load_checkpoint(context.scratch / f"step-{finished[-1]}", context.base)
+    for number in range(1 + max(finished, default=0), steps + 1):
         last = number == steps
         work = context.scratch / f"step-{number}"
-        if not last and (work / "model.json").exists():  # an interrupted run finished this one
-            _, network, history = load_checkpoint(work, context.base)
-            continue
         network.cpu()
         history = history + surgery(network, number)
         if last and not history:
@@ -53,6 +54,7 @@ def run(context: StepContext) -> None:
         curve += _recover(network, teacher, examples, epochs, context, work)
         if not last:
             save_checkpoint(work, spec, network, history)
+            (work / FINISHED).touch()
         shutil.rmtree(context.scratch / f"step-{number - 1}", ignore_errors=True)
     network.cpu().eval()
     save_checkpoint(context.out, spec, network, history)

@@ -9,6 +9,7 @@ from edgetune_runtime.preprocessing import Preprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetune.data.check import check_image
 from edgetune.data.images import DecodedImages, balanced_draw, batch_count, epoch_batches, eval_loader, train_loader
 from edgetune.data.index import build_index
 from edgetune.data.mixing import make_mix
@@ -137,11 +138,15 @@ def test_files_that_changed_or_went_since_they_were_checked(images):
     gone, changed = (images.index.root / sample.path for sample in images.index.samples[:2])
     gone.unlink()
     Image.new("RGB", (60, 20)).save(changed)
-    with pytest.raises(DataError, match="there is no file"):
+    same_size = images.index.root / images.index.samples[2].path
+    same_size.write_bytes((images.index.root / images.index.samples[5].path).read_bytes())  # other pixels only
+    with pytest.raises(DataError, match="cannot be read: No such file"):
         images[0]
     with pytest.raises(DataError, match="has changed since it was checked"):
+        images[2]
+    with pytest.raises(DataError, match="has changed since it was checked"):
         images[1]
-    assert images[2].shape == (32, 32, 3)
+    assert images[3].shape == (32, 32, 3)
 
 
 def test_loading_leaves_torchs_threads_alone(images):
@@ -173,7 +178,8 @@ def test_odd_sizes_and_rotated_photos(tmp_path, images):
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate by 90 degrees
     Image.fromarray(np.arange(90 * 37 * 3, dtype=np.uint8).reshape(37, 90, 3)).save(tmp_path / "r.jpg", exif=exif)
-    sample = replace(images.index.samples[0], path="r.jpg", size=(90, 37))
+    facts = check_image(tmp_path, "r.jpg")
+    sample = replace(images.index.samples[0], path="r.jpg", size=facts.size, sha256=facts.sha256)
     index = replace(images.index, root=tmp_path, samples=(sample,))
     rotated = DecodedImages(index, make_preprocessing(32), cache_mb=1)
     first = rotated[0].copy()

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from edgetune.errors import ModelError, WeightsError
-from edgetune.models.source import source_file
+from edgetune.models.source import source_file, source_files
 from edgetune.models.weights import fit_weights
 from edgetune.models.zoo import AUXILIARY, make_network
 
@@ -69,3 +69,22 @@ def test_factories_that_do_not_work(tmp_path, name, text, message):
 def test_wrong_arguments():
     with pytest.raises(ModelError, match="torchvision/resnet18 failed: TypeError"):
         make_network("torchvision/resnet18", 3, {"wings": 2})
+
+
+def test_modules_of_the_same_name_in_two_folders_are_each_their_own(tmp_path):
+    for folder, width in (("a", 3), ("b", 7)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name.py").write_text(
+            f"from torch import nn\ndef net(num_classes): return nn.Linear({width}, num_classes)\n"
+        )
+    for folder, width in (("a", 3), ("b", 7), ("a", 3)):
+        assert make_network("same_name:net", 2, {}, tmp_path / folder).in_features == width
+
+
+def test_what_a_network_imports_beside_the_recipe_counts_as_its_code(tmp_path):
+    for name in ("net.py", "blocks.py", "parts/__init__.py", "parts/deep/more.py", "data/not_code.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = {path.relative_to(tmp_path).as_posix() for path in source_files("net:make", tmp_path)}
+    assert names == {"net.py", "blocks.py", "parts/__init__.py", "parts/deep/more.py"}
+    assert source_files("torchvision/resnet18", tmp_path) == []
