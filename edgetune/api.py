@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import pipeline
+from edgetune.backends import tensorrt
+from edgetune.backends.device_script import NAME as SCRIPT
+from edgetune.backends.device_script import Prepared, device_script
 from edgetune.devices import local
 from edgetune.errors import InputError
+from edgetune.hashing import digest_file
 from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
@@ -326,13 +330,23 @@ def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) ->
             pipeline.publish_folder(bundle.artifact.path / "bundle", folder / "bundles" / target.name)
             shutil.copyfile(bundle.artifact.path / "bundle.tar", folder / "bundles" / f"{target.name}.tar")
             continue
-        prepared = folder / "prepared" / target.name
-        validated = outcomes.get(f"validate:{target.name}")
-        if validated is not None and validated.artifact is not None:
-            prepared.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(validated.artifact.path / "validation.json", prepared / "validation.json")
-        for candidate in plan.candidates:
-            artifact = outcomes[candidate.onnx_step].artifact
-            if candidate.target == target.name and artifact is not None:
-                prepared.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(artifact.path / "model.onnx", prepared / f"{candidate.name}.onnx")
+        _publish_prepared(plan, target, outcomes, folder / "prepared" / target.name)
+
+
+def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
+    """What a target that cannot run here is built from, where it can."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for candidate in plan.candidates:
+        artifact = outcomes[candidate.onnx_step].artifact
+        if candidate.target == target.name and artifact is not None:
+            path = folder / f"{candidate.name}.onnx"
+            shutil.copyfile(artifact.path / "model.onnx", path)
+            found.append(Prepared(name=candidate.name, precision=candidate.precision, digest=digest_file(path)))
+    if target.backend == "tensorrt":
+        validated = outcomes[f"validate:{target.name}"].artifact
+        assert validated is not None  # a needed step
+        shutil.copyfile(validated.path / "validation.json", folder / "validation.json")
+        size = plan.recipe.data.image_size
+        script = device_script(target.name, tensorrt.check_options(target), found, shapes=f"image:1x3x{size}x{size}")
+        (folder / SCRIPT).write_text(script, encoding="utf-8")

@@ -19,17 +19,19 @@ VERSIONS = {
     "prune": 2,
     "export": 1,
     "quantize": 3,
+    "half": 1,
     "compile": 1,
     "evaluate": 1,
     "measure": 1,
     "select": 2,
     "bundle": 2,
-    "validate": 1,
+    "validate": 2,
     "lr_find": 1,
 }
 TRAINING = ("torch", "torchvision")
 EXPORTING = ("torch", "onnx", "onnxscript")
 BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
+HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
 FLOAT = "float"
 DEFAULT_SPEEDUPS = (1.25, 1.5)
 DEFAULT_RATIOS = (0.15, 0.3)
@@ -71,9 +73,10 @@ class _Builder:
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here))):
             network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
-            ours.append(self._candidate(target, pruning, "fp32", network, self._export(network, target), runs_here))
+            floating = self._typed(self._export(network, target), target)
+            ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
             if int8:
-                onnx = self._quantize(network, target)
+                onnx = self._typed(self._quantize(network, target), target)
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
         self.candidates += ours
         if runs_here:
@@ -200,6 +203,19 @@ class _Builder:
             libraries=(*EXPORTING, "onnxruntime"),
         )
 
+    def _typed(self, onnx: str, target: Target) -> str:
+        """The file in the types the backend is to compute in; where opsets know float16 scales, TensorRT goes by it."""
+        if float_precision(target) != "fp16" or target.opset < HALF_OPSET:
+            return onnx
+        return self._add(
+            f"half:{onnx}",
+            "half",
+            f"float16: {self.steps[onnx].title}",
+            {"image_size": self.recipe.data.image_size},
+            inputs={"onnx": onnx, "dataset": self._check_data()},
+            libraries=("onnx", "onnxruntime"),
+        )
+
     def _candidate(
         self, target: Target, pruning: Pruning, precision: str, network: str, onnx: str, runs_here: bool
     ) -> Candidate:
@@ -300,6 +316,11 @@ class _Builder:
             },
             tolerant=True,
         )
+
+
+def float_precision(target: Target) -> str:
+    """What the float candidate computes in: TensorRT takes float16 where the target is fast at it."""
+    return "fp16" if target.backend == "tensorrt" and "fp16" in target.precisions else "fp32"
 
 
 def percent(ratio: float) -> str:

@@ -251,7 +251,7 @@ class Candidate:
 
     name: str  # float, int8, pruned-30, pruned-1.5x-int8
     target: str
-    precision: str  # fp32 | int8
+    precision: str  # fp32 | fp16 | int8
     pruning: Pruning
     network_step: str  # id of the step that makes the network
     onnx_step: str  # id of the step that exports it

@@ -45,19 +45,9 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
     }
     for target in targets:
         if target.backend == "tensorrt":
-            _check_tensorrt_version(target)
+            tensorrt.check_options(target)
     unavailable = {target.name: why_not_here(target) for target in targets}
     return Surroundings(facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights)
-
-
-def _check_tensorrt_version(target: Target) -> None:
-    version = target.backend_options.get("version")
-    if not isinstance(version, str):
-        raise TargetError(
-            f"target {target.name} does not say which TensorRT it is for",
-            hint='write `[backend_options]` with `version = "10.3"` into its file',
-        )
-    tensorrt.check_version(version)
 
 
 def load_backend(name: str) -> Backend:

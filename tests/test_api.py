@@ -14,6 +14,7 @@ from edgetune_runtime import Engine
 
 import edgetune
 from edgetune.errors import InputError
+from edgetune.hashing import digest_file
 from edgetune.report.validate import validate
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,15 @@ def test_targets_that_do_not_run_here_are_prepared(project):
     assert "All 4 keep the rules of TensorRT 10.3's parser (validation.json)." in jetson["reason"]
     validation = json.loads((report.run_dir / "prepared/jetson-orin-nano/validation.json").read_text())
     assert set(validation["findings"]) == {"float", "int8", "pruned-50", "pruned-50-int8"}
-    assert len(arm["reason"]) == 2
+    assert jetson["validation"]["refused"] == [] and jetson["validation"]["files"] == 4
+    assert (report.run_dir / jetson["validation"]["path"]).exists()
+    assert len(arm["reason"]) == 2 and arm["validation"] is None
+    assert not (report.run_dir / "prepared/arm-cpu/build_on_device.sh").exists()
+    script = (report.run_dir / "prepared/jetson-orin-nano/build_on_device.sh").read_text()
+    for name, precision in (("float", "fp16"), ("pruned-50-int8", "int8")):
+        digest = digest_file(report.run_dir / f"prepared/jetson-orin-nano/{name}.onnx")
+        assert f"\n{name} {precision} {digest}\n" in script
+    assert "--shapes=image:1x3x40x40" in script
     import onnx
 
     model = onnx.load(report.run_dir / "prepared/jetson-orin-nano/int8.onnx")

@@ -75,6 +75,19 @@ def test_a_target_that_does_not_run_here_is_exported_and_no_more():
     assert all(c.compile_step is None for c in plan.candidates)
 
 
+def test_tensorrt_is_given_float16_files_where_their_opset_has_them():
+    plan = plan_of(names=("jetson-orin-nano",), here=False)
+    assert {c.precision for c in plan.candidates} == {"fp16", "int8"}
+    steps = {step.id: step for step in plan.steps}
+    assert {steps[c.onnx_step].name for c in plan.candidates} == {"half"}
+    assert all(steps[step.inputs["onnx"]].name in ("export", "quantize") for step in plan.steps if step.name == "half")
+    older = replace(load_target("jetson-orin-nano"), opset=17)
+    facts = Facts(sources=plan.facts.sources, unavailable={older.name: "not here"})
+    old = make_plan(RECIPE, (older,), facts)
+    assert "half" not in {step.name for step in old.steps}
+    assert {c.precision for c in old.candidates} == {"fp16", "int8"}
+
+
 def keys(plan):
     """Keys with the inputs' digests replaced by their steps' keys: equal keys mean nothing to do again."""
     found = {}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edgetune.errors import ExportError
 from edgetune.export.fold_weights import fold_quantized_weights
+from edgetune.export.opset import lower_opset
 
 MAX_BATCH = 4096
 
@@ -28,7 +29,8 @@ def export_onnx(
 ) -> None:
     """Write ``network`` as one ONNX file that takes any batch size.
 
-    Weights behind a QuantizeLinear are stored as int8. The same network gives the same bytes.
+    Weights behind a QuantizeLinear are stored as int8. The opset is the one asked for, also where it is older than
+    the exporter's oldest (18). The same network gives the same bytes.
 
     Args:
         network: a module, or a graph with fake-quantizes; in eval mode.
@@ -65,6 +67,7 @@ def export_onnx(
             hint="replace the operator it names, or write the layer with operators that torch.onnx knows",
         ) from problem
     fold_quantized_weights(model)
+    model = lower_opset(model, opset)
     _strip(model)
     try:
         onnx.checker.check_model(model, full_check=True)

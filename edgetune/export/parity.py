@@ -4,14 +4,17 @@ import os
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is loaded
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Run = Callable[[Tensor], NDArray[np.float32]]
 
 
 class Parity(TypedDict):
@@ -27,15 +30,28 @@ class Parity(TypedDict):
 @torch.no_grad()
 def check_parity(network: nn.Module, path: Path, batches: Iterable[Tensor]) -> Parity:
     """Run ``network`` and the file at ``path`` (in ONNX Runtime) on ``batches`` of float32 [N, 3, H, W]."""
+    return _compare(lambda images: network(images).numpy(), _runner(path), batches)
+
+
+def check_file_parity(before: Path, after: Path, batches: Iterable[Tensor]) -> Parity:
+    """The same of two files that should say the same, such as one of them in float16."""
+    return _compare(_runner(before), _runner(after), batches)
+
+
+def _runner(path: Path) -> Run:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
+    return lambda images: np.asarray(session.run(None, {name: images.numpy()})[0])
+
+
+def _compare(reference: Run, other: Run, batches: Iterable[Tensor]) -> Parity:
     expected, actual = [], []
     for batch in batches:
         images = batch.contiguous()
-        expected.append(network(images).numpy())
-        actual.append(session.run(None, {name: images.numpy()})[0])
+        expected.append(reference(images))
+        actual.append(other(images))
     theirs, ours = np.concatenate(expected), np.concatenate(actual)
     difference = np.abs(theirs - ours)
     return Parity(

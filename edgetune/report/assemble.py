@@ -78,6 +78,7 @@ def _prepared(
 ) -> dict[str, Any]:
     """A target whose engines cannot run here: what is there, and why there are no numbers."""
     why = plan.facts.unavailable[target.name] or "not measured"
+    validation = _validation(target, artifacts)
     candidates = []
     for candidate in plan.candidates:
         if candidate.target != target.name:
@@ -94,27 +95,40 @@ def _prepared(
         "chosen": None,
         "reason": [
             f"Prepared, not compiled: {why}.",
-            f"The ONNX files under prepared/{target.name} are what the device compiles; none of them was timed.",
-            *_validated(target, artifacts),
+            f"The ONNX files under prepared/{target.name} are what the device compiles"
+            + (" (sh build_on_device.sh)" if validation else "")
+            + "; none of them was timed.",
+            *([_validated(validation)] if validation else []),
         ],
         "confusion": None,
         "bundle": None,
+        "validation": validation,
     }
 
 
-def _validated(target: Target, artifacts: Mapping[str, Artifact]) -> list[str]:
-    """What came of holding the files against TensorRT's rules."""
+def _validation(target: Target, artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
+    """What came of holding the files against TensorRT's rules; None: they were not."""
     artifact = artifacts.get(f"validate:{target.name}")
     if artifact is None:
-        return []
+        return None
     content = _read(artifact.path / "validation.json")
-    broken = [
-        name for name, found in content["findings"].items() if any(finding["severity"] == "error" for finding in found)
-    ]
-    told = f"the rules of TensorRT {content['tensorrt']}'s parser (validation.json)"
-    if broken:
-        return [f"{', '.join(broken)} would be refused by {told}."]
-    return [f"All {len(content['findings'])} keep {told}."]
+    found = {name: [finding["severity"] for finding in findings] for name, findings in content["findings"].items()}
+    return {
+        "tensorrt": content["tensorrt"],
+        "files": len(found),
+        "refused": [name for name, severities in found.items() if "error" in severities],
+        "warnings": sum(severities.count("warning") for severities in found.values()),
+        "path": f"prepared/{target.name}/validation.json",
+    }
+
+
+def _validated(validation: Mapping[str, Any]) -> str:
+    """The same in one sentence."""
+    told = f"the rules of TensorRT {validation['tensorrt']}'s parser"
+    more = f", with {validation['warnings']} warnings" if validation["warnings"] else ""
+    if validation["refused"]:
+        return f"{', '.join(validation['refused'])} would be refused by {told}{more} (validation.json)."
+    return f"All {validation['files']} keep {told}{more} (validation.json)."
 
 
 def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ STEPS = {
         "prune",
         "export",
         "quantize",
+        "half",
         "compile",
         "evaluate",
         "measure",

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetune.backends.tensorrt import OPSETS
-from edgetune.backends.tensorrt_rules import RULES, failed, validate
+from edgetune.backends.tensorrt_rules import RULES, UNSUPPORTED_OPERATORS, failed, validate
 from edgetune.errors import InputError
+from edgetune.export.half import to_half
 from edgetune.export.onnx_export import export_onnx
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
-from edgetune.target import all_targets
+from edgetune.target import all_targets, load_target
 
 
 def q_dq(name, source, *, scale=0.1, zero_point=0, kind=np.int8, axis=None):
@@ -95,6 +95,27 @@ def int32_bias():
     return model([*GOOD, (bias, constants)], [conv("x", "w", "y", "b")])
 
 
+def mixed_types():
+    constants = {"h": np.ones((1, 3, 8, 8), np.float16)}
+    return model([([], constants)], [helper.make_node("Sub", ["image", "h"], ["y"], "minus")])
+
+
+def per_channel_activation():
+    pair = q_dq("x", "image", scale=[0.1] * 3, zero_point=[0] * 3, axis=1)
+    return model([pair, weight()], [conv()])
+
+
+def axis_left_out():
+    nodes, constants = weight(shape=(4, 4, 1, 1))
+    del nodes[0].attribute[:]
+    return model([GOOD[0], (nodes, constants)], [conv()], opset=17)
+
+
+def half_scale(kind=np.float16):
+    nodes, constants = q_dq("x", "image")
+    return model([(nodes, constants | {"x_s": np.asarray(0.1, kind)}), weight()], [conv()], opset=17)
+
+
 def residual(both):
     """Two convolutions and their sum; ``both``: the last convolution's output is quantized too."""
     convs = [conv("x", "w", "left"), conv("x", "w2", "right")], {}
@@ -106,7 +127,11 @@ BAD = {
     "opset": (lambda: model(GOOD, [conv()], opset=20), "8.6"),
     "domain": (lambda: model(GOOD, [helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")]), "10.3"),
     "integer-operator": (lambda: model(GOOD, [helper.make_node("ConvInteger", ["x_q", "w_i"], ["y"])]), "10.3"),
+    "operator": (lambda: model(GOOD, [helper.make_node("Det", ["x"], ["y"])]), "10.3"),
     "int32-bias": (int32_bias, "10.3"),
+    "axis": (axis_left_out, "8.5"),
+    "activation-channels": (per_channel_activation, "10.3"),
+    "mixed-types": (mixed_types, "10.3"),
     "zero-point": (lambda: model([q_dq("x", "image", zero_point=3), weight()], [conv()]), "10.3"),
     "scale": (lambda: model([q_dq("x", "image", scale=0.0), weight()], [conv()]), "10.3"),
     "scale-length": (lambda: model([GOOD[0], weight(scales=3)], [conv()]), "10.3"),
@@ -141,6 +166,64 @@ def test_other_ways_to_break_a_rule(tmp_path, made, rule):
 
 def test_a_residual_quantized_on_one_side_is_fine(tmp_path):
     assert rules_broken(tmp_path, residual(both=False)) == set()
+
+
+SAYS = {
+    ("int32-bias", "8.5"): (int32_bias, "only activation types allowed as input to this layer."),
+    ("int32-bias", "10.3"): (int32_bias, "must have type FP8, FP4, Int4, or Int8"),
+    ("zero-point", "8.6"): (lambda: model([q_dq("x", "image", zero_point=3)], opset=17), "zeroPt must be all zeros"),
+    ("zero-point", "10.3"): (lambda: model([q_dq("x", "image", zero_point=3)]), "Non-zero zero point"),
+    ("zero-point", "8.5"): (without_zero_point, "requires 3 inputs"),
+    ("scale-length", "8.5"): (lambda: model([weight(zero_points=3)], opset=17), "zero-point must have the same size"),
+    ("scale-length", "11.0"): (lambda: model([weight(zero_points=3)]), "must have the same volume"),
+    ("integer-operator", "10.0"): (BAD["integer-operator"][0], "No importer registered for op: ConvInteger."),
+    ("mixed-types", "11.2"): (mixed_types, "ElementWiseOperation SUB must have same input types. But they are of"),
+}
+
+
+@pytest.mark.parametrize(("rule", "version"), SAYS)
+def test_each_family_says_it_in_its_own_words(tmp_path, rule, version):
+    make, says = SAYS[rule, version]
+    onnx.save(make(), tmp_path / "m.onnx")
+    (message,) = {item.says for item in validate(tmp_path / "m.onnx", version) if item.rule == rule}
+    assert says in message
+
+
+def test_what_only_some_releases_refuse(tmp_path):
+    assert rules_broken(tmp_path, half_scale(), "8.6") == {"scale"}  # 8.x reads the bytes of any scale as float32
+    assert rules_broken(tmp_path, half_scale(), "10.3") == set()
+    assert rules_broken(tmp_path, mixed_types(), "8.5") == {"opset"}  # there types are chosen, not taken
+    onnx.save(axis_left_out(), tmp_path / "m.onnx")
+    assert {f.severity for f in validate(tmp_path / "m.onnx", "10.3") if f.rule == "axis"} == {"warning"}
+    norm = model([q_dq("x", "image")], [helper.make_node("LayerNormalization", ["x", "x_s"], ["y"])], opset=17)
+    assert rules_broken(tmp_path, norm, "8.5") == {"operator"} and rules_broken(tmp_path, norm, "8.6") == set()
+    fourier = model([q_dq("x", "image")], [helper.make_node("DFT", ["x"], ["y"])], opset=17)
+    assert rules_broken(tmp_path, fourier, "10.16") == {"operator"} and rules_broken(tmp_path, fourier, "11.2") == set()
+
+
+def test_without_a_zero_point_weights_are_int8_from_10_on(tmp_path):
+    nodes, constants = weight()
+    nodes[0].input.pop()
+    made = model([GOOD[0], (nodes, constants)], [conv()], opset=17)
+    assert rules_broken(tmp_path, made, "10.3") == set() and rules_broken(tmp_path, made, "8.6") == {"zero-point"}
+
+
+def test_a_float_network_of_an_old_opset_is_read(tmp_path):
+    made = model([([], {})], [helper.make_node("Relu", ["image"], ["y"])], opset=11)
+    assert rules_broken(tmp_path, made, "10.3") == set() == rules_broken(tmp_path, made, "8.5")
+
+
+def test_functions_of_the_file_are_no_foreign_operators_from_10_on(tmp_path):
+    opset = helper.make_opsetid("", 17)
+    body = [helper.make_node("Relu", ["a"], ["b"])]
+    made = model([([], {})], [helper.make_node("Mine", ["image"], ["y"], domain="own")], opset=17)
+    made.functions.append(helper.make_function("own", "Mine", ["a"], ["b"], body, [opset]))
+    assert rules_broken(tmp_path, made, "10.3") == set() and rules_broken(tmp_path, made, "8.6") == {"domain"}
+
+
+def test_the_operators_without_importer_are_operators():
+    known = {schema.name for schema in onnx.defs.get_all_schemas()}
+    assert known >= UNSUPPORTED_OPERATORS
 
 
 @given(zero_point=st.integers(-128, 127), scale=st.floats(-1, 1, allow_subnormal=False, width=32))
@@ -185,6 +268,22 @@ def test_what_edgetune_exports_for_tensorrt_passes(tmp_path, target):
     graph = quantize(network, example, target.scheme, lambda: [torch.randn(4, 3, 32, 32) for _ in range(2)])
     export_onnx(graph, example, tmp_path / "m.onnx", opset=target.opset)
     assert validate(tmp_path / "m.onnx", target.backend_options["version"]) == []
+    half = onnx.load(tmp_path / "m.onnx")
+    to_half(half)
+    onnx.save(half, tmp_path / "half.onnx")
+    assert validate(tmp_path / "half.onnx", target.backend_options["version"]) == []
+    assert "scale" in {finding.rule for finding in validate(tmp_path / "half.onnx", "8.6")}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "int8"])
+def test_what_edgetune_exports_for_tensorrt_8_passes(tmp_path, name, quantized):
+    torch.manual_seed(0)
+    network, example = make_network(f"torchvision/{name}", 4, {}).eval(), torch.zeros(1, 3, 32, 32)
+    if quantized:
+        network = quantize(network, example, load_target("jetson").scheme, lambda: [torch.randn(4, 3, 32, 32)])
+    export_onnx(network, example, tmp_path / "m.onnx", opset=17)
+    assert validate(tmp_path / "m.onnx", "8.5") == []
 
 
 def test_the_float_file_passes(float_file):
@@ -201,6 +300,8 @@ def test_versions_that_are_not_known(float_file, version):
 def test_files_that_are_no_onnx(tmp_path, float_file):
     with pytest.raises(InputError, match="there is no file"):
         validate(tmp_path / "none.onnx", "10.3")
+    with pytest.raises(InputError, match="is a folder"):
+        validate(tmp_path, "10.3")
     for content in (b"", b"GIF89a not onnx at all", float_file.read_bytes()[:5000]):
         (tmp_path / "bad.onnx").write_bytes(content)
         with pytest.raises(InputError, match=r"ONNX file"):
@@ -220,6 +321,17 @@ def test_weights_outside_the_folder_are_not_read(tmp_path):
         validate(tmp_path / "models/m.onnx", "10.3")
 
 
-def test_versions_have_opsets_that_do_not_shrink():
-    order = sorted(OPSETS, key=lambda name: tuple(map(int, name.split("."))))
-    assert [OPSETS[name] for name in order] == sorted(OPSETS.values())
+def test_weights_that_are_cut_off(tmp_path):
+    made = model(GOOD, [conv()])
+    made.graph.initializer[0].raw_data = b""
+    onnx.save(made, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="holds a constant that cannot be read"):
+        validate(tmp_path / "m.onnx", "10.3")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_or_read(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("b") / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        validate(path, "10.3")
