@@ -243,6 +243,17 @@ def validate(model: str | Path, version: str) -> list[dict[str, str]]:
     return [finding.to_json() for finding in tensorrt_rules.validate(Path(model), version)]
 
 
+def device_times(folder: str | Path) -> dict[str, Any]:
+    """What ``build_on_device.sh`` measured: the device, and each engine's latency and reformat layers.
+
+    Raises:
+        InputError: no times are there. BackendError: a damaged file.
+    """
+    from edgetune.report.device_times import read_device_times  # it loads scipy
+
+    return read_device_times(Path(folder))
+
+
 def open_store(cache_dir: str | Path | None = None) -> Store:
     """The store at ``cache_dir``, or the default one."""
     return _store(cache_dir)

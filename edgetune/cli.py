@@ -245,7 +245,7 @@ def lr_find_text(found: dict[str, Any]) -> str:
 
 @cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.2.")
+@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4.")
 @command_options
 def validate(model: Path, version: str, as_json: bool) -> int:
     """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT."""
@@ -273,6 +273,18 @@ def findings_text(findings: list[dict[str, str]], version: str) -> str:
         lines += [f"  TensorRT says: {says}"] if says else []
         lines.append(f"  {do}")
     return "\n".join(lines)
+
+
+@cli.command("device-times", epilog=example("edgetune device-times engines"))
+@click.argument("folder", type=click.Path(path_type=Path))
+@command_options
+def device_times(folder: Path, as_json: bool) -> None:
+    """Read FOLDER, which build_on_device.sh wrote on a device: latencies and reformat layers of its engines."""
+    from edgetune import api
+    from edgetune.report.device_times import device_times_text
+
+    found = api.device_times(folder)
+    emit(found, as_json, lambda: device_times_text(found))
 
 
 @cli.command(epilog=example("edgetune report --open"))

@@ -8,7 +8,7 @@ from edgetune.backends import BACKENDS, tensorrt
 from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.devices import local
-from edgetune.errors import TargetError, WeightsError
+from edgetune.errors import WeightsError
 from edgetune.hashing import digest_file, digest_json
 from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target

@@ -19,7 +19,7 @@ from edgetune.cli import cli
 
 COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["doctor"],
-    ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"],
+    ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"],
     ["check"],
 ]  # fmt: skip
 
