@@ -20,8 +20,8 @@ VERSIONS = {
     "quantize": 1,
     "compile": 1,
     "evaluate": 1,
-    "measure": 1,
-    "select": 1,
+    "measure": 2,
+    "select": 2,
     "bundle": 1,
 }
 TRAINING = ("torch", "torchvision")
