@@ -141,6 +141,45 @@ def bench(
     return result
 
 
+def self_check(
+    model: str | Path,
+    *,
+    repeats: int = 20,
+    spec: BenchSpec | None = None,
+    shapes: Sequence[str] = (),
+    batch: int | None = None,
+    seed: int = 0,
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Test the measurement on this machine: ``model`` against itself, and against a 3 % slower copy.
+
+    Raises:
+        InputError: a file or shape that cannot be; names it.
+    """
+    from edgetune.measure.inputs import parse_shapes
+    from edgetune.measure.self_check import self_check as run
+
+    reporter = reporter or Quiet()
+    destination = _writable(output)
+    try:
+        result = run(
+            Path(model),
+            repeats=repeats,
+            spec=spec or BenchSpec(),
+            shapes=parse_shapes(shapes),
+            batch=batch,
+            seed=seed,
+            progress=reporter.tick("self-check"),
+        )
+    finally:
+        reporter.close()
+    result["versions"] = pipeline.library_versions()
+    if destination is not None:
+        destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
 def _writable(output: str | Path | None) -> Path | None:
     """The file for a result, checked before anything is measured."""
     if output is None:

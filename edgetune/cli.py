@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edgetune import __version__
-from edgetune.errors import EdgetuneError, Interrupted
+from edgetune.errors import EdgetuneError, InputError, Interrupted
 
 EXIT_CODES = "Exit codes: 0 ok, 1 failed, 2 usage or recipe error, 3 a gate failed, 4 prepared but not compiled."
 
@@ -202,6 +202,8 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
 @command_options
 def bench(
     models: tuple[Path, ...],
@@ -209,19 +211,29 @@ def bench(
     min_runs: int,
     min_seconds: float,
     max_seconds: float,
+    self_check: bool,
+    repeats: int,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Compare MODELS: any ONNX files, and bundles as folders or .tar; the first is the baseline."""
     from edgetune import api
     from edgetune.progress import Console
     from edgetune.records import BenchSpec
-    from edgetune.report.bench import render_bench
+    from edgetune.report.bench import render_bench, render_self_check
 
     spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
+    if self_check:
+        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline"):
+            raise InputError("--self-check takes one model, one request after the other", hint="leave the others out")
+        options.pop("arrivals")
+        checked = api.self_check(models[0], repeats=repeats, spec=spec, reporter=Console(), **options)
+        shown = checked | {"rows": [{k: v for k, v in row.items() if k != "raw"} for row in checked["rows"]]}
+        emit(shown, as_json, lambda: render_self_check(checked))
+        return 0 if checked["passed"] else 3
     result = api.bench(models, spec=spec, reporter=Console(), **options)
-    shown = {key: value for key, value in result.items() if key != "raw"}
-    emit(shown, as_json, lambda: render_bench(result))
+    emit({key: value for key, value in result.items() if key != "raw"}, as_json, lambda: render_bench(result))
+    return 0
 
 
 @cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))

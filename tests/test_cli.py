@@ -295,3 +295,15 @@ def test_bench_errors_are_one_message_and_exit_2(tmp_path, args, says):
     result = invoke("bench", *(arg.format(dir=tmp_path) for arg in args))
     assert result.exit_code == 2
     assert says in result.output and "Traceback" not in result.output
+
+
+def test_bench_self_check_exits_by_its_verdict_and_takes_one_model(tmp_path):
+    model = str(write_onnx(tmp_path / "a.onnx", repeat=30))
+    quick = ["--self-check", "--repeats", "1", "--min-runs", "40", "--min-seconds", "0"]
+    result = invoke("bench", model, *quick, "--output", str(tmp_path / "check.json"), "--json")
+    checked = json.loads(result.stdout)
+    assert result.exit_code == (0 if checked["passed"] else 3)
+    assert "raw" not in checked["rows"][0] and "raw" in json.loads((tmp_path / "check.json").read_text())["rows"][0]
+    for more in ([model], ["--rate", "5"], ["--offline"]):
+        refused = invoke("bench", model, *quick, *more)
+        assert refused.exit_code == 2 and "takes one model" in refused.output

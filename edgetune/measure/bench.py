@@ -49,7 +49,7 @@ def bench(
         InputError: a path, shape or batch that cannot be; names it.
     """
     with find_engines(paths, threads=spec.threads) as engines:
-        feeds = _feeds(engines, shapes, batch, seed)
+        feeds = make_feeds(engines, shapes, batch, seed)
         fresh = _fresh_starts(engines, feeds, spec.threads)
         openers: dict[str, Opener] = {one.name: partial(loaded, one, feeds[one.name], spec.threads) for one in engines}
         before = local.telemetry()
@@ -107,9 +107,14 @@ def speedup(baseline: RawLatency, candidate: RawLatency, scenario: Scenario) -> 
     return dict(found)
 
 
-def _feeds(
+def make_feeds(
     engines: Sequence[EngineFile], shapes: Mapping[str, tuple[int, ...]], batch: int | None, seed: int
 ) -> dict[str, Feed]:
+    """Inputs for every engine, by its name.
+
+    Raises:
+        InputError: what ``make_inputs`` raises, with the engine's file; a shape that no engine has.
+    """
     declared = [one for engine in engines for one in engine.inputs]
     if unknown := unknown_shapes(shapes, declared):
         have = ", ".join(dict.fromkeys(f"{one.name} {shown(one.shape)}" for one in declared))

@@ -28,6 +28,22 @@ def render_bench(data: view.Json) -> str:
     return "\n\n".join(blocks).translate(ASCII)
 
 
+def render_self_check(data: view.Json) -> str:
+    """Both counts, how far the intervals reach, and the verdict as plain text."""
+    rows, n = data["rows"], data["repeats"]
+    noisy = sum(row["noise"]["verdict"] == "noisy" for row in rows)
+    same = statistics.median(row["same"]["ci95"][1] / row["same"]["ci95"][0] - 1 for row in rows)
+    slower = statistics.median(row["slower"]["value"] for row in rows)
+    lines = [
+        f"{data['engine']['name']}: {n} repeats, {data['bench']['loads']} loads each; machine noisy in {noisy}",
+        f"against itself: the 95 % interval holds 1 in {data['held_one']} of {n} (median width {same:.2%})",
+        f"against a copy made {data['slowdown']['calibrated']:.1%} slower: found in {data['found_slower']} of {n} "
+        f"(median {slower:.3f}x)",
+        f"{'passed' if data['passed'] else 'FAILED'}: {data['needed']} of {n} were needed in both",
+    ]
+    return "\n".join(lines)
+
+
 def _scenario(data: view.Json) -> str:
     scenario, bench = data["scenario"], data["bench"]
     kind = scenario["kind"]

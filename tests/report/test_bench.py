@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgetune.measure.candidates import latency_summary
-from edgetune.report.bench import render_bench
+from edgetune.report.bench import render_bench, render_self_check
 
 
 def engine(name, median, runs=700, **fields):
@@ -56,3 +56,20 @@ def test_overload_and_noise_are_told():
     assert "fixed-rate 250/s (poisson arrivals" in text
     assert "a: busy 25% of the time\nb: busy 170% of the time; it cannot keep up" in text
     assert "machine: noisy\n  b: 9%" in text
+
+
+def test_self_check_tells_both_counts_and_the_verdict():
+    row = {
+        "same": {"value": 1.0, "ci95": [0.999, 1.001]},
+        "slower": {"value": 0.971, "ci95": [0.969, 0.973]},
+        "noise": {"verdict": "noisy", "reasons": ["x"]},
+    }
+    checked = {
+        "engine": {"name": "int8"}, "bench": {"loads": 10}, "repeats": 20, "needed": 18, "held_one": 17,
+        "found_slower": 20, "passed": False, "slowdown": {"wanted": 0.03, "calibrated": 0.0301}, "rows": [row] * 20,
+    }  # fmt: skip
+    text = render_self_check(checked)
+    assert "holds 1 in 17 of 20 (median width 0.20%)" in text
+    assert "made 3.0% slower: found in 20 of 20 (median 0.971x)" in text
+    assert "FAILED: 18 of 20 were needed" in text
+    assert "passed: 18 of 20" in render_self_check(checked | {"passed": True})
