@@ -18,7 +18,7 @@ from edgetune.hashing import digest_file
 from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import DataSpec, Plan, Report, Target
+from edgetune.records import BenchSpec, DataSpec, Plan, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import Store, default_root, storage_errors
@@ -155,6 +155,104 @@ def _write_curve(found: Mapping[str, Any], folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
     return [table, whole]
+
+
+def bench(
+    models: Sequence[str | Path],
+    *,
+    spec: BenchSpec | None = None,
+    shapes: Sequence[str] = (),
+    batch: int | None = None,
+    rate: float | None = None,
+    arrivals: str = "poisson",
+    offline: bool = False,
+    seed: int = 0,
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Measure ONNX files and bundles side by side; the first is what the others are compared with.
+
+    Args:
+        shapes: ``"image=1x3x224x224"`` or ``"seq=64"`` for free dimensions.
+        batch: samples of one inference, for a free first dimension.
+        rate: requests per second of the fixed-rate scenario; ``arrivals`` is poisson or constant.
+        offline: judge by throughput.
+        output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
+
+    Raises:
+        InputError: a file, shape or option that cannot be; names it.
+    """
+    from edgetune.measure.bench import bench as run  # the other commands do without it
+    from edgetune.measure.inputs import parse_shapes
+    from edgetune.measure.scenarios import make_scenario
+
+    reporter = reporter or Quiet()
+    destination = _writable(output)
+    try:
+        result = run(
+            [Path(model) for model in models],
+            spec=spec or BenchSpec(),
+            scenario=make_scenario(rate, arrivals, offline),
+            shapes=parse_shapes(shapes),
+            batch=batch,
+            seed=seed,
+            progress=reporter.tick("measure"),
+        )
+    finally:
+        reporter.close()
+    result["versions"] = pipeline.library_versions()
+    if destination is not None:
+        destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def self_check(
+    model: str | Path,
+    *,
+    repeats: int = 20,
+    spec: BenchSpec | None = None,
+    shapes: Sequence[str] = (),
+    batch: int | None = None,
+    seed: int = 0,
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Test the measurement on this machine: ``model`` against itself, and against a 3 % slower copy.
+
+    Raises:
+        InputError: a file or shape that cannot be; names it.
+    """
+    from edgetune.measure.inputs import parse_shapes
+    from edgetune.measure.self_check import self_check as run
+
+    reporter = reporter or Quiet()
+    destination = _writable(output)
+    try:
+        result = run(
+            Path(model),
+            repeats=repeats,
+            spec=spec or BenchSpec(),
+            shapes=parse_shapes(shapes),
+            batch=batch,
+            seed=seed,
+            progress=reporter.tick("self-check"),
+        )
+    finally:
+        reporter.close()
+    result["versions"] = pipeline.library_versions()
+    if destination is not None:
+        destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _writable(output: str | Path | None) -> Path | None:
+    """The file for a result, checked before anything is measured."""
+    if output is None:
+        return None
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InputError(f"cannot write {path}", hint="give a file in a folder that exists")
+    return path
 
 
 def find_report(run: str | Path | None = None) -> Path:

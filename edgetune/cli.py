@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edgetune import __version__
-from edgetune.errors import EdgetuneError, Interrupted
+from edgetune.errors import EdgetuneError, InputError, Interrupted
 
 EXIT_CODES = "Exit codes: 0 ok, 1 failed, 2 usage or recipe error, 3 a gate failed, 4 prepared but not compiled."
 
@@ -88,6 +88,7 @@ def cli() -> None:
     edgetune plan  --target x86-cpu     what would run, what is cached
     edgetune build --target x86-cpu     fine-tune, prune, quantize, compile, measure, bundle
     edgetune report                     where the trade-off report is
+    edgetune bench a.onnx b.onnx        compare any engines
     """
 
 
@@ -302,6 +303,55 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
     emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
     if open_it and click.launch(str(page.absolute())) != 0:
         click.echo(f"no browser could be started; open {page.absolute()}", err=True)
+
+
+@cli.command(epilog=example("edgetune bench float.onnx int8.onnx --shape image=1x3x224x224 --output bench.json"))
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of one inference.")
+@click.option(
+    "--batch", type=click.IntRange(1, 65536), help="Samples of one inference, where the graph leaves it free."
+)
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=1x3x224x224", help="Of an input or a free dimension.")
+@click.option("--rate", type=float, metavar="R", help="Fixed rate: R requests a second, timed from when they were due.")
+@click.option("--arrivals", type=click.Choice(["poisson", "constant"]), default="poisson", show_default=True)
+@click.option("--offline", is_flag=True, help="Throughput: batches one after the other.")
+@click.option("--min-runs", type=click.IntRange(10, 1_000_000), default=200, show_default=True, help="Of each engine.")
+@click.option("--min-seconds", type=click.FloatRange(0, 3600), default=2.0, show_default=True, help="Of each engine.")
+@click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
+@click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
+@command_options
+def bench(
+    models: tuple[Path, ...],
+    threads: int,
+    min_runs: int,
+    min_seconds: float,
+    max_seconds: float,
+    self_check: bool,
+    repeats: int,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Compare MODELS: any ONNX files, and bundles as folders or .tar; the first is the baseline."""
+    from edgetune import api
+    from edgetune.progress import Console
+    from edgetune.records import BenchSpec
+    from edgetune.report.bench import render_bench, render_self_check
+
+    spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
+    if self_check:
+        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline"):
+            raise InputError("--self-check takes one model, one request after the other", hint="leave the others out")
+        options.pop("arrivals")
+        checked = api.self_check(models[0], repeats=repeats, spec=spec, reporter=Console(), **options)
+        shown = checked | {"rows": [{k: v for k, v in row.items() if k != "raw"} for row in checked["rows"]]}
+        emit(shown, as_json, lambda: render_self_check(checked))
+        return 0 if checked["passed"] else 3
+    result = api.bench(models, spec=spec, reporter=Console(), **options)
+    emit({key: value for key, value in result.items() if key != "raw"}, as_json, lambda: render_bench(result))
+    return 0
 
 
 @cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))

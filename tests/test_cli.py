@@ -14,12 +14,13 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import save_file
+from small_engines import write_onnx
 
 from edgetune.cli import cli
 
 COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["doctor"],
-    ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"],
+    ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"], ["bench"],
     ["check"],
 ]  # fmt: skip
 
@@ -298,3 +299,48 @@ def test_json_goes_to_stdout_and_nothing_else_does(project):
         [sys.executable, "-m", "edgetune", "plan", "--json"], capture_output=True, text=True, check=True
     )
     assert len(json.loads(done.stdout)["steps"]) == 18
+
+
+def test_bench_compares_files_and_keeps_the_raw_values(tmp_path):
+    a, b = write_onnx(tmp_path / "a.onnx"), write_onnx(tmp_path / "b.onnx", repeat=40)
+    out = tmp_path / "bench.json"
+    quick = ["--min-runs", "40", "--min-seconds", "0"]
+    result = invoke("bench", str(a), str(b), *quick, "--output", str(out), "--json")
+    assert result.exit_code == 0, result.output
+    shown, kept = json.loads(result.stdout), json.loads(out.read_text())
+    assert "raw" not in shown and len(kept["raw"]["b"]["values"]) >= 40
+    assert shown["engines"] == kept["engines"]
+    text = invoke("bench", str(a), *quick).stdout
+    assert "single-stream, batch 1, 1 thread" in text and "machine: " in text
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["{dir}/missing.onnx"], "there is no"),
+        (["{dir}/broken.onnx"], "broken.onnx cannot be loaded"),
+        (["{dir}/good.onnx", "--shape", "image"], "is not NAME="),
+        (["{dir}/good.onnx", "--rate", "0"], "--rate is 0"),
+        (["{dir}/good.onnx", "--output", "{dir}/nowhere/x.json"], "cannot write"),
+        (["{dir}/good.onnx", "--batch", "0"], "--batch"),
+        ([], "MODELS"),
+    ],
+)
+def test_bench_errors_are_one_message_and_exit_2(tmp_path, args, says):
+    write_onnx(tmp_path / "good.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\x07garbage")
+    result = invoke("bench", *(arg.format(dir=tmp_path) for arg in args))
+    assert result.exit_code == 2
+    assert says in result.output and "Traceback" not in result.output
+
+
+def test_bench_self_check_exits_by_its_verdict_and_takes_one_model(tmp_path):
+    model = str(write_onnx(tmp_path / "a.onnx", repeat=30))
+    quick = ["--self-check", "--repeats", "1", "--min-runs", "40", "--min-seconds", "0"]
+    result = invoke("bench", model, *quick, "--output", str(tmp_path / "check.json"), "--json")
+    checked = json.loads(result.stdout)
+    assert result.exit_code == (0 if checked["passed"] else 3)
+    assert "raw" not in checked["rows"][0] and "raw" in json.loads((tmp_path / "check.json").read_text())["rows"][0]
+    for more in ([model], ["--rate", "5"], ["--offline"]):
+        refused = invoke("bench", model, *quick, *more)
+        assert refused.exit_code == 2 and "takes one model" in refused.output

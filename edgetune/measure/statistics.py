@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
+from scipy.stats import t as student_t
 
 from edgetune.errors import MeasureError
 from edgetune.measure.floors import query_floor
@@ -20,6 +21,7 @@ from edgetune.measure.floors import query_floor
 SIGNIFICANCE = 0.05
 SPEEDUP_RESAMPLES = 2000
 ACCURACY_RESAMPLES = 10000
+MIN_LOADS = 3
 
 
 class Speedup(TypedDict):
@@ -84,6 +86,9 @@ def paired_speedup(baseline_ms: ArrayLike, candidate_ms: ArrayLike, seed: int, *
     burst of other work) stays whole. Blocks are ceil(sqrt(rounds)) long: longer than the cube root
     that is best for a mean under short memory, because clocks and temperatures have a long one.
 
+    This holds for two calls into one loaded engine. Two engines differ by where they were loaded, too,
+    which no resampling of one load can know: compare them with ``speedup_over_loads``.
+
     Raises:
         MeasureError: for empty, unequal, not positive or not finite values.
     """
@@ -105,6 +110,54 @@ def paired_speedup(baseline_ms: ArrayLike, candidate_ms: ArrayLike, seed: int, *
         ratios[i] = np.median(baseline[chosen]) / np.median(candidate[chosen])
     value = float(np.median(baseline) / np.median(candidate))
     return Speedup(value=value, ci95=_interval(ratios, value))
+
+
+def speedup_over_loads(
+    baseline_ms: ArrayLike,
+    candidate_ms: ArrayLike,
+    *,
+    runs_per_round: int,
+    runs_by_load: Sequence[int],
+    center: Literal["median", "total"] = "median",
+) -> Speedup:
+    """How many times faster the candidate is, with a 95 % interval that holds for the next load too.
+
+    Within a load, each round gives one ratio of the two engines' medians, and the load's ratio is the
+    median of these: what the machine does for longer than a round takes cancels out. For throughput
+    ("total") it is the ratio of the total times. The value is the geometric mean over loads, and the
+    interval Student's t over their logarithms: loads are the units that are drawn independently, runs
+    within a load are not (Kalibera and Jones 2013, "Rigorous benchmarking in reasonable time", where
+    this is the top level of the hierarchy). With noise inside the loads their ratios scatter more, and
+    the interval widens by itself; it needs no model of drift or autocorrelation within a load.
+
+    Raises:
+        MeasureError: for values that cannot be paired, or fewer than three loads.
+    """
+    baseline, candidate = _rounds(baseline_ms, runs_per_round), _rounds(candidate_ms, runs_per_round)
+    rounds = [runs // runs_per_round for runs in runs_by_load]
+    if baseline.shape != candidate.shape or sum(rounds) != len(baseline) or min(rounds, default=0) < 1:
+        raise MeasureError(
+            f"cannot pair {baseline.size} runs of the baseline with {candidate.size} of the candidate in loads of "
+            f"{list(runs_by_load)}",
+            hint="measure both in one session with measure_loads",
+        )
+    if len(rounds) < MIN_LOADS:
+        raise MeasureError(f"{len(rounds)} loads say nothing of the next one", hint=f"measure {MIN_LOADS} or more")
+    ends = np.cumsum(rounds)[:-1]
+    ratio = _total_ratio if center == "total" else _median_ratio
+    logs = np.array([ratio(a, b) for a, b in zip(np.split(baseline, ends), np.split(candidate, ends), strict=True)])
+    mean, error = float(logs.mean()), float(logs.std(ddof=1) / math.sqrt(logs.size))
+    reach = float(student_t.ppf(1 - SIGNIFICANCE / 2, logs.size - 1)) * error
+    return Speedup(value=math.exp(mean), ci95=[math.exp(mean - reach), math.exp(mean + reach)])
+
+
+def _median_ratio(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> float:
+    """Logarithm of one load's ratio from rounds [rounds, runs_per_round]."""
+    return float(np.median(np.log(np.median(baseline, axis=1)) - np.log(np.median(candidate, axis=1))))
+
+
+def _total_ratio(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> float:
+    return float(np.log(baseline.sum() / candidate.sum()))
 
 
 def _rounds(values: ArrayLike, runs_per_round: int) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ def _table(target: view.Json) -> str:
         return ""
     lines = [HEADER, *(_cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
-    text = [_aligned(line, widths) for line in lines]
+    text = [aligned(line, widths, left=2) for line in lines]
     rule = "  ".join("-" * width for width in widths)
     legend = ["* chosen    accuracy is that of the test split; intervals are 95 %"] if target["chosen"] else []
     return "\n".join([target["target"], text[0], rule, *text[1:], *legend])
@@ -41,9 +41,9 @@ def _cells(row: view.Row) -> tuple[str, ...]:
     return (MARKS[row.role], name, row.accuracy, row.change, row.p50, row.speedup, row.size)
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Name to the left, numbers to the right."""
-    cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+def aligned(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    """The first ``left`` cells to the left, numbers to the right."""
+    cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
     return "  ".join(cells).rstrip()
 
 

@@ -11,7 +11,7 @@ from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
-from edgetune.measure.statistics import accuracy_change, paired_speedup, per_class_change
+from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
 from edgetune.steps.context import StepContext
 
 
@@ -102,7 +102,12 @@ def _against_baseline(
     raw, reference = measured["engines"][name], measured["engines"][BASELINE]
     return {
         "accuracy_change": accuracy_change(before, after, seed),
-        "speedup": paired_speedup(reference["values"], raw["values"], seed, runs_per_round=raw["runs_per_round"]),
+        "speedup": speedup_over_loads(
+            reference["values"],
+            raw["values"],
+            runs_per_round=raw["runs_per_round"],
+            runs_by_load=raw["runs_by_load"],
+        ),
         "per_class_change": per_class_change(logits[name]["test_labels"], before, after, labels),
     }
 

@@ -2,11 +2,20 @@
 
 import gc
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from edgetune.errors import MeasureError
-from edgetune.measure.latency import MAX_WARMUPS, RUNS_PER_TURN, WINDOW, measure_interleaved, warm_up
+from edgetune.measure.latency import (
+    MAX_WARMUPS,
+    REWARM,
+    RUNS_PER_TURN,
+    WINDOW,
+    measure_interleaved,
+    measure_loads,
+    warm_up,
+)
 from edgetune.measure.statistics import paired_speedup
 
 
@@ -74,7 +83,7 @@ def test_warm_up_goes_on_while_the_engine_still_gets_faster():
 
 def test_warm_up_is_bounded_and_says_so():
     slow = warm_up(spin(20), max_seconds=0.05)
-    assert (slow.steady, slow.warmups) == (False, 3)
+    assert (slow.steady, slow.warmups) == (False, REWARM)
     lengths = iter(0.02 * (1 + i // WINDOW % 2) for i in range(10_000))  # never settles
     restless = warm_up(lambda: spin(next(lengths))(), max_seconds=20)
     assert restless.warmups <= MAX_WARMUPS
@@ -97,3 +106,32 @@ def test_garbage_collection_is_off_while_timing_and_back_on_after():
 def test_nothing_to_measure_is_an_error():
     with pytest.raises(MeasureError, match="no engine"):
         measure_interleaved({}, min_runs=1, min_seconds=0, max_seconds=1, seed=0)
+
+
+def test_every_engine_is_loaded_anew_for_each_load_and_given_back():
+    log = []
+
+    def opener(name):
+        @contextmanager
+        def load():
+            log.append(f"open {name}")
+            yield spin(0.2)
+            log.append(f"close {name}")
+
+        return load
+
+    raw = measure_loads(
+        {"a": opener("a"), "b": opener("b")}, loads=4, min_runs=64, min_seconds=0, max_seconds=5, seed=0
+    )
+    assert log == ["open a", "open b", "close b", "close a"] * 4
+    for one in raw.values():
+        assert one.runs_by_load == [16] * 4 and len(one.values) == 64
+        assert one.steady
+        assert one.warmups >= 2 * WINDOW + 3 * REWARM + 64 // RUNS_PER_TURN
+
+
+def test_every_load_has_a_round_even_without_time():
+    raw = measure_loads({"a": lambda: contextmanager(lambda: iter([spin(3)]))()}, loads=3, min_runs=1000,
+                        min_seconds=9, max_seconds=0.001, seed=0)["a"]  # fmt: skip
+    assert raw.runs_by_load == [RUNS_PER_TURN] * 3
+    assert not raw.steady

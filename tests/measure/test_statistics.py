@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, ttest_1samp
 
 from edgetune.errors import MeasureError
 from edgetune.measure import statistics as s
@@ -98,6 +98,81 @@ def test_speedup_interval_covers_under_drift_and_bursts():
 def test_speedup_refuses_what_cannot_be_paired(a, b):
     with pytest.raises(MeasureError):
         s.paired_speedup(a, b, 0)
+
+
+# --- speed, over loads ---
+
+
+def loads_of(rng, *, loads, rounds, truth, load_sd, noise_sd):
+    """Two engines: a drift they share, noise of their own in each round, and a place in memory for each load."""
+    shape = (loads, rounds, 1)
+    drift = np.cumsum(rng.normal(0, 0.01, (loads * rounds, 1)), axis=0).reshape(shape)
+    own = [rng.normal(0, load_sd, (loads, 1, 1)) + rng.normal(0, noise_sd, (loads, rounds, 4)) for _ in "ab"]
+    return np.exp(drift + own[0]).ravel() * truth, np.exp(drift + own[1]).ravel()
+
+
+def over_loads(a, b, loads, **options):
+    return s.speedup_over_loads(a, b, runs_per_round=4, runs_by_load=[a.size // loads] * loads, **options)
+
+
+@settings(max_examples=30)
+@given(st.integers(3, 12), st.integers(1, 6), st.floats(0.1, 10), st.sampled_from(["median", "total"]))
+def test_speedup_over_loads_of_an_exact_multiple_is_that_multiple(loads, rounds, factor, center):
+    values = np.random.default_rng(loads).lognormal(0, 0.3, loads * rounds * 4)
+    result = over_loads(values * factor, values, loads, center=center)
+    assert result["value"] == pytest.approx(factor)
+    assert result["ci95"] == pytest.approx([factor, factor])
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 12), st.integers(1, 9), st.sampled_from(["median", "total"]))
+def test_speedup_over_loads_turned_round_is_its_inverse(seed, loads, rounds, center):
+    rng = np.random.default_rng(seed)
+    a, b = loads_of(rng, loads=loads, rounds=rounds, truth=1.3, load_sd=0.01, noise_sd=0.05)
+    there, back = over_loads(a, b, loads, center=center), over_loads(b, a, loads, center=center)
+    assert there["value"] == pytest.approx(1 / back["value"])
+    assert there["ci95"] == pytest.approx([1 / limit for limit in reversed(back["ci95"])])
+    assert there["ci95"][0] <= there["value"] <= there["ci95"][1]
+
+
+def test_speedup_over_loads_is_scipys_t_interval_of_the_loads():
+    rng = np.random.default_rng(1)
+    logs = rng.normal(0.1, 0.02, 8)
+    a = np.repeat(np.exp(logs), 4)
+    theirs = ttest_1samp(logs, 0).confidence_interval(0.95)
+    ours = over_loads(a, np.ones(32), 8)["ci95"]
+    assert np.log(ours) == pytest.approx([theirs.low, theirs.high])
+
+
+def test_speedup_over_loads_covers_where_one_load_cannot():
+    """Equal engines whose loads differ by 0.3 %: resampling the rounds of one load finds differences that are not."""
+    trials, over, one = 200, 0, 0
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        a, b = loads_of(rng, loads=10, rounds=20, truth=1.0, load_sd=0.003, noise_sd=0.005)
+        low, high = over_loads(a, b, 10)["ci95"]
+        over += low <= 1 <= high
+        if trial < 60:
+            a, b = loads_of(rng, loads=1, rounds=200, truth=1.0, load_sd=0.003, noise_sd=0.005)
+            low, high = s.paired_speedup(a, b, trial, runs_per_round=4)["ci95"]
+            one += low <= 1 <= high
+    assert 0.91 <= over / trials <= 0.99
+    assert one / 60 < 0.7
+
+
+def test_throughput_is_a_ratio_of_total_times():
+    a = np.tile([4.0, 4.0, 4.0, 12.0], 3)  # one run in four is slow: no median sees it
+    b = np.full(12, 4.0)
+    assert over_loads(a, b, 3)["value"] == pytest.approx(1)
+    assert over_loads(a, b, 3, center="total")["value"] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("loads", [[], [4, 4], [8, 4, 4], [4, 4, 4, 0], [6, 6]])
+def test_speedup_over_loads_refuses_what_is_not_loads(loads):
+    with pytest.raises(MeasureError, match="loads"):
+        s.speedup_over_loads(np.ones(12), np.ones(12), runs_per_round=4, runs_by_load=loads)
+    with pytest.raises(MeasureError, match="2 loads say nothing"):
+        s.speedup_over_loads(np.ones(8), np.ones(8), runs_per_round=4, runs_by_load=[4, 4])
 
 
 # --- accuracy ---

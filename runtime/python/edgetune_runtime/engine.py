@@ -17,15 +17,10 @@ from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
 from edgetune_runtime.preprocessing import Preprocessing
+from edgetune_runtime.session import open_session
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)  # made once: `dtype == np.uint8` makes one each time
 FEW_CLASSES = 64  # up to here plain Python is faster than numpy's calls
-OPTIMIZATION = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
 
 
 class Engine:
@@ -195,18 +190,8 @@ def _closed(*_: object) -> Any:
 def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> ort.InferenceSession:
     if manifest["backend"] != "onnxruntime":
         raise BundleError(f"the bundle is for {manifest['backend']}, which this version does not run")
-    wanted = manifest["session"]
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or wanted.get("threads", 1)
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = OPTIMIZATION[wanted.get("graph_optimization", "all")]
-    options.log_severity_level = 3  # errors; its warnings are about the graph, which the device cannot change
     try:
-        for key, value in wanted.get("config", {}).items():
-            options.add_session_config_entry(key, str(value))
-        session = ort.InferenceSession(
-            str(folder / manifest["engine"]["file"]), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(folder / manifest["engine"]["file"], manifest["session"], threads)
     except Exception as problem:  # onnxruntime's exceptions share no base of their own
         raise BundleError(f"ONNX Runtime {ort.__version__} refuses the engine: {problem}") from problem
     _check_signature(session, manifest)

@@ -1,0 +1,103 @@
+"""Engines to be timed: any ONNX file, or a bundle as a folder or a ``.tar``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edgetune_runtime import Engine
+from edgetune_runtime.archive import unpack
+from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.manifest import read_manifest
+from edgetune_runtime.session import open_session
+from numpy.typing import NDArray
+
+from edgetune.errors import InputError
+from edgetune.hashing import digest_file
+from edgetune.measure.inputs import Declared
+from edgetune.measure.latency import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFile:
+    """An ONNX file that has been loaded once, and how it is to be run; ``session`` is that of a manifest."""
+
+    name: str
+    shown: str  # file name, without the folders of whoever measured
+    file: Path
+    session: Mapping[str, Any]
+    inputs: tuple[Declared, ...]
+    sha256: str
+    size_bytes: int
+
+
+@contextmanager
+def find_engines(paths: Sequence[Path], *, threads: int) -> Iterator[list[EngineFile]]:
+    """The engines at ``paths``; bundles are verified and tested, and a ``.tar`` stays unpacked meanwhile.
+
+    Raises:
+        InputError: names the path that is missing, damaged or refused by ONNX Runtime.
+    """
+    with ExitStack() as stack:
+        yield [_find(path, name, threads, stack) for path, name in zip(paths, unique_names(paths), strict=True)]
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """Short names, all different: the stem, with its folder where two are alike, numbered where that is not enough."""
+    stems = {path: path.stem if path.suffix in (".onnx", ".ort", ".tar") else path.name for path in paths}
+    counts = Counter(stems.values())  # of different paths
+    names = [
+        f"{path.absolute().parent.name}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths
+    ]
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            names[position] = f"{name}#{seen[name]}"
+    return names
+
+
+@contextmanager
+def loaded(engine: EngineFile, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> Iterator[Call]:
+    """One inference of a session made for the purpose."""
+    run, feed = open_session(engine.file, dict(engine.session), threads).run, dict(inputs)
+    yield lambda: run(None, feed)
+
+
+def _find(path: Path, name: str, threads: int, stack: ExitStack) -> EngineFile:
+    if not path.exists():
+        raise InputError(f"there is no {path}", hint="give ONNX files, or bundles as folders or .tar")
+    try:
+        file, session = _bundle(path, stack) if path.is_dir() or path.suffix == ".tar" else (path, {})
+        declared = [
+            Declared(name=one.name, type=one.type, shape=tuple(one.shape))
+            for one in open_session(file, dict(session), threads).get_inputs()
+        ]
+    except RuntimeProblem as problem:
+        raise InputError(f"{path} is no bundle that can be run: {problem}") from problem
+    except Exception as problem:  # onnxruntime's share no base of their own
+        why = " ".join(str(problem).split())
+        raise InputError(
+            f"{path} cannot be loaded: {why}", hint="ONNX Runtime refuses it; is it a whole ONNX file?"
+        ) from problem
+    return EngineFile(
+        name=name, shown=path.name, file=file, session=session, inputs=tuple(declared),
+        sha256=digest_file(file), size_bytes=file.stat().st_size,
+    )  # fmt: skip
+
+
+def _bundle(path: Path, stack: ExitStack) -> tuple[Path, Mapping[str, Any]]:
+    """The engine of a bundle and its session settings."""
+    folder = path
+    if not path.is_dir():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetune-bench-")))
+        unpack(path, folder)
+    with Engine.open(folder):
+        manifest = read_manifest(folder)
+    return folder / manifest["engine"]["file"], manifest["session"]

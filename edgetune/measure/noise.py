@@ -1,0 +1,64 @@
+"""Was the machine quiet enough to believe the numbers? A documented rule, not a feeling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+
+from edgetune.measure.latency import RawLatency
+
+MAX_DRIFT = 0.05
+SLOW = 1.25  # times the median
+MAX_SLOW = 0.05
+MIN_CPU_SHARE = 0.95
+
+
+class Noise(TypedDict):
+    """``verdict`` is quiet or noisy; ``reasons`` say why, each with the engine or the reading."""
+
+    verdict: str
+    reasons: list[str]
+
+
+def judge(
+    raw: Mapping[str, RawLatency], telemetry: Mapping[str, Mapping[str, Any]], cpu_share: float | None, *, queued: bool
+) -> Noise:
+    """Noisy if any of these holds.
+
+    - An engine's warm-up ended without becoming steady.
+    - The median of the second half of an engine's runs differs from the first half's by more than 5 %.
+    - More than 5 % of an engine's runs took over 1.25 times its median.
+    - The process got less than 95 % of the processor while it was timing (None: not known).
+    - The processor was slowed for heat meanwhile.
+
+    With ``queued`` requests, waiting makes long latencies on a quiet machine too: these two
+    are then not looked at.
+    """
+    reasons = []
+    for name, one in raw.items():
+        if not one.steady:
+            reasons.append(f"{name}: the warm-up did not become steady")
+        if queued:
+            continue
+        drift, slow = _drift(one.values), _slow(one.values)
+        if abs(drift) > MAX_DRIFT:
+            reasons.append(f"{name}: the second half was {abs(drift):.0%} {'slower' if drift > 0 else 'faster'}")
+        if slow > MAX_SLOW:
+            reasons.append(f"{name}: {slow:.0%} of the runs took over {SLOW:g} times the median")
+    if cpu_share is not None and cpu_share < MIN_CPU_SHARE:
+        reasons.append(f"other work took {1 - cpu_share:.0%} of the processor's time")
+    before, after = (telemetry[when].get("throttled_events") for when in ("before", "after"))
+    if isinstance(before, int) and isinstance(after, int) and after > before:
+        reasons.append(f"the processor was slowed for heat {after - before} times")
+    return Noise(verdict="noisy" if reasons else "quiet", reasons=reasons)
+
+
+def _drift(values: list[float]) -> float:
+    half = len(values) // 2
+    return float(np.median(values[half:]) / np.median(values[: max(half, 1)]) - 1)
+
+
+def _slow(values: list[float]) -> float:
+    return float(np.mean(np.asarray(values) > SLOW * np.median(values)))

@@ -1,0 +1,116 @@
+"""What ``edgetune bench`` prints."""
+
+from __future__ import annotations
+
+import statistics
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from edgetune.measure.floors import unavailable
+from edgetune.report import numbers, view
+from edgetune.report.terminal import ASCII, WIDTH, aligned
+
+RATE = "fixed-rate"
+
+
+def render_bench(data: view.Json) -> str:
+    """Tables and the verdict on the machine as plain text, no line longer than 100 characters but by a long name."""
+    engines = data["engines"]
+    blocks = [
+        _scenario(data),
+        _table(["engine", "median", "p90", "p99", "runs", "samples/s", "speed-up"], [_timing(e) for e in engines]),
+        _table(["engine", "size", "load", "first", "peak memory"], [_start(e) for e in engines]),
+        *_percentiles_left_out(engines),
+        *_overload(engines),
+        _machine(data),
+    ]
+    return "\n\n".join(blocks).translate(ASCII)
+
+
+def render_self_check(data: view.Json) -> str:
+    """Both counts, how far the intervals reach, and the verdict as plain text."""
+    rows, n = data["rows"], data["repeats"]
+    noisy = sum(row["noise"]["verdict"] == "noisy" for row in rows)
+    same = statistics.median(row["same"]["ci95"][1] / row["same"]["ci95"][0] - 1 for row in rows)
+    slower = statistics.median(row["slower"]["value"] for row in rows)
+    lines = [
+        f"{data['engine']['name']}: {n} repeats, {data['bench']['loads']} loads each; machine noisy in {noisy}",
+        f"against itself: the 95 % interval holds 1 in {data['held_one']} of {n} (median width {same:.2%})",
+        f"against a copy made {data['slowdown']['calibrated']:.1%} slower: found in {data['found_slower']} of {n} "
+        f"(median {slower:.3f}x)",
+        f"{'passed' if data['passed'] else 'FAILED'}: {data['needed']} of {n} were needed in both",
+    ]
+    return "\n".join(lines)
+
+
+def _scenario(data: view.Json) -> str:
+    scenario, bench = data["scenario"], data["bench"]
+    kind = scenario["kind"]
+    if kind == RATE:
+        kind += f" {scenario['rate']:g}/s ({scenario['arrivals']} arrivals, timed from when each was due)"
+    batches = {engine["batch"] for engine in data["engines"]}
+    batch = f"batch {batches.pop()}" if len(batches) == 1 else "batches differ"
+    return f"{kind}, {batch}, {bench['threads']} thread{'s' if bench['threads'] > 1 else ''}, {bench['loads']} loads"
+
+
+def _timing(engine: view.Json) -> tuple[str, ...]:
+    latency, rate = engine["latency_ms"], engine["samples_per_second"]
+    return (
+        engine["name"],
+        numbers.milliseconds(latency["p50"]),
+        "n/a" if latency["p90"] is None else numbers.milliseconds(latency["p90"]),
+        "n/a" if latency["p99"] is None else numbers.milliseconds(latency["p99"]),
+        f"{latency['n']:,}",
+        numbers.NONE if rate is None else f"{rate:.4g}",
+        ratio(engine["speedup"]),
+    )
+
+
+def _start(engine: view.Json) -> tuple[str, ...]:
+    return (
+        engine["name"],
+        numbers.size(engine["size_bytes"]),
+        numbers.milliseconds(statistics.median(engine["load_ms"])),
+        numbers.milliseconds(statistics.median(engine["first_inference_ms"])),
+        numbers.size(round(statistics.median(engine["peak_rss_bytes"]))),
+    )
+
+
+def ratio(record: view.Json | None) -> str:
+    """1.031x (1.029 to 1.034): a digit more than in a build's report, where engines differ by more."""
+    if record is None:
+        return numbers.NONE
+    low, high = record["ci95"]
+    return f"{record['value']:.3f}× ({low:.3f} to {high:.3f})"
+
+
+def _table(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [tuple(header), *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    text = [aligned(line, widths, left=1) for line in lines]
+    return "\n".join([text[0], "  ".join("-" * width for width in widths), *text[1:]])
+
+
+def _percentiles_left_out(engines: Sequence[view.Json]) -> list[str]:
+    missing = sorted({q for engine in engines for q in (90, 99) if engine["latency_ms"][f"p{q}"] is None})
+    return ["; ".join(f"p{q}: {unavailable(q)}" for q in missing)] if missing else []
+
+
+def _overload(engines: Sequence[view.Json]) -> list[str]:
+    """Engines that a fixed rate keeps busy, in words."""
+    lines = []
+    for engine in engines:
+        share = engine["utilisation"]
+        if share is not None:
+            end = "; it cannot keep up, and latency grows with the test's length" if share >= 1 else ""
+            lines.append(f"{engine['name']}: busy {share:.0%} of the time{end}")
+    return ["\n".join(lines)] if lines else []
+
+
+def _machine(data: view.Json) -> str:
+    noise: dict[str, Any] = data["noise"]
+    lines = [f"machine: {noise['verdict']}", *(f"  {reason}" for reason in noise["reasons"])]
+    if noise["reasons"]:
+        lines.append("  Believe intervals more than medians, and measure again when nothing else runs.")
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    "))

@@ -1,0 +1,47 @@
+"""Each reason to call a machine noisy, alone; and a quiet one."""
+
+import numpy as np
+import pytest
+
+from edgetune.measure.latency import RawLatency
+from edgetune.measure.noise import judge
+
+CALM = {"before": {"throttled_events": 3}, "after": {"throttled_events": 3}}
+
+
+def raw(values, **options):
+    return {"engine": RawLatency(values=list(values), **options)}
+
+
+def values(n=400):
+    return np.random.default_rng(0).lognormal(0, 0.01, n)
+
+
+def test_a_quiet_machine_is_called_quiet():
+    unknown = {"before": {"throttled_events": "unknown"}, "after": {"throttled_events": "unknown"}}
+    for telemetry in (CALM, unknown):
+        assert judge(raw(values()), telemetry, 0.99, queued=False) == {"verdict": "quiet", "reasons": []}
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ((raw(values() * np.linspace(1, 1.2, 400)), CALM, 0.99), "engine: the second half was 10% slower"),
+        ((raw(values() * np.linspace(1.2, 1, 400)), CALM, 0.99), "engine: the second half was 9% faster"),
+        ((raw(np.where(np.arange(400) % 10, 1.0, 3.0)), CALM, 0.99), "10% of the runs took over 1.25 times"),
+        ((raw(values(), steady=False), CALM, 0.99), "did not become steady"),
+        ((raw(values()), CALM, 0.6), "other work took 40% of the processor"),
+        ((raw(values()), {**CALM, "after": {"throttled_events": 5}}, None), "slowed for heat 2 times"),
+    ],
+)
+def test_each_reason_alone_makes_it_noisy(case, says):
+    found = judge(*case, queued=False)
+    assert found["verdict"] == "noisy"
+    (reason,) = found["reasons"]
+    assert says in reason
+
+
+def test_waiting_requests_are_no_sign_of_noise():
+    one = raw(np.where(np.arange(400) % 3, 1.0, 3.0) * np.linspace(1, 3, 400))
+    assert judge(one, CALM, None, queued=True)["verdict"] == "quiet"
+    assert judge({"engine": RawLatency(values=[1.0])}, CALM, None, queued=False)["verdict"] == "quiet"
