@@ -88,10 +88,12 @@ def init(data: str | Path, recipe: str | Path = "edgetune.toml") -> Path:
     Raises:
         DataError: the dataset is missing or makes no sense. InputError: the recipe exists.
     """
-    from edgetune.data.propose import propose_recipe  # the other commands do without it
+    from edgetune.data.propose import propose_recipe  # the other commands do without these
+    from edgetune.data.propose_text import propose_text_recipe
+    from edgetune.data.texts import is_text_data
 
-    path = Path(recipe).absolute()
-    text = propose_recipe(Path(data).absolute(), path.parent)
+    path, source = Path(recipe).absolute(), Path(data).absolute()
+    text = (propose_text_recipe if is_text_data(source) else propose_recipe)(source, path.parent)
     try:
         content = text.encode("utf-8")
         with path.open("xb") as file:
@@ -292,10 +294,11 @@ def doctor(cache_dir: str | Path | None = None) -> dict[str, Any]:
 def check(
     path: str | Path = "edgetune.toml", *, fix: str | Path | None = None, reporter: Reporter | None = None
 ) -> dict[str, Any]:
-    """What is suspicious about a dataset: ``findings`` (as ``DataFinding``), ``counts`` by split and class, ``failed``.
+    """What is suspicious about a dataset: ``findings`` (as ``DataFinding``), ``counts`` by split and class,
+    ``noun`` (picture or text), ``failed``.
 
     Args:
-        path: a recipe, the folder of one, or the data itself (folder or CSV).
+        path: a recipe, the folder of one, or the data itself (folder, CSV or JSON Lines).
         fix: a new CSV for the samples that are left without duplicates, leaks and unusable files.
 
     Raises:
@@ -322,6 +325,7 @@ def check(
     found: dict[str, Any] = {
         "findings": [finding.to_json() for finding in findings],
         "counts": index.counts(),
+        "noun": index.noun,
         "failed": any(finding.severity == "error" for finding in findings),
     }
     if fix is not None:
@@ -456,6 +460,9 @@ def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.O
         validated = outcomes[f"validate:{target.name}"].artifact
         assert validated is not None  # a needed step
         shutil.copyfile(validated.path / "validation.json", folder / "validation.json")
-        size = plan.recipe.data.image_size
-        script = device_script(target.name, tensorrt.check_options(target), found, shapes=f"image:1x3x{size}x{size}")
+        data = plan.recipe.data
+        shapes = f"image:1x3x{data.image_size}x{data.image_size}"
+        if plan.recipe.reads_text:
+            shapes = f"input_ids:1x{data.max_length}"
+        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes)
         (folder / SCRIPT).write_text(script, encoding="utf-8")

@@ -122,7 +122,7 @@ def check_text(found: dict[str, Any]) -> str:
     """Counts and findings as lines."""
     from edgetune.records import DataFinding
 
-    lines = [f"{split}: {sum(counts.values())} images" for split, counts in found["counts"].items()]
+    lines = [f"{split}: {sum(counts.values())} {found['noun']}s" for split, counts in found["counts"].items()]
     findings = [DataFinding(**{**item, "examples": tuple(item["examples"])}) for item in found["findings"]]
     lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
     if "list" in found:

@@ -19,6 +19,8 @@ VERSIONS = {
     "prune": 2,
     "export": 1,
     "quantize": 3,
+    "quantize_dynamic": 1,
+    "tokenize": 1,
     "half": 1,
     "compile": 1,
     "evaluate": 1,
@@ -29,6 +31,7 @@ VERSIONS = {
     "lr_find": 1,
 }
 TRAINING = ("torch", "torchvision")
+TEXT_LIBRARIES = ("transformers", "tokenizers")
 EXPORTING = ("torch", "onnx", "onnxscript")
 BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
 HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
@@ -70,13 +73,16 @@ class _Builder:
     def add_target(self, target: Target) -> None:
         runs_here = self.facts.unavailable[target.name] is None
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
+        if self.recipe.reads_text:
+            int8 = int8 and target.backend == "onnxruntime"  # dynamic ranges are ONNX Runtime's
         ours = []
-        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here))):
+        asked = () if self.recipe.reads_text else prunings(self.recipe.prune, runs_here)
+        for pruning in dict.fromkeys((UNPRUNED, *asked)):
             network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
-            floating = self._typed(self._export(network, target), target)
+            floating = self._typed(self._export(network, target), network, target)
             ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
             if int8:
-                onnx = self._typed(self._quantize(network, target), target)
+                onnx = self._typed(self._quantize(network, target), network, target)
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
         self.candidates += ours
         if runs_here:
@@ -100,26 +106,45 @@ class _Builder:
         }
         return self._add("check-data", "check_data", "check data", params, inputs={"data": "source:data"})
 
+    def _data(self) -> dict[str, str]:
+        """Inputs of a step that looks at samples."""
+        dataset = {"dataset": self._check_data()}
+        return {**dataset, "tokens": self._tokenize()} if self.recipe.reads_text else dataset
+
+    def _tokenize(self) -> str:
+        params = {"model": {"name": self.recipe.model.name}, "max_length": self.recipe.data.max_length}
+        inputs = {"dataset": self._check_data(), "weights": "source:weights"}
+        return self._add("tokenize", "tokenize", "tokenize", params, inputs=inputs, libraries=TEXT_LIBRARIES)
+
+    def _training_libraries(self) -> tuple[str, ...]:
+        return ("torch", *TEXT_LIBRARIES) if self.recipe.reads_text else TRAINING
+
     def _finetune(self) -> str:
         params, inputs = self._training()
-        return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=TRAINING)
+        libraries = self._training_libraries()
+        return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=libraries)
 
     def add_lr_find(self, limits: Mapping[str, Any]) -> str:
         params, inputs = self._training()
         params = {key: value for key, value in params.items() if key not in NOT_IN_LR_FIND}
         title = "learning-rate range test"
-        return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=TRAINING)
+        libraries = self._training_libraries()
+        return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
 
     def _training(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Parameters and inputs of whatever trains the whole network."""
-        recipe, dataset = self.recipe, self._check_data()
+        recipe, data = self.recipe, self._data()
         model = recipe.model
         params = {
             "model": {"name": model.name, "args": dict(model.args), "pretrained": model.pretrained},
-            "image_size": recipe.data.image_size,
+            **self._input_size(),
             **asdict(recipe.finetune),
         }
-        return params, {"dataset": dataset, "weights": "source:weights", "code": "source:code"}
+        return params, {**data, "weights": "source:weights", "code": "source:code"}
+
+    def _input_size(self) -> dict[str, int]:
+        data = self.recipe.data
+        return {"max_length": data.max_length} if self.recipe.reads_text else {"image_size": data.image_size}
 
     def _time_layers(self, target: Target, int8: bool) -> str:
         params = {
@@ -178,6 +203,8 @@ class _Builder:
         return self._add(step_id, "export", title, params, inputs={"network": network}, libraries=EXPORTING)
 
     def _quantize(self, network: str, target: Target) -> str:
+        if self.recipe.reads_text:
+            return self._quantize_dynamic(network, target)
         params = {
             "opset": target.opset,
             "scheme": _scheme(target),
@@ -203,7 +230,21 @@ class _Builder:
             libraries=(*EXPORTING, "onnxruntime"),
         )
 
-    def _typed(self, onnx: str, target: Target) -> str:
+    def _quantize_dynamic(self, network: str, target: Target) -> str:
+        params = {"per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
+        flavour = "-".join(
+            ["per-channel" if params["per_channel"] else "per-tensor", *(["7bit"] if params["reduce_range"] else [])]
+        )
+        return self._add(
+            f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}",
+            "quantize_dynamic",
+            f"quantize {self.steps[network].title}",
+            params,
+            inputs={"onnx": self._export(network, target), "network": network, **self._data()},
+            libraries=("onnx", "onnxruntime"),
+        )
+
+    def _typed(self, onnx: str, network: str, target: Target) -> str:
         """The file in the types the backend is to compute in; where opsets know float16 scales, TensorRT goes by it."""
         if float_precision(target) != "fp16" or target.opset < HALF_OPSET:
             return onnx
@@ -211,8 +252,8 @@ class _Builder:
             f"half:{onnx}",
             "half",
             f"float16: {self.steps[onnx].title}",
-            {"image_size": self.recipe.data.image_size},
-            inputs={"onnx": onnx, "dataset": self._check_data()},
+            {},
+            inputs={"onnx": onnx, "network": network, **self._data()},
             libraries=("onnx", "onnxruntime"),
         )
 
@@ -238,18 +279,23 @@ class _Builder:
             "backend": target.backend,
             "backend_options": dict(target.backend_options),
             "precision": precision,
-            "scheme": _scheme(target) if precision == "int8" else None,
+            "scheme": self._described_scheme(target) if precision == "int8" else None,
             "threads": self.recipe.bench.threads,
-            "image_size": self.recipe.data.image_size,
+            **self._input_size(),
         }
         return self._add(
             f"compile:{target.name}:{name}",
             "compile",
             f"compile {name} for {target.name}",
             params,
-            inputs={"onnx": onnx, "dataset": self._check_data(), "device": "source:device"},
+            inputs={"onnx": onnx, **self._data(), "device": "source:device"},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
+
+    def _described_scheme(self, target: Target) -> dict[str, Any]:
+        if not self.recipe.reads_text:
+            return _scheme(target)
+        return {"dynamic": True, "per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
 
     def _evaluate(self, target: Target, name: str, compiled: str) -> str:
         return self._add(
@@ -257,7 +303,7 @@ class _Builder:
             "evaluate",
             f"evaluate {name} on {target.name}",
             {},
-            inputs={"engine": compiled, "dataset": self._check_data(), "device": "source:device"},
+            inputs={"engine": compiled, **self._data(), "device": "source:device"},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -282,7 +328,7 @@ class _Builder:
             "measure",
             f"measure on {target.name}",
             asdict(recipe.bench),
-            inputs={**engines, "device": "source:device"},
+            inputs={**engines, **(self._data() if self.recipe.reads_text else {}), "device": "source:device"},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
             tolerant=True,
         )
@@ -376,7 +422,9 @@ def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     content = recipe_as_data(recipe)
     for section in ("bench", "targets", "budget"):
         del content[section]
-    content["data"] = {"image_size": recipe.data.image_size}
+    content["data"] = (
+        {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}
+    )
     content["model"].pop("weights")
     return content
 

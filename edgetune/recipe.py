@@ -1,6 +1,7 @@
 """``edgetune.toml`` -> a frozen Recipe, or an error with file, line and the nearest valid key."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
 # What each number may be: (test, how to say it).
 LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("data", "image_size"): (lambda v: 16 <= v <= 2048, "from 16 to 2048 pixels"),
+    ("data", "max_length"): (lambda v: 8 <= v <= 8192, "from 8 to 8192 tokens"),
     ("data", "val_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
     ("data", "test_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
     ("data", "cache_mb"): (lambda v: v >= 0, "0 or more"),
@@ -68,6 +70,18 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
 }
 
 
+# Of [finetune], for encoders: rates and epochs as in Devlin et al. 2019, the rate for small ones.
+USUAL_FOR_TEXT: dict[str, Any] = {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"}
+FOR_PICTURES = (
+    ("data", "image_size"),
+    ("finetune", "augmentation"),
+    ("finetune", "mixup"),
+    ("finetune", "cutmix"),
+    ("prune", "ratio"),
+    ("prune", "target_speedup"),
+)
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe; paths in it stay relative to ``Recipe.base``.
 
@@ -96,15 +110,29 @@ def parse_recipe(file: TomlFile) -> Recipe:
             shown = list(value) if isinstance(value, tuple) else value
             raise file.fail(f"`{section}.{key}` is {shown}; it must be {says}", (section, key))
     _check_model_name(recipe.model.name, file)
-    return recipe
+    return _for_text(recipe, file) if recipe.reads_text else recipe
+
+
+def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
+    """What is usual for texts where the recipe is silent; what is for pictures alone is refused."""
+    for section, key in FOR_PICTURES:
+        if key in file.data.get(section, {}):
+            raise file.fail(
+                f"`{section}.{key}` is for pictures; this network reads text", (section, key), "leave it out"
+            )
+    given = file.data.get("finetune", {})
+    usual = {key: value for key, value in USUAL_FOR_TEXT.items() if key not in given}
+    return replace(recipe, finetune=replace(recipe.finetune, **usual))
 
 
 def _check_model_name(name: str, file: TomlFile) -> None:
     library, _, rest = name.partition("/")
     module, _, factory = name.partition(":")
-    if (library == "torchvision" and rest) or ("/" not in name and module and factory):
+    if (library in ("torchvision", "transformers") and rest) or ("/" not in name and module and factory):
         return
-    hint = 'write "torchvision/NAME" (such as "torchvision/mobilenet_v2") or "package.module:factory"'
+    hint = (
+        'write "torchvision/NAME" (such as "torchvision/mobilenet_v2"), "transformers/NAME" or "package.module:factory"'
+    )
     raise file.fail(
         f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint
     )

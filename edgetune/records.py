@@ -17,10 +17,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """Which network: ``torchvision/NAME`` or ``package.module:factory``."""
+    """Which network: ``torchvision/NAME``, ``transformers/NAME`` or ``package.module:factory``."""
 
     name: str
-    weights: str | None = None  # a file relative to the recipe; None: the library's own pretrained weights
+    weights: str | None = None  # a file (of transformers a folder) by the recipe; None: the library's own
     pretrained: bool = True  # False: start from random weights
     args: Mapping[str, Any] = field(default_factory=dict)
 
@@ -31,6 +31,7 @@ class DataSpec:
 
     path: str
     image_size: int = 224
+    max_length: int = 128  # tokens of a text; what is longer is cut
     val_fraction: float = 0.15  # carved from train when the data has no val split
     test_fraction: float = 0.15  # carved when the data has no test split
     on_bad_file: str = "error"  # error | skip
@@ -135,6 +136,11 @@ class Recipe:
     bench: BenchSpec = field(default_factory=BenchSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
     seed: int = 0
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the network classifies texts; else pictures."""
+        return self.model.name.startswith("transformers/")
 
 
 # --- targets --------------------------------------------------------------------------------

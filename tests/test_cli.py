@@ -185,7 +185,7 @@ def test_bad_files_are_listed_together(project):
     spoil(Path("shapes/train/blob"))
     result = invoke("build")
     assert result.exit_code == 2
-    assert "6 of 138 files cannot be used" in result.output
+    assert "6 of 138 samples cannot be used" in result.output
     for expected in (
         "cut.jpg is damaged", "empty.jpg is empty", "really_a_gif.jpg is a GIF file named .jpg",
         "bomb.png has", "dangling.png cannot be read", "notes.jpg is not an image", 'on_bad_file = "skip"',

@@ -29,6 +29,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def signature(name: str, shape: list[int | str]) -> dict[str, Any]:
-    """One float32 input or output; "batch" stands for any number of samples."""
-    return {"name": name, "shape": shape, "dtype": "float32"}
+def signature(name: str, shape: list[int | str], dtype: str = "float32") -> dict[str, Any]:
+    """One input or output; "batch" stands for any number of samples, "length" for any number of tokens."""
+    return {"name": name, "shape": shape, "dtype": dtype}

@@ -5,6 +5,7 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 GOLDEN = "golden.npz"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 
 
 def write_golden(folder: Path, inputs: Array, outputs: Array) -> None:
-    """Write ``golden.npz`` with inputs [N, 3, H, W] and outputs [N, K]; the same arrays give the same bytes."""
+    """Write ``golden.npz`` with preprocessed inputs and outputs [N, K]; the same arrays give the same bytes."""
     with zipfile.ZipFile(folder / GOLDEN, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, array in (("inputs", inputs), ("outputs", outputs)):
             content = io.BytesIO()

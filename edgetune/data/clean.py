@@ -25,7 +25,9 @@ def cleaned(index: DatasetIndex) -> list[IndexedSample]:
 
 
 def write_list(index: DatasetIndex, path: Path) -> int:
-    """Write the cleaned samples as a CSV ``path,label,split`` that a recipe can name; returns how many were left out.
+    """Write the cleaned samples as a CSV that a recipe can name; returns how many were left out.
+
+    Its columns are ``path,label,split``, or ``text,label,split``.
 
     Raises:
         InputError: the file exists, or cannot be written.
@@ -34,9 +36,9 @@ def write_list(index: DatasetIndex, path: Path) -> int:
     try:
         with path.open("x", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["path", "label", "split"])
+            writer.writerow([index.noun.replace("picture", "path"), "label", "split"])
             for sample in samples:
-                place = Path(os.path.relpath(index.root / sample.path, base)).as_posix()
+                place = sample.text or Path(os.path.relpath(index.root / sample.path, base)).as_posix()
                 writer.writerow([place, index.labels[sample.label], sample.split])
     except FileExistsError:
         raise InputError(f"{path} exists and is not overwritten", hint="give another name with --fix") from None

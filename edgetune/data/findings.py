@@ -41,7 +41,7 @@ def _unusable(index: DatasetIndex) -> Iterator[DataFinding]:
             id="unusable",
             severity=WARNING,
             count=len(index.skipped),
-            problem=f"{counted(len(index.skipped), 'file')} left out as unusable",
+            problem=f"{counted(len(index.skipped), 'sample')} left out as unusable",
             examples=tuple(f"{path} {problem}" for path, problem in index.skipped),
             do="mend or remove them",
         )
@@ -55,7 +55,7 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
             id="leak",
             severity=WARNING if allowed else ERROR,
             count=len(leaks),
-            problem=f"{counted(len(leaks), 'picture')} in more than one split, so that accuracy is overstated",
+            problem=f"{counted(len(leaks), index.noun)} in more than one split, so that accuracy is overstated",
             examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
             do="remove them from all splits but one, or set `[data] allow_leaks = true`",
         )
@@ -63,6 +63,8 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
 
 def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
     """Pictures of val and test that look like one of another split, and are not the same file."""
+    if index.noun != "picture":
+        return
     held_out = [sample for sample in index.samples if sample.split != "train"]
     pairs = look_alikes([s.dhash for s in held_out], [s.dhash for s in index.samples], LOOK_ALIKE_BITS)
     found = {
@@ -93,7 +95,7 @@ def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
             id="duplicate",
             severity=INFO,
             count=extra,
-            problem=f"{counted(extra, 'copy', 'copies')} of pictures in the same split",
+            problem=f"{counted(extra, 'copy', 'copies')} of {index.noun}s in the same split",
             examples=tuple(" = ".join(sample.path for sample in same) for same in copies),
             do="remove the copies, unless they are meant to count more",
         )
@@ -106,7 +108,7 @@ def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
             id="two-labels",
             severity=WARNING,
             count=len(torn),
-            problem=f"{counted(len(torn), 'picture')} with two labels",
+            problem=f"{counted(len(torn), index.noun)} with two labels",
             examples=tuple(" = ".join(sample.path for sample in same) for same in torn),
             do="keep each under the label that is right",
         )
@@ -133,7 +135,7 @@ def _imbalance(index: DatasetIndex) -> Iterator[DataFinding]:
             id="imbalance",
             severity=WARNING,
             count=1,
-            problem=f"{largest} has {counts[largest]} training images and {smallest} has {counts[smallest]}",
+            problem=f"{largest} has {counts[largest]} training {index.noun}s and {smallest} has {counts[smallest]}",
             examples=(),
             do='look at F1 and the recall of each class; `[finetune] imbalance = "sampling"` may help',
         )
@@ -147,9 +149,9 @@ def _few(index: DatasetIndex) -> Iterator[DataFinding]:
                 id=f"few-{split}",
                 severity=INFO,
                 count=len(small),
-                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} images",
+                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} {index.noun}s",
                 examples=tuple(f"{label}: {count}" for label, count in small.items()),
-                do="their recall says little: one image is 10 points or more",
+                do=f"their recall says little: one {index.noun} is 10 points or more",
             )
 
 
@@ -178,7 +180,7 @@ def _carved(index: DatasetIndex) -> Iterator[DataFinding]:
             count=len(index.carved),
             problem=f"the data has no {' and no '.join(index.carved)} split: carved from train, by class",
             examples=(),
-            do="pictures of one scene or person should be in one split: make the splits yourself if there are such",
+            do=f"{index.noun}s of one source should be in one split: make the splits yourself if there are such",
         )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.data.check import ImageFacts, check_images
-from edgetune.data.scan import Listing, Sample, scan
+from edgetune.data.scan import Sample, scan
 from edgetune.data.splits import carve, too_small
+from edgetune.data.texts import content_digest, is_text_data, scan_texts
 from edgetune.errors import DataError
 from edgetune.progress import Tick, silent
 
@@ -19,14 +20,26 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexedSample:
-    """One usable sample; ``size`` is [width, height] in pixels as stored."""
+    """One usable sample: a picture's file, or a text with its file and line as ``path``.
+
+    ``sha256`` tells equal contents: of a file, or of a text without case, punctuation and spaces.
+    ``size`` is [width, height] in pixels as stored.
+    """
 
     path: str
     label: int
     split: str
     sha256: str
-    dhash: str
-    size: tuple[int, int]
+    dhash: str = ""
+    size: tuple[int, int] = (0, 0)
+    text: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without what its kind of sample does not have."""
+        shared = {"path": self.path, "label": self.label, "split": self.split, "sha256": self.sha256}
+        if self.text is not None:
+            return {**shared, "text": self.text}
+        return {**shared, "dhash": self.dhash, "size": list(self.size)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +51,11 @@ class DatasetIndex:
     samples: tuple[IndexedSample, ...]
     skipped: tuple[tuple[str, str], ...]  # (path, problem)
     carved: tuple[str, ...]
+
+    @property
+    def noun(self) -> str:
+        """What a sample is called: picture or text."""
+        return "text" if self.samples and self.samples[0].text is not None else "picture"
 
     def split(self, name: str) -> tuple[IndexedSample, ...]:
         """The samples of train, val or test."""
@@ -56,17 +74,7 @@ class DatasetIndex:
             "schema": SCHEMA,
             "root": str(self.root),
             "labels": list(self.labels),
-            "samples": [
-                {
-                    "path": s.path,
-                    "label": s.label,
-                    "split": s.split,
-                    "sha256": s.sha256,
-                    "dhash": s.dhash,
-                    "size": list(s.size),
-                }
-                for s in self.samples
-            ],
+            "samples": [sample.to_json() for sample in self.samples],
             "skipped": [{"path": path, "problem": problem} for path, problem in self.skipped],
             "carved": list(self.carved),
             "counts": self.counts(),
@@ -84,7 +92,9 @@ class DatasetIndex:
         return cls(
             root=Path(content["root"]),
             labels=tuple(content["labels"]),
-            samples=tuple(IndexedSample(**{**row, "size": tuple(row["size"])}) for row in content["samples"]),
+            samples=tuple(
+                IndexedSample(**{**row, "size": tuple(row.get("size", (0, 0)))}) for row in content["samples"]
+            ),
             skipped=tuple((row["path"], row["problem"]) for row in content["skipped"]),
             carved=tuple(content["carved"]),
         )
@@ -99,12 +109,14 @@ def build_index(
     seed: int,
     progress: Tick = silent,
 ) -> DatasetIndex:
-    """Scan, check every file, and carve the splits the data does not have.
+    """Scan, check every sample, and carve the splits the data does not have.
 
     Raises:
-        DataError: see ``scan``; unusable files (all of them listed, unless ``on_bad_file`` is "skip");
-            a class left without enough samples.
+        DataError: see ``scan`` and ``scan_texts``; unusable samples (all of them listed, unless ``on_bad_file``
+            is "skip"); a class left without enough samples.
     """
+    if is_text_data(path):
+        return _text_index(path, val_fraction, test_fraction, on_bad_file, seed)
     listing = scan(path)
     facts = {item.path: item for item in check_images(listing.root, [s.path for s in listing.samples], progress)}
     bad = [item for item in facts.values() if item.problem is not None]
@@ -112,7 +124,7 @@ def build_index(
         raise _bad_files(bad, len(facts))
     good = [sample for sample in listing.samples if facts[sample.path].problem is None]
     contents = {path: item.sha256 for path, item in facts.items()}
-    samples, carved = _with_splits(good, listing, contents, val_fraction, test_fraction, seed)
+    samples, carved = _with_splits(good, listing.labels, len(bad), contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
         root=listing.root,
         labels=listing.labels,
@@ -132,20 +144,50 @@ def build_index(
     )
 
 
+def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_file: str, seed: int) -> DatasetIndex:
+    listing = scan_texts(path)
+    number = {label: position for position, label in enumerate(listing.labels)}
+    rows = {row.where: row for row in listing.rows}
+    bad = [ImageFacts(path=row.where, problem="is empty") for row in listing.rows if not row.text.strip()]
+    if bad and on_bad_file == "error":
+        raise _bad_files(bad, len(rows))
+    empty = {item.path for item in bad}
+    good = [
+        Sample(path=row.where, label=number[row.label], split=row.split)
+        for row in listing.rows
+        if row.where not in empty
+    ]
+    contents = {sample.path: content_digest(rows[sample.path].text) for sample in good}
+    samples, carved = _with_splits(good, listing.labels, len(bad), contents, val_fraction, test_fraction, seed)
+    return DatasetIndex(
+        root=listing.root,
+        labels=listing.labels,
+        samples=tuple(
+            IndexedSample(
+                path=s.path, label=s.label, split=s.split or "train", sha256=contents[s.path], text=rows[s.path].text
+            )
+            for s in samples
+        ),
+        skipped=tuple((item.path, item.problem or "") for item in bad),
+        carved=carved,
+    )
+
+
 def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
     lines = [f"{item.path} {item.problem}" for item in bad[:SHOWN]]
     if len(bad) > SHOWN:
         kinds = Counter((item.problem or "").partition("(")[0].strip() for item in bad)
         lines.append(f"and {len(bad) - SHOWN} more ({'; '.join(f'{n} x {kind}' for kind, n in kinds.most_common(4))})")
     return DataError(
-        f"{len(bad)} of {total} files cannot be used:\n  " + "\n  ".join(lines),
+        f"{len(bad)} of {total} samples cannot be used:\n  " + "\n  ".join(lines),
         hint='mend or remove them, or leave them out with `[data] on_bad_file = "skip"`',
     )
 
 
 def _with_splits(
     good: list[Sample],
-    listing: Listing,
+    labels: tuple[str, ...],
+    skipped: int,
     contents: Mapping[str, str],
     val_fraction: float,
     test_fraction: float,
@@ -155,13 +197,12 @@ def _with_splits(
     present = {sample.split for sample in good}
     carved = tuple(name for name in ("test", "val") if name not in present)
     train = [sample for sample in good if sample.split in ("train", None)]
-    if small := too_small((s.label for s in train), listing.labels, 1 + len(carved)):
-        skipped = len(listing.samples) - len(good)
+    if small := too_small((s.label for s in train), labels, 1 + len(carved)):
         raise DataError(
-            f"too few usable training images of {', '.join(small)}",
+            f"too few usable training samples of {', '.join(small)}",
             hint=f"every class needs at least {1 + len(carved)}"
             + (f", because {' and '.join(carved)} must be carved from train" if carved else "")
-            + (f"; {skipped} unusable files were skipped" if skipped else ""),
+            + (f"; {skipped} unusable ones were skipped" if skipped else ""),
         )
     result = [replace(sample, split=sample.split or "train") for sample in good]
     for name in carved:

@@ -1,7 +1,7 @@
 """Look at a dataset and propose a recipe for it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgetune.data.check import ImageFacts, check_images
@@ -64,9 +64,9 @@ def propose_recipe(data: Path, base: Path) -> str:
     looked_at = _look_at_some(listing)
     side = typical_side(looked_at)
     return TEMPLATE.format(
-        summary=_summary(listing),
+        summary=summary(listing.kind, "images", listing.labels, [sample.split for sample in listing.samples]),
         notes="".join(f"# Note: {note}\n" for note in _notes(listing, counts, looked_at)),
-        path=_quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
+        path=quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
         size=next((size for size in reversed(SIZES) if size <= side), SIZES[0]),
         typical=f"short side about {side}",
         epochs=8 if sum(counts.values()) < 5000 else 4,
@@ -85,10 +85,28 @@ def _look_at_some(listing: Listing) -> list[ImageFacts]:
     return check_images(listing.root, [sample.path for sample in listing.samples[::step]])
 
 
-def _summary(listing: Listing) -> str:
-    splits = Counter(sample.split or "unsplit" for sample in listing.samples)
-    parts = ", ".join(f"{count} {name}" for name, count in sorted(splits.items()))
-    return f"{listing.kind}: {len(listing.samples)} images of {len(listing.labels)} classes ({parts})."
+def summary(kind: str, noun: str, labels: Sequence[str], splits: Iterable[str | None]) -> str:
+    """CSV: 300 texts of 3 classes (200 train, 100 test)."""
+    counts = Counter(split or "unsplit" for split in splits)
+    parts = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    return f"{kind}: {counts.total()} {noun} of {len(labels)} classes ({parts})."
+
+
+def notes_on_labels(counts: Mapping[str, int], splits: Collection[str | None], noun: str) -> list[str]:
+    """What a user should know of the training samples of each class and the missing splits, one line each."""
+    notes = []
+    if missing := [name for name in ("val", "test") if name not in splits]:
+        notes.append(f"no {' and no '.join(missing)} split; it will be carved from train, the same way every time.")
+    most, least = max(counts, key=lambda k: counts[k]), min(counts, key=lambda k: counts[k])
+    if counts[most] > 3 * counts[least]:
+        notes.append(
+            f"unbalanced: {counts[most]} training {noun} of {most!r}, {counts[least]} of {least!r}. "
+            "Look at macro F1, not at accuracy alone."
+        )
+    if small := sorted(repr(label) for label, count in counts.items() if count < FEW):
+        more = f" and {len(small) - 5} more classes" if len(small) > 5 else ""
+        notes.append(f"fewer than {FEW} training {noun} of {', '.join(small[:5])}{more}: accuracy will be a guess.")
+    return notes
 
 
 def _notes(listing: Listing, counts: Counter[int], looked_at: Sequence[ImageFacts]) -> list[str]:
@@ -98,24 +116,13 @@ def _notes(listing: Listing, counts: Counter[int], looked_at: Sequence[ImageFact
             f"{len(bad)} of {len(looked_at)} files looked at cannot be used, such as {bad[0].path!r}, which "
             f"{bad[0].problem}. `edgetune build` lists them all."
         )
-    present = {sample.split for sample in listing.samples}
-    missing = [name for name in ("val", "test") if name not in present]
-    if missing:
-        notes.append(f"no {' and no '.join(missing)} split; it will be carved from train, the same way every time.")
-    if max(counts.values()) > 3 * min(counts.values()):
-        most, least = counts.most_common()[0], counts.most_common()[-1]
-        notes.append(
-            f"unbalanced: {most[1]} training images of {listing.labels[most[0]]!r}, "
-            f"{least[1]} of {listing.labels[least[0]]!r}. Look at macro F1, not at accuracy alone."
-        )
-    if small := sorted(repr(listing.labels[label]) for label, count in counts.items() if count < FEW):
-        more = f" and {len(small) - 5} more classes" if len(small) > 5 else ""
-        notes.append(f"fewer than {FEW} training images of {', '.join(small[:5])}{more}: accuracy will be a guess.")
+    named = {listing.labels[label]: count for label, count in counts.items()}
+    notes += notes_on_labels(named, {sample.split for sample in listing.samples}, "images")
     # One line each, whatever a decoder says.
     return ["".join(letter if letter.isprintable() else "?" for letter in note) for note in notes]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """``text`` as a TOML basic string."""
     escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c in '"\\\x7f' else c for c in text)
     return f'"{escaped}"'

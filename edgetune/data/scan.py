@@ -51,7 +51,7 @@ def scan(path: Path) -> Listing:
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
     kind, found = _csv_rows(path) if path.is_file() else _folder_rows(path)
     _check_names(found, path)
-    _check_classes(found, path)
+    check_classes(found, path)
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
@@ -283,7 +283,13 @@ def _not_text(name: str) -> bool:
     return False
 
 
-def _check_classes(rows: Sequence[Row], path: Path) -> None:
+def check_classes(rows: Sequence[Row], path: Path) -> None:
+    """Hold the labels and splits of a dataset against what a classifier needs.
+
+    Raises:
+        DataError: some samples without a split, none to train on, one class only, a class of val or
+            test that train lacks.
+    """
     splits = {split for _, _, split in rows}
     if None in splits and len(splits) > 1:
         raise DataError(f"{path.name} gives some samples a split and others none", hint="fill the column, or drop it")
@@ -297,7 +303,7 @@ def _check_classes(rows: Sequence[Row], path: Path) -> None:
     if strange:
         raise DataError(
             f"{' and '.join(strange)} do not occur in train",
-            hint="move some of their images to train, or remove them; check the spelling",
+            hint="move some of their samples to train, or remove them; check the spelling",
         )
     if len(trained) < 2:
         raise DataError(

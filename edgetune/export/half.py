@@ -15,6 +15,7 @@ from edgetune.errors import ExportError
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 LARGEST = float(np.finfo(np.float16).max)
+LARGEST_FLOAT = np.finfo(np.float32).max  # stands for infinity, in the masks of attention; float16 has its own
 SMALLEST_SCALE = float(np.finfo(np.float16).smallest_normal)  # below it a scale loses digits, and in the end is 0
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 # Inputs that ONNX wants in float32 whatever type the node computes in.
@@ -103,6 +104,7 @@ def _axis(node: onnx.NodeProto) -> int:
 
 def _half(tensor: TensorProto) -> TensorProto:
     values = numpy_helper.to_array(tensor)
+    values = np.where(np.abs(values) == LARGEST_FLOAT, np.sign(values) * LARGEST, values).astype(values.dtype)
     finite = values[np.isfinite(values)]
     if finite.size and float(np.abs(finite).max()) > LARGEST:
         raise ExportError(

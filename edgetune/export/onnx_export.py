@@ -26,6 +26,7 @@ def export_onnx(
     opset: int,
     input_name: str = "image",
     output_name: str = "logits",
+    max_length: int | None = None,
 ) -> None:
     """Write ``network`` as one ONNX file that takes any batch size.
 
@@ -34,13 +35,16 @@ def export_onnx(
 
     Args:
         network: a module, or a graph with fake-quantizes; in eval mode.
-        example: one input [1, 3, H, W].
+        example: one input [1, 3, H, W], or [1, L] of a network that reads text.
+        max_length: of a text, in tokens; makes the second dimension free.
 
     Raises:
         ExportError: an operator without a counterpart in ONNX, or a file that ONNX's checker refuses.
     """
     sample = torch.cat([example, example])
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    free = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+    if max_length is not None:
+        free[1] = torch.export.Dim("length", min=2, max=max_length)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -50,7 +54,7 @@ def export_onnx(
                 opset_version=opset,
                 input_names=[input_name],
                 output_names=[output_name],
-                dynamic_shapes=({0: batch},),
+                dynamic_shapes=(free,),
                 external_data=False,
                 optimize=True,
                 verbose=False,

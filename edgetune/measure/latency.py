@@ -38,6 +38,8 @@ WARMUP_SHARE = 0.25  # of max_seconds, at most
 REWARM = 5  # untimed calls after loading again: the machine is warm, the engine's memory is not
 
 Call = Callable[[], object]
+"""One inference. A call with a method ``begin(number)`` is told which round begins: all engines of a round get the
+same number, and may take their inputs by it."""
 Opener = Callable[[], AbstractContextManager[Call]]
 """Loads an engine anew; leaving the context gives its memory back."""
 
@@ -177,8 +179,10 @@ def warm_up(call: Call, *, max_seconds: float) -> RawLatency:
     return RawLatency(warmup_values=times, steady=False)
 
 
-def back_to_back(call: Call, raw: RawLatency, _: int) -> float:
+def back_to_back(call: Call, raw: RawLatency, shared: int) -> float:
     """The usual turn: each run starts when the one before has ended."""
+    if begin := getattr(call, "begin", None):
+        begin(shared)
     raw.warmup_values.append(time_ms(call))
     values = [time_ms(call) for _ in range(raw.runs_per_round)]
     raw.values.extend(values)

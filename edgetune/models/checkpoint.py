@@ -21,6 +21,7 @@ from edgetune.models.tensors import load_tensors
 from edgetune.models.zoo import make_network
 
 SCHEMA = "edgetune.checkpoint/1"
+EXAMPLE_LENGTH = 16  # tokens
 
 PruningHistory = list[tuple[str, bool, list[int]]]
 """What was removed, in order: (module name, whether output channels, their indices)."""
@@ -28,20 +29,24 @@ PruningHistory = list[tuple[str, bool, list[int]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """All that is needed to make the unpruned network again."""
+    """All that is needed to make the unpruned network again; ``image_size`` is None for one that reads text."""
 
     name: str
     num_classes: int
-    image_size: int
     args: Mapping[str, Any]
+    image_size: int | None = None
+    max_length: int | None = None  # tokens
 
     def make(self, base: Path | None = None, num_classes: int | None = None) -> nn.Module:
         """A fresh network; ``num_classes`` overrides the spec's."""
         return make_network(self.name, num_classes or self.num_classes, self.args, base)
 
     def example(self) -> torch.Tensor:
-        """A zero input [1, 3, H, W]."""
-        return torch.zeros(1, 3, self.image_size, self.image_size)
+        """An input: zeros [1, 3, H, W], or token ids int64 [1, L] without padding."""
+        if self.image_size is not None:
+            return torch.zeros(1, 3, self.image_size, self.image_size)
+        unpadded = 1 if self.args["config"]["pad_token_id"] == 0 else 0
+        return torch.full((1, min(EXAMPLE_LENGTH, self.max_length or EXAMPLE_LENGTH)), unpadded)
 
 
 def save_checkpoint(folder: Path, spec: NetworkSpec, network: nn.Module, pruning: PruningHistory) -> None:
@@ -56,6 +61,12 @@ def save_checkpoint(folder: Path, spec: NetworkSpec, network: nn.Module, pruning
         "counts": {"macs": int(macs), "parameters": int(parameters)},
     }
     (folder / "model.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def read_spec(folder: Path) -> NetworkSpec:
+    """What the network saved in ``folder`` was made from."""
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return NetworkSpec(**content["network"])
 
 
 def load_checkpoint(folder: Path, base: Path | None = None) -> tuple[NetworkSpec, nn.Module, PruningHistory]:

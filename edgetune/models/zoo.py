@@ -1,7 +1,8 @@
-"""Make a network by name: ``torchvision/NAME`` or the user's ``package.module:factory``.
+"""Make a network by name: ``torchvision/NAME``, ``transformers/NAME`` or the user's ``package.module:factory``.
 
 A factory is called with ``num_classes`` and the recipe's ``[model] args`` and returns an
-``nn.Module`` that maps float32 [N, 3, H, W] to logits [N, num_classes].
+``nn.Module`` that maps float32 [N, 3, H, W] to logits [N, num_classes]. Of ``transformers/NAME``
+the args hold its configuration (``text_classifier.read_config``), so that no folder is needed to make it again.
 """
 
 import difflib
@@ -30,6 +31,10 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
     Raises:
         ModelError: unknown name, factory that cannot be imported, or that fails.
     """
+    if name.startswith("transformers/"):
+        from edgetune.models.text_classifier import make_text_classifier  # an extra; networks for pictures do without
+
+        return make_text_classifier(num_classes, args["config"])
     factory, label = _torchvision(name) if name.startswith("torchvision/") else _user_factory(name, base)
     try:
         network = factory(num_classes=num_classes, **args)

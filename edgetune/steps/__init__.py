@@ -7,11 +7,13 @@ STEPS = {
     name: f"edgetune.steps.{name}"
     for name in (
         "check_data",
+        "tokenize",
         "finetune",
         "time_layers",
         "prune",
         "export",
         "quantize",
+        "quantize_dynamic",
         "half",
         "compile",
         "evaluate",

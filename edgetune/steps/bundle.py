@@ -10,7 +10,7 @@ from edgetune_runtime import Engine
 from edgetune.bundle.manifest import read_manifest, write_manifest
 from edgetune.bundle.pack import GOLDEN, pack_tar, write_golden
 from edgetune.steps.context import StepContext
-from edgetune.steps.examples import load_index
+from edgetune.steps.dataset import load_index
 
 GOLDEN_SAMPLES = 3
 TOLERANCE = {"fp32": 1e-3, "int8": 0.05}  # of the outputs' spread: other kernels round otherwise
@@ -46,12 +46,15 @@ def run(context: StepContext) -> None:
 def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
     """Inputs of a few test samples of different classes and the engine's outputs for them."""
     index = load_index(context)
-    seen: dict[int, str] = {}
+    seen: dict[int, Any] = {}
     for sample in index.split("test"):
-        seen.setdefault(sample.label, sample.path)
+        seen.setdefault(sample.label, index.root / sample.path if sample.text is None else sample.text)
     with Engine.open(engine_dir) as engine:
-        paths = list(seen.values())[:GOLDEN_SAMPLES]
-        inputs = np.concatenate([engine.preprocessing(index.root / path) for path in paths])
+        samples = list(seen.values())[:GOLDEN_SAMPLES]
+        if isinstance(samples[0], str):
+            inputs = engine.preprocessing(samples)
+        else:
+            inputs = np.concatenate([engine.preprocessing(path) for path in samples])
         outputs = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
     return inputs, outputs
 

@@ -1,13 +1,17 @@
 """ONNX -> an engine in the form of a bundle, run once in a fresh process before it counts as built."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 from edgetune.bundle.manifest import signature, write_manifest
 from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import BackendError
 from edgetune.steps.context import StepContext
+from edgetune.steps.texts import TOKENIZER, preprocessing
 from edgetune.surroundings import load_backend
 
 TRIAL = """
@@ -16,9 +20,8 @@ from edgetune_runtime import Engine, RuntimeProblem
 try:
     with Engine.open(sys.argv[1]) as engine:
         p = engine.preprocessing
-        pixels = np.random.default_rng(0).integers(0, 255, (2, p.height, p.width, 3), dtype=np.uint8)
-        for batch in (pixels[:1], pixels):
-            if not np.isfinite(engine.run(p.normalise(batch))).all():
+        for size in (1, 2):
+            if not np.isfinite(engine.run(p.example(size))).all():
                 sys.exit("it gives NaN or infinity")
 except (RuntimeProblem, RuntimeError) as problem:
     sys.exit(str(problem))
@@ -30,7 +33,7 @@ def run(context: StepContext) -> None:
     """Write ``engine/``: the engine and its manifest (without golden outputs and measurements)."""
     params = context.params
     dataset = json.loads((context.inputs["dataset"] / "dataset.json").read_text(encoding="utf-8"))
-    labels, size = dataset["labels"], params["image_size"]
+    labels = dataset["labels"]
     folder = context.out / "engine"
     folder.mkdir()
     backend = load_backend(params["backend"])
@@ -44,9 +47,8 @@ def run(context: StepContext) -> None:
             "target": params["target"],
             "backend": params["backend"],
             "engine": {"file": "engine.onnx", "precision": params["precision"]},
-            "inputs": [signature("image", ["batch", 3, size, size])],
+            **_inputs(context, folder),
             "outputs": [signature("logits", ["batch", len(labels)])],
-            "preprocessing": make_preprocessing(size),
             "postprocessing": "softmax",
             "labels": labels,
             "session": session,
@@ -66,3 +68,15 @@ def run(context: StepContext) -> None:
             f"the {params['precision']} engine does not run: {reason}",
             hint=f"{params['backend']} refuses this network in this precision; another candidate will be chosen",
         )
+
+
+def _inputs(context: StepContext, folder: Path) -> dict[str, Any]:
+    """How a picture or a text becomes the engine's input; a tokenizer is put into ``folder``."""
+    if "tokens" in context.inputs:
+        shutil.copyfile(context.inputs["tokens"] / TOKENIZER, folder / TOKENIZER)
+        return {
+            "inputs": [signature("input_ids", ["batch", "length"], "int64")],
+            "preprocessing": preprocessing(context),
+        }
+    size = context.params["image_size"]
+    return {"inputs": [signature("image", ["batch", 3, size, size])], "preprocessing": make_preprocessing(size)}

@@ -1,16 +1,20 @@
 """Run the engine over the validation and test splits, through the runtime that the device uses."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
+from torch import Tensor
 
 from edgetune.data.images import eval_loader
 from edgetune.hashing import canonical_json
 from edgetune.measure.metrics import classification_metrics
 from edgetune.steps.context import StepContext
-from edgetune.steps.examples import decoded_images, load_index
+from edgetune.steps.dataset import load_index
+from edgetune.steps.examples import decoded_images
+from edgetune.steps.texts import load_texts
 
 BATCH = 32
 
@@ -19,14 +23,13 @@ def run(context: StepContext) -> None:
     """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split."""
     engine_dir = context.inputs["engine"] / "engine"
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
-    images = decoded_images(context, manifest["preprocessing"]["crop"][0])
     total = sum(len(load_index(context).split(split)) for split in ("val", "test"))
     arrays: dict[str, Any] = {}
     done = 0
     with Engine.open(engine_dir) as engine:
         for split in ("val", "test"):
             logits, labels = [], []
-            for batch, truth in eval_loader(images, split, batch_size=BATCH):
+            for batch, truth in _batches(context, manifest, split):
                 logits.append(engine.run(batch.contiguous().numpy()))
                 labels.append(truth.numpy())
                 done += len(truth)
@@ -37,3 +40,17 @@ def run(context: StepContext) -> None:
         split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")
     }
     (context.out / "metrics.json").write_text(canonical_json(found), encoding="utf-8")
+
+
+def _batches(context: StepContext, manifest: dict[str, Any], split: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the engine is given, in the order of the index; texts one at a time, unpadded, as the device has them.
+
+    Ranges of dynamically quantized layers are taken over a whole batch, so that others in it would change the answer.
+    """
+    if manifest["preprocessing"]["kind"] == "image":
+        images = decoded_images(context, manifest["preprocessing"]["crop"][0])
+        yield from eval_loader(images, split, batch_size=BATCH)
+        return
+    texts = load_texts(context)
+    for number in texts.numbers(split):
+        yield texts.batch([int(number)])

@@ -1,8 +1,7 @@
-"""A step's view of the dataset: loaders over one cache of decoded images, shared by the steps of a build."""
+"""A step's view of the dataset as batches; decoded pictures are cached and shared by the steps of a build."""
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -11,29 +10,20 @@ import torch
 from torch import Tensor
 
 from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_loader
-from edgetune.data.index import DatasetIndex
 from edgetune.data.mixing import Mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
+from edgetune.models.checkpoint import NetworkSpec
 from edgetune.steps.context import StepContext
+from edgetune.steps.dataset import read_index
+from edgetune.steps.texts import TextExamples, make_text_examples
 
 EVAL_BATCH = 32
 
 
-def load_index(context: StepContext) -> DatasetIndex:
-    """The checked dataset, with the place where it lies now."""
-    return _load_index(context.inputs["dataset"], data_root(context.data))
-
-
-@lru_cache(maxsize=2)
-def _load_index(folder: Path, root: Path) -> DatasetIndex:
-    content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    return replace(DatasetIndex.from_json(content), root=root)
-
-
 @lru_cache(maxsize=1)
 def _decoded(folder: Path, root: Path, image_size: int, cache_mb: int) -> tuple[DecodedImages, DecodedImages]:
-    index, budget = _load_index(folder, root), cache_mb // 2
+    index, budget = read_index(folder, root), cache_mb // 2
     return (
         DecodedImages(index, make_training_source(image_size), cache_mb=budget),
         DecodedImages(index, make_preprocessing(image_size), cache_mb=budget),
@@ -46,7 +36,7 @@ def decoded_images(context: StepContext, image_size: int) -> DecodedImages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
+class ImageExamples:
     """The training and validation splits as batches of (float32 [N, 3, H, W], int64 [N])."""
 
     training: DecodedImages  # larger, to cut random crops from
@@ -91,13 +81,23 @@ class Examples:
         return islice(batches, max(1, -(-samples // EVAL_BATCH)))
 
 
-def make_examples(context: StepContext, image_size: int, batch_size: int, augmentation: str) -> Examples:
-    """The Examples of a step; loader processes are used beside a GPU only, unless the recipe says so."""
+Examples = ImageExamples | TextExamples
+
+
+def make_examples(context: StepContext, spec: NetworkSpec, batch_size: int, augmentation: str) -> Examples:
+    """The splits as ``spec``'s network takes them; texts are not augmented."""
+    if spec.image_size is None:
+        return make_text_examples(context, batch_size)
+    return make_image_examples(context, spec.image_size, batch_size, augmentation)
+
+
+def make_image_examples(context: StepContext, image_size: int, batch_size: int, augmentation: str) -> ImageExamples:
+    """The splits as pictures; loader processes are used beside a GPU only, unless the recipe says so."""
     workers = context.workers
     if workers < 0:
         workers = min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
     training, images = _decoded(context.inputs["dataset"], data_root(context.data), image_size, context.cache_mb)
-    return Examples(
+    return ImageExamples(
         training=training,
         images=images,
         batch_size=batch_size,

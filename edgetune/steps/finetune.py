@@ -14,11 +14,14 @@ from edgetune.finetune.update import Loss
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint
 from edgetune.models.head import head_keys
+from edgetune.models.text_classifier import head_of, pretrained_text_classifier, read_config
 from edgetune.models.weights import fit_weights, read_weights
 from edgetune.models.zoo import AUXILIARY, library_weights
 from edgetune.records import FinetuneSpec
 from edgetune.steps.context import StepContext
-from edgetune.steps.examples import Examples, load_index, make_examples
+from edgetune.steps.dataset import load_index
+from edgetune.steps.examples import Examples, ImageExamples, make_examples
+from edgetune.steps.texts import preprocessing, source
 from edgetune.tasks.image_classification import balancing_weights, cross_entropy, logits_of
 
 
@@ -39,13 +42,21 @@ def run(context: StepContext) -> None:
 
 def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str], list[str]]:
     """The network before training, the keys of its head, and those that start at random."""
-    model = context.params["model"]
-    spec = NetworkSpec(
-        name=model["name"],
-        num_classes=len(load_index(context).labels),
-        image_size=context.params["image_size"],
-        args=model["args"],
-    )
+    model, classes = context.params["model"], len(load_index(context).labels)
+    if "tokens" in context.inputs:
+        spec = NetworkSpec(
+            name=model["name"],
+            num_classes=classes,
+            args={"config": {**read_config(source(context)), **model["args"]}},
+            max_length=preprocessing(context)["max_length"],
+        )
+    else:
+        spec = NetworkSpec(
+            name=model["name"], num_classes=classes, image_size=context.params["image_size"], args=model["args"]
+        )
+    if spec.max_length is not None:
+        network, fresh = pretrained(spec, context, frozenset())
+        return spec, network, head_of(network), fresh
     head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     network, fresh = pretrained(spec, context, head)
     return spec, network, head, fresh
@@ -80,7 +91,9 @@ def train_options(spec: FinetuneSpec, seed: int) -> TrainOptions:
 
 def training_examples(context: StepContext, wanted: FinetuneSpec, spec: NetworkSpec) -> Examples:
     """The splits, augmented, mixed and balanced as the options say."""
-    examples = make_examples(context, spec.image_size, wanted.batch_size, wanted.augmentation)
+    examples = make_examples(context, spec, wanted.batch_size, wanted.augmentation)
+    if not isinstance(examples, ImageExamples):
+        return replace(examples, balanced=wanted.imbalance == "sampling")
     mix = make_mix(wanted.mixup, wanted.cutmix, spec.num_classes)
     return replace(examples, mix=mix, balanced=wanted.imbalance == "sampling")
 
@@ -96,18 +109,20 @@ def training_loss(context: StepContext, wanted: FinetuneSpec) -> Loss:
 
 
 def class_counts(context: StepContext) -> list[int]:
-    """Training images of each class, in the order of the labels."""
+    """Training samples of each class, in the order of the labels."""
     return list(load_index(context).counts()["train"].values())
 
 
 def pretrained(spec: NetworkSpec, context: StepContext, head: frozenset[str]) -> tuple[nn.Module, list[str]]:
     """The network with its pretrained weights and a fresh head; also the keys left at their fresh values."""
     torch.manual_seed(context.seed)
+    if spec.max_length is not None and context.params["model"]["pretrained"]:
+        return pretrained_text_classifier(spec.num_classes, source(context), spec.args["config"])
     network = spec.make(context.base)
     if context.weights is not None:
-        state, source = read_weights(context.weights), context.weights.name
+        state, origin = read_weights(context.weights), context.weights.name
     elif context.params["model"]["pretrained"] and spec.name.startswith("torchvision/"):
-        state, source = library_weights(spec.name), f"torchvision's {spec.name}"
+        state, origin = library_weights(spec.name), f"torchvision's {spec.name}"
     else:
         return network, sorted(network.state_dict())
-    return network, fit_weights(network, state, head, source, left_out=AUXILIARY.get(spec.name, ()))
+    return network, fit_weights(network, state, head, origin, left_out=AUXILIARY.get(spec.name, ()))

@@ -9,6 +9,7 @@ from edgetune.errors import ExportError
 from edgetune.export.half import to_half
 from edgetune.export.parity import check_file_parity
 from edgetune.hashing import canonical_json
+from edgetune.models.checkpoint import read_spec
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
 
@@ -21,7 +22,8 @@ def run(context: StepContext) -> None:
     model = onnx.load(source)
     to_half(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    examples = make_examples(context, context.params["image_size"], batch_size=32, augmentation="none")
+    spec = read_spec(context.inputs["network"])
+    examples = make_examples(context, spec, batch_size=32, augmentation="none")
     parity = check_file_parity(source, path, islice((images for images, _ in examples.plain()), PARITY_BATCHES))
     if not math.isfinite(parity["max_difference"]):
         raise ExportError(

@@ -1,28 +1,35 @@
 """Latency of all engines of a target, interleaved in one session, and memory of each in a fresh process."""
 
-from collections.abc import Iterator
+import itertools
+import random
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
+from numpy.typing import NDArray
 
 from edgetune.devices import local
 from edgetune.hashing import canonical_json
 from edgetune.measure.latency import Call, measure_loads
 from edgetune.measure.memory import peak_rss_bytes
 from edgetune.steps.context import StepContext
+from edgetune.steps.texts import load_texts
+
+TEXTS = 64  # of different lengths, that latencies are taken over
+Array = NDArray[Any]
 
 
 def run(context: StepContext) -> None:
     """Write ``latency.json``: raw values (ms) by candidate, peak memory, and the machine before and after."""
     params = context.params
-    folders = {role: path / "engine" for role, path in context.inputs.items()}
-    openers = {
-        name: partial(_one_inference, folder, params["threads"], context.seed) for name, folder in folders.items()
-    }
+    folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
+    samples = _samples(context)
+    openers = {name: partial(_opened, folder, params["threads"], samples) for name, folder in folders.items()}
     before = local.telemetry()
     raw = measure_loads(
         openers,
@@ -46,9 +53,35 @@ def run(context: StepContext) -> None:
 
 
 @contextmanager
-def _one_inference(folder: Path, threads: int, seed: int) -> Iterator[Call]:
+def _opened(folder: Path, threads: int, samples: Sequence[Array] | None) -> Iterator[Call]:
     # Digests and the self-test belong to installing a bundle; the evaluation has just run these files.
     with Engine.open(folder, verify=False, self_test=False, threads=threads) as engine:
-        shape = [1 if isinstance(size, str) else size for size in engine.manifest["inputs"][0]["shape"]]
-        sample = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-        yield lambda: engine.run(sample)
+        yield _Inference(engine, samples or [engine.preprocessing.example()])
+
+
+class _Inference:
+    """One inference after the other, of samples that the number of the round chooses.
+
+    Before the first round, which is the warm-up, always of one of middle size.
+    """
+
+    def __init__(self, engine: Engine, samples: Sequence[Array]) -> None:
+        self.run, self.samples = engine.run, samples
+        self.order: Iterator[int] = itertools.repeat(
+            sorted(range(len(samples)), key=lambda i: samples[i].size)[len(samples) // 2]
+        )
+
+    def begin(self, number: int) -> None:
+        self.order = itertools.cycle(random.Random(number).sample(range(len(self.samples)), len(self.samples)))
+
+    def __call__(self) -> object:
+        return self.run(self.samples[next(self.order)])
+
+
+def _samples(context: StepContext) -> list[Array] | None:
+    """Validation texts, each as long as it is; None: every sample is of the same size, and any will do."""
+    if "tokens" not in context.inputs:
+        return None
+    texts = load_texts(context)
+    numbers = np.random.default_rng(context.seed).permutation(texts.numbers("val"))[:TEXTS]
+    return [texts.batch([int(number)])[0].numpy() for number in numbers]

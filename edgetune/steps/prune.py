@@ -32,7 +32,7 @@ def run(context: StepContext) -> None:
     """Write the pruned and recovered checkpoint and its history."""
     params = context.params
     spec, teacher, _ = load_checkpoint(context.inputs["network"], context.base)
-    examples = make_examples(context, spec.image_size, params["batch_size"], params["augmentation"])
+    examples = make_examples(context, spec, params["batch_size"], params["augmentation"])
     network, history, curve = copy.deepcopy(teacher), PruningHistory(), []
     steps, surgery = params["steps"], _surgery(context, spec, teacher, examples)
     finished = [number for number in range(1, steps) if (context.scratch / f"step-{number}" / FINISHED).exists()]

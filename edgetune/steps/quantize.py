@@ -22,7 +22,7 @@ def run(context: StepContext) -> None:
     params = context.params
     spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
     scheme = QuantizationScheme(**{**params["scheme"], "operators": tuple(params["scheme"]["operators"])})
-    examples = make_examples(context, spec.image_size, batch_size=32, augmentation="none")
+    examples = make_examples(context, spec, batch_size=32, augmentation="none")
 
     def samples() -> Iterator[Tensor]:
         return (images for images, _ in examples.calibration(params["calibration_samples"]))

@@ -89,7 +89,7 @@ def test_imbalance_few_and_shift(tmp_path):
     for path in sorted((folder / "test/blob").glob("*"))[5:]:
         path.unlink()
     here = found(folder)
-    assert here["imbalance"].problem == "blob has 100 training images and cross has 9"
+    assert here["imbalance"].problem == "blob has 100 training pictures and cross has 9"
     assert here["few-test"].examples == ("blob: 5",) and "class-shift" in here
 
 

@@ -42,7 +42,7 @@ def test_a_class_that_loses_its_images_by_skipping(tmp_path):
     folder = write_images(tmp_path / "d", splits={"train": 3, "val": 1, "test": 1})
     for path in (folder / "train/cross").glob("*"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="too few usable training images of cross"):
+    with pytest.raises(DataError, match="too few usable training samples of cross"):
         build(folder, on_bad_file="skip")
 
 
@@ -51,7 +51,7 @@ def test_skipped_files_are_recorded_with_their_problem(tmp_path):
     (folder / "train/cross/001.png").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         build(folder)
-    assert caught.value.message == "1 of 15 files cannot be used:\n  train/cross/001.png is empty (0 bytes)"
+    assert caught.value.message == "1 of 15 samples cannot be used:\n  train/cross/001.png is empty (0 bytes)"
     assert 'on_bad_file = "skip"' in str(caught.value.hint) and caught.value.exit_code == 2
     index = build(folder, on_bad_file="skip")
     assert index.skipped == (("train/cross/001.png", "is empty (0 bytes)"),)
@@ -63,7 +63,7 @@ def test_a_class_too_small_to_be_split(tmp_path):
     folder = write_images(tmp_path / "d", splits={"": 3})
     assert all(set(counts.values()) == {1} for counts in build(folder).counts().values())
     (folder / "cross/000.png").unlink()
-    with pytest.raises(DataError, match="too few usable training images of cross") as caught:
+    with pytest.raises(DataError, match="too few usable training samples of cross") as caught:
         build(folder)
     assert "at least 3, because test and val must be carved from train" in str(caught.value.hint)
 
@@ -79,7 +79,7 @@ def test_many_bad_files_are_summed_up(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(DataError) as caught:
         build(folder)
-    assert "30 of 90 files" in caught.value.message and "and 10 more (30 x is empty)" in caught.value.message
+    assert "30 of 90 samples" in caught.value.message and "and 10 more (30 x is empty)" in caught.value.message
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])

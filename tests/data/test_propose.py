@@ -8,7 +8,7 @@ from conftest import write_images
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.data.propose import _quoted, propose_recipe
+from edgetune.data.propose import propose_recipe, quoted
 from edgetune.errors import RecipeError
 from edgetune.recipe import load_recipe
 from edgetune.records import Recipe
@@ -64,7 +64,7 @@ def test_data_elsewhere_keeps_its_whole_path(tmp_path):
 def test_any_path_survives_quoting(tmp_path_factory, text):
     import tomllib
 
-    assert tomllib.loads(f"x = {_quoted(text)}")["x"] == text
+    assert tomllib.loads(f"x = {quoted(text)}")["x"] == text
 
 
 def test_the_proposal_names_only_known_keys(tmp_path):

@@ -1,4 +1,4 @@
-"""``edgetune-run BUNDLE IMAGE...``: what is in the picture, on this device."""
+"""``edgetune-run BUNDLE IMAGE...`` or ``edgetune-run BUNDLE TEXT...``: what it is, on this device."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def main(arguments: list[str] | None = None) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="edgetune-run",
-        description="Run a bundle made by edgetune on pictures.",
+        description="Run a bundle made by edgetune on pictures, or on texts.",
         epilog="example: edgetune-run bundles/x86-cpu photo.jpg",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="folder or .tar")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("samples", nargs="+", metavar="SAMPLE", help="a picture's path; for a text bundle, a text")
     parser.add_argument("--top", type=_positive, default=5, help="labels to show (default: 5)")
     parser.add_argument("--threads", type=_positive, help="of one inference (default: as measured)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a picture")
+    parser.add_argument("--json", action="store_true", help="one JSON object a sample")
     parser.add_argument("--version", action="version", version="%(prog)s " + __version__)
     return parser.parse_args(arguments)
 
@@ -54,13 +54,14 @@ def _run(options: argparse.Namespace) -> None:
     from edgetune_runtime.engine import Engine  # after parsing: --help must not wait for onnxruntime
 
     with Engine.open(options.bundle, threads=options.threads) as engine:
-        for path in options.images:
-            best = engine.predict(path, top=options.top)
+        kind = engine.manifest["preprocessing"].get("kind", "image")
+        for sample in options.samples:
+            best = engine.predict(sample, top=options.top)
             if options.json:
                 rows = [{"label": label, "probability": probability} for label, probability in best]
-                print(json.dumps({"image": path, "predictions": rows}))
+                print(json.dumps({kind: sample, "predictions": rows}))
             else:
-                print(path)
+                print(sample)
                 for label, probability in best:
                     print(f"  {probability:6.1%}  {label}")
 

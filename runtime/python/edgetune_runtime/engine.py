@@ -16,10 +16,11 @@ import onnxruntime as ort
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
-from edgetune_runtime.preprocessing import Preprocessing
+from edgetune_runtime.preprocessing import make_preprocessing
 from edgetune_runtime.session import open_session
 
-UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)  # made once: `dtype == np.uint8` makes one each time
+UINT8 = np.dtype(np.uint8)  # made once: `dtype == np.uint8` makes one each time
+TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 FEW_CLASSES = 64  # up to here plain Python is faster than numpy's calls
 
 
@@ -35,15 +36,14 @@ class Engine:
     ) -> None:
         self.folder, self.manifest = folder, manifest
         self.labels: list[str] = list(manifest["labels"])
-        self.preprocessing = Preprocessing.from_dict(manifest["preprocessing"])
+        self.preprocessing = make_preprocessing(manifest["preprocessing"], folder)
         self._temporary = temporary
         self._sharpness = 1.0 / float(manifest.get("temperature", 1.0))
         self.session = session
         self._run = session.run
         self._input = session.get_inputs()[0].name
         self._outputs = [manifest["outputs"][0]["name"]]
-        self._sample_shape = (3, self.preprocessing.height, self.preprocessing.width)
-        if tuple(manifest["inputs"][0]["shape"][1:]) != self._sample_shape:
+        if not self.preprocessing.fits(manifest["inputs"][0]["shape"]):
             raise BundleError(
                 f"the engine takes {manifest['inputs'][0]['shape']}, the preprocessing gives another size"
             )
@@ -90,16 +90,20 @@ class Engine:
         return engine
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """Logits float32 [N, K] of preprocessed inputs float32 [N, 3, H, W]. No check: see ``predict``."""
+        """Logits float32 [N, K] of preprocessed inputs: float32 [N, 3, H, W] of pictures, int64 [N, L] of texts.
+
+        No check: see ``predict``.
+        """
         result: np.ndarray = self._run(self._outputs, {self._input: inputs})[0]
         return result
 
-    def predict(self, image: Any, top: int = 5) -> Any:
+    def predict(self, sample: Any, top: int = 5) -> Any:
         """The ``top`` most probable labels, best first: [(label, probability), ...].
 
         Args:
-            image: a path, a PIL image or a uint8 array [H, W, 3], which are preprocessed; or a float32
-                array [N, 3, H, W] that already is. For N > 1 the result is a list of such lists.
+            sample: of a bundle for pictures a path, a PIL image or a uint8 array [H, W, 3]; of one for text a
+                string or a list of them. Or an array that is preprocessed already: float32 [N, 3, H, W], int64 [N, L].
+                For N > 1 the result is a list of such lists.
 
         Raises:
             InputError: an array of the wrong shape or type, an empty batch, a file that is no picture,
@@ -107,10 +111,10 @@ class Engine:
         """
         if top < 1:
             raise InputError(f"top is {top}, it must be 1 or more")
-        if isinstance(image, np.ndarray) and image.dtype != UINT8:
-            inputs = self._checked(image)
+        if isinstance(sample, np.ndarray) and sample.dtype != UINT8:
+            inputs = self.preprocessing.check(sample)
         else:
-            inputs = self.preprocessing(image)
+            inputs = self.preprocessing(sample)
         logits = self._run(self._outputs, {self._input: inputs})[0]
         if len(logits) == 1:
             return self._best(logits[0], top)
@@ -150,25 +154,16 @@ class Engine:
         self.close()
 
     def _golden(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Golden inputs [N, 3, H, W] and outputs [N, K]."""
+        """Golden inputs (preprocessed) and outputs [N, K]."""
         try:
             with np.load(self.folder / name, allow_pickle=False) as arrays:
                 inputs, expected = arrays["inputs"], arrays["outputs"]
-            self._checked(inputs)
+            self.preprocessing.check(inputs)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, InputError) as problem:
             raise BundleError(f"the golden samples cannot be read: {problem}") from problem
         if expected.shape != (len(inputs), len(self.labels)):
             raise BundleError(f"golden outputs are {list(expected.shape)} for {len(inputs)} inputs")
         return inputs, expected
-
-    def _checked(self, array: np.ndarray) -> np.ndarray:
-        if array.dtype != FLOAT32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
-            height, width = self._sample_shape[1:]
-            raise InputError(
-                f"expected float32 [N, 3, {height}, {width}] with N > 0 (preprocessed) or uint8 [H, W, 3] (a picture), "
-                f"not {array.dtype} {list(array.shape)}"
-            )
-        return array
 
     def _best(self, logits: np.ndarray, top: int) -> list[tuple[str, float]]:
         """The largest of softmax(logits [K] / T); the largest logit is subtracted, so that nothing overflows."""
@@ -202,7 +197,7 @@ def _check_signature(session: ort.InferenceSession, manifest: dict[str, Any]) ->
     for key, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         declared = manifest[key][0]
         has = [(item.name, item.type, item.shape) for item in found]
-        fits = len(has) == 1 and has[0][:2] == (declared["name"], "tensor(float)")
+        fits = len(has) == 1 and has[0][:2] == (declared["name"], TYPES[declared["dtype"]])
         if not fits or not _same_sizes(has[0][2], declared["shape"]):
             raise BundleError(f"the engine's {key} are {has}, the manifest says {declared}")
 

@@ -120,8 +120,11 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
         if len(signature) != 1 or not isinstance(signature[0], dict):
             raise BundleError(f"{path}: an engine has one input and one output here; {key!r} has another form")
         name, shape, dtype = (signature[0].get(field) for field in ("name", "shape", "dtype"))
-        if not isinstance(name, str) or not isinstance(shape, list) or not shape or dtype != "float32":
-            raise BundleError(f"{path}: {key!r} must give a name, a shape and the dtype float32")
+        wanted = "int64" if key == "inputs" and manifest["preprocessing"].get("kind") == "text" else "float32"
+        if not isinstance(name, str) or not isinstance(shape, list) or not shape or dtype != wanted:
+            raise BundleError(f"{path}: {key!r} must give a name, a shape and the dtype {wanted}")
+    if manifest["preprocessing"].get("kind") == "text":
+        _check_listed(manifest["preprocessing"].get("tokenizer"), "tokenizer", manifest["files"], path)
     labels = manifest["labels"]
     if not labels or not all(isinstance(label, str) for label in labels):
         raise BundleError(f"{path}: 'labels' must be texts")

@@ -9,7 +9,8 @@ The description is a plain dict (stored in every manifest)::
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgetune_runtime.errors import BundleError, InputError
 
 FIXED = {"kind": "image", "color": "RGB", "interpolation": "bilinear", "layout": "NCHW"}
 MAX_PIXELS = 1 << 26  # after resizing; 200 MB
+FLOAT32 = np.dtype(np.float32)  # made once: `dtype == np.float32` makes one each time
 
 
 class Preprocessing:
@@ -48,6 +50,7 @@ class Preprocessing:
         # (x * scale - mean) / std as one multiply and one add
         self._factor = (scale / std).astype(np.float32)
         self._offset = (-mean / std).astype(np.float32)
+        self._sample_shape = (3, self.height, self.width)
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Preprocessing:
@@ -95,6 +98,41 @@ class Preprocessing:
             np.multiply(batch[..., channel], self._factor[channel], out=result[:, channel], casting="unsafe")
             result[:, channel] += self._offset[channel]
         return result
+
+    def check(self, array: np.ndarray) -> np.ndarray:
+        """``array`` itself, if it is what the engine takes.
+
+        Raises:
+            InputError: anything but float32 [N, 3, H, W] with N > 0.
+        """
+        if array.dtype != FLOAT32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
+            raise InputError(
+                f"expected float32 [N, 3, {self.height}, {self.width}] with N > 0 (preprocessed) or uint8 [H, W, 3] "
+                f"(a picture), not {array.dtype} {list(array.shape)}"
+            )
+        return array
+
+    def example(self, batch: int = 1) -> np.ndarray:
+        """float32 [batch, 3, H, W] of random pixels."""
+        size = (batch, self.height, self.width, 3)
+        return self.normalise(np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8))
+
+    def fits(self, shape: Sequence[Any]) -> bool:
+        """Whether an engine with an input of ``shape`` takes what this gives."""
+        return tuple(shape[1:]) == self._sample_shape
+
+
+def make_preprocessing(description: Mapping[str, Any], folder: Path) -> Any:
+    """Of a manifest: pictures, or text, whose tokenizer lies in ``folder``.
+
+    Raises:
+        BundleError: of another kind, incomplete, or with a tokenizer that cannot be read.
+    """
+    if description.get("kind") == "text":
+        from edgetune_runtime.text import TextPreprocessing
+
+        return TextPreprocessing(description, folder)
+    return Preprocessing(description)
 
 
 def open_image(image: Any) -> Any:

@@ -1,0 +1,73 @@
+"""Look at a dataset of texts and propose a recipe for it."""
+
+from collections import Counter
+from pathlib import Path
+
+from edgetune.data.propose import notes_on_labels, quoted, summary
+from edgetune.data.texts import TextListing, scan_texts
+
+TOKENS_PER_WORD = 1.4  # of English in a WordPiece vocabulary of 30,000, measured on banking77 and rt_polarity
+SPECIAL_TOKENS = 2
+LENGTHS = (32, 64, 128, 256, 512)
+
+TEMPLATE = """\
+# Written by `edgetune init`. Every key is optional but `model.name` and `data.path`.
+# {summary}
+{notes}
+[model]
+name = "transformers/sentence-transformers/all-MiniLM-L6-v2"   # of the Hugging Face hub, or any name with
+# weights = "encoder"               # a folder of config.json, model.safetensors and tokenizer.json
+
+[data]
+path = {path}
+max_length = {length:<22} # tokens; what is longer is cut. Words here: {typical}
+on_bad_file = "error"               # or "skip": leave empty texts out and count them
+
+[finetune]
+strategy = "full"                   # every layer learns
+epochs = {epochs:<26} # passes over the training texts
+batch_size = 32                     # texts in one step
+learning_rate = 1e-4                # its peak; 2e-5 to 5e-5 for large encoders
+
+[quantize]
+mode = "auto"                       # try INT8, keep it if it pays; or "none"
+
+[budget]
+max_accuracy_drop = 1.0             # percentage points below the fine-tuned float engine
+# max_latency_ms = 10.0             # median of one text, on the target
+# max_size_mb = 25.0                # of the engine
+
+[bench]
+threads = 1                         # that the engine may use
+
+[targets]
+names = ["x86-cpu"]                 # `edgetune targets` lists them
+"""
+
+
+def propose_text_recipe(data: Path, base: Path) -> str:
+    """The text of an ``edgetune.toml`` in the folder ``base`` for the texts in ``data``.
+
+    Raises:
+        DataError: see ``edgetune.data.texts.scan_texts``.
+    """
+    listing = scan_texts(data)
+    words = sorted(len(row.text.split()) for row in listing.rows)
+    most = words[int(0.99 * (len(words) - 1))]
+    needed = TOKENS_PER_WORD * most + SPECIAL_TOKENS
+    return TEMPLATE.format(
+        summary=summary(listing.kind, "texts", listing.labels, [row.split for row in listing.rows]),
+        notes="".join(f"# Note: {note}\n" for note in _notes(listing)),
+        path=quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
+        length=next((length for length in LENGTHS if length >= needed), LENGTHS[-1]),
+        typical=f"{words[len(words) // 2]} in the middle, 99 % have {most} or fewer",
+        epochs=6 if len(listing.rows) / len(listing.labels) < 500 else 3,
+    )
+
+
+def _notes(listing: TextListing) -> list[str]:
+    counts = Counter(row.label for row in listing.rows if row.split in ("train", None))
+    notes = notes_on_labels(counts, {row.split for row in listing.rows}, "texts")
+    if empty := [row.where for row in listing.rows if not row.text.strip()]:
+        notes.insert(0, f"{len(empty)} texts are empty, such as {empty[0]}. `edgetune build` lists them all.")
+    return notes

@@ -1,0 +1,178 @@
+"""Find a text dataset's samples: a CSV or JSON Lines file with ``text,label[,split]``, or a folder of one a split.
+
+Read from start to end: texts are small, and what is in them is all there is to know.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgetune.data.scan import SPLITS, check_classes
+from edgetune.errors import DataError
+from edgetune.hashing import digest_file, digest_json
+
+ENDINGS = (".csv", ".jsonl", ".ndjson")
+COLUMNS = 'columns `text,label` or `text,label,split`; JSON Lines: {"text": "...", "label": "..."} a line'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRow:
+    """One labelled text; ``where`` is its file and line, ``split`` None where the data does not say."""
+
+    where: str
+    text: str
+    label: str
+    split: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextListing:
+    """What lies in a text dataset, in the order of its files."""
+
+    root: Path
+    kind: str  # CSV | JSON Lines | split files
+    labels: tuple[str, ...]
+    rows: tuple[TextRow, ...]
+
+
+def is_text_data(path: Path) -> bool:
+    """Whether ``path`` is a dataset of texts, by its name and first line alone."""
+    if path.is_dir():
+        return any(path.glob("train.*")) and bool(_split_files(path)) and all(map(_is_text_file, _split_files(path)))
+    return path.is_file() and _is_text_file(path)
+
+
+def scan_texts(path: Path) -> TextListing:
+    """List the samples in ``path``.
+
+    Raises:
+        DataError: missing, empty or inconsistent data; one class only; a class of val or test that train lacks.
+    """
+    if not path.exists():
+        raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
+    if path.is_dir():
+        files = _split_files(path)
+        if "train" not in files.values():
+            raise DataError(f"{path} has no train.csv or train.jsonl", hint=f"expected {COLUMNS}")
+        if len(set(files.values())) < len(files):
+            raise DataError(f"{path} has the same split twice: {', '.join(f.name for f in files)}", hint="keep one")
+        kind, rows = "split files", [row for file, split in files.items() for row in _rows(file, split)]
+    else:
+        kind, rows = ("CSV" if path.suffix.lower() == ".csv" else "JSON Lines"), list(_rows(path, None))
+    if not rows:
+        raise DataError(f"{path.name} holds no samples", hint=f"expected {COLUMNS}")
+    check_classes([(row.where, row.label, row.split) for row in rows], path)
+    labels = tuple(sorted({row.label for row in rows}))
+    return TextListing(root=path, kind=kind, labels=labels, rows=tuple(rows))
+
+
+def fingerprint_texts(path: Path) -> str:
+    """Digest of the files' contents."""
+    files = _split_files(path) if path.is_dir() else {path: None}
+    try:
+        return digest_json([(file.name, split, digest_file(file)) for file, split in files.items()])
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def content_digest(text: str) -> str:
+    """sha256 of a text without what does not change its meaning: case, width of letters, punctuation, spaces."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = "".join(letter if letter.isalnum() else " " for letter in folded).split()
+    return hashlib.sha256((" ".join(words) or folded.strip()).encode("utf-8", "replace")).hexdigest()
+
+
+def _split_files(folder: Path) -> dict[Path, str]:
+    """{file: split} of train.csv, val.jsonl and the like."""
+    try:
+        found = sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}", hint="check its permissions") from error
+    return {file: SPLITS[file.stem.lower()] for file in found if file.stem.lower() in SPLITS}
+
+
+def _is_text_file(path: Path) -> bool:
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return True
+    if path.suffix.lower() != ".csv":
+        return False
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            columns = [name.strip().lower() for name in next(csv.reader(file, skipinitialspace=True), [])]
+    except (OSError, csv.Error):
+        return False
+    return "text" in columns and "path" not in columns
+
+
+def _rows(path: Path, split: str | None) -> Iterator[TextRow]:
+    """The rows of one file; ``split`` None: each row may say its own."""
+    reader = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
+    for where, fields in reader(path):
+        text, label, own = (fields.get(key) for key in ("text", "label", "split"))
+        if not isinstance(text, str):
+            raise DataError(f"{where}: its text is {'missing' if text is None else f'{text!r}, no text'}")
+        if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
+            raise DataError(f"{where}: its label is {'missing' if label in (None, '') else f'{label!r}, no name'}")
+        if own and (not isinstance(own, str) or own.strip().lower() not in SPLITS):
+            raise DataError(f'{where}: split "{own}" is not one of train, val, test')
+        named = SPLITS[str(own).strip().lower()] if own else None
+        if split and named and named != split:
+            raise DataError(f"{where}: its split is {named}, in a file of {split}", hint="drop the column or the file")
+        yield TextRow(where=where, text=text, label=str(label).strip(), split=split or named)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    csv.field_size_limit(sys.maxsize)  # a long text is not an error
+    reader = csv.reader(io.StringIO(_content(path), newline=""), skipinitialspace=True, strict=True)
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        if "text" not in columns or "label" not in columns:
+            raise DataError(f"{path.name} has columns {', '.join(columns) or 'none'}", hint=f"expected {COLUMNS}")
+        start = reader.line_num + 1
+        for fields in reader:
+            where, start = f"{path.name}:{start}", reader.line_num + 1
+            if not any(fields):
+                continue
+            if len(fields) > len(columns):
+                raise DataError(
+                    f"{where}: {len(fields)} fields under {len(columns)} columns",
+                    hint='put a text that has a comma in it into double quotes: "no, thanks"',
+                )
+            yield where, dict(zip(columns, fields, strict=False))
+    except csv.Error as error:
+        raise DataError(
+            f"{path.name}:{reader.line_num}: not readable as CSV: {error}",
+            hint='a text with quotes in it is written in quotes, its own doubled: "he said ""no"""',
+        ) from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    for number, line in enumerate(_content(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path.name}:{number}"
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not JSON: {error}", hint=f"expected {COLUMNS}") from error
+        if not isinstance(content, dict):
+            raise DataError(f"{where}: not a JSON object", hint=f"expected {COLUMNS}")
+        yield where, {str(key).lower(): value for key, value in content.items()}
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name} is not UTF-8: byte {error.start} is {error.object[error.start]:#x}",
+            hint=f"save it as UTF-8; if it is Latin-1: iconv -f latin1 -t utf8 {path.name} > new{path.suffix}",
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,192 @@
+"""The main job on text: from a folder with an encoder and CSV files to a bundle that answers."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from edgetune_runtime import BundleError, Engine
+from small_text import write_encoder, write_texts
+
+import edgetune
+from edgetune.errors import ModelError, RecipeError, WeightsError
+from edgetune.report.validate import validate
+
+RECIPE = """
+[model]
+name = "transformers/tiny"
+weights = "encoder"
+[data]
+path = "texts"
+max_length = 24
+[finetune]
+epochs = 6
+learning_rate = 3e-3
+batch_size = 16
+precision = "fp32"
+[budget]
+max_accuracy_drop = 5.0
+[bench]
+min_runs = 20
+min_seconds = 0.1
+"""
+
+
+def project(folder, **recipe):
+    write_encoder(folder / "encoder")
+    write_texts(folder / "texts", splits={"train": 60, "val": 20, "test": 20})
+    text = RECIPE
+    for key, value in recipe.items():
+        text = text.replace(f"{key} = ", f"{key} = {value} # ")
+    (folder / "edgetune.toml").write_text(text)
+    return folder / "edgetune.toml"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    report = edgetune.build(project(folder), cache_dir=folder / "cache")
+    return folder, report
+
+
+@pytest.mark.slow
+def test_it_learns_quantizes_and_bundles(built):
+    _, report = built
+    validate(report.data)
+    target = report.data["targets"][0]
+    found = {candidate["name"]: candidate for candidate in target["candidates"]}
+    assert set(found) == {"float", "int8"} and report.exit_code in (0, 3)
+    assert found["float"]["metrics"]["accuracy"] > 0.9  # a third by chance
+    assert abs(found["int8"]["accuracy_change"]["value"]) < 10
+    assert found["int8"]["size_bytes"] < 0.6 * found["float"]["size_bytes"]
+
+
+@pytest.mark.slow
+def test_the_bundle_answers_without_torch_and_transformers(built, tmp_path):
+    _, report = built
+    bundle = report.run_dir / "bundles/x86-cpu.tar"
+    code = (
+        "import sys; from edgetune_runtime import Engine\n"
+        "with Engine.open(sys.argv[1]) as e: print(e.predict('We saw rain and snow.', top=1)[0][0])\n"
+        "print([name for name in ('torch', 'transformers', 'edgetune') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["weather", "[]"]
+    told = subprocess.run(
+        [sys.executable, "-m", "edgetune_runtime.cli", str(bundle), "the bank and a loan", "--json", "--top", "1"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer = json.loads(told.stdout)
+    assert answer["text"] == "the bank and a loan" and answer["predictions"][0]["label"] == "money"
+
+
+@pytest.mark.slow
+def test_a_swapped_tokenizer_is_noticed(built, tmp_path):
+    _, report = built
+    folder = shutil.copytree(report.run_dir / "bundles/x86-cpu", tmp_path / "b")
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text.replace('"rain":', '"hail":'))
+    with pytest.raises(BundleError, match=r"tokenizer\.json"):
+        Engine.open(folder)
+
+
+@pytest.mark.slow
+def test_a_batch_answers_as_its_texts_alone_in_float(built):
+    folder, _ = built
+    network = next((folder / "cache").glob("objects/*/engine/tokenizer.json")).parent
+    with Engine.open(network) as engine:
+        texts = ["rain", "We saw a price and the debt of it again and again", "soup"]
+        together = engine.run(engine.preprocessing(texts))
+        alone = np.concatenate([engine.run(engine.preprocessing(text)) for text in texts])
+    assert (together.argmax(1) == alone.argmax(1)).all()
+
+
+@pytest.mark.slow
+def test_building_again_computes_nothing_and_a_longer_limit_does(built):
+    folder, _ = built
+    again = edgetune.build(folder / "edgetune.toml", cache_dir=folder / "cache")
+    assert all(step["cached"] for step in again.data["steps"])
+    _, preview = edgetune.api.plan(folder / "edgetune.toml", cache_dir=folder / "cache")
+    assert all(step.cached for step in preview)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["partial", "gradual", "feature-extraction", "auto"])
+def test_every_strategy_trains_an_encoder(tmp_path, strategy):
+    folder = tmp_path
+    recipe = project(folder, epochs=16)
+    recipe.write_text(
+        recipe.read_text().replace("[finetune]", f'[finetune]\nstrategy = "{strategy}"\nlayer_decay = 0.9')
+    )
+    recipe.write_text(recipe.read_text() + '[quantize]\nmode = "none"\n')
+    report = edgetune.build(recipe, cache_dir=folder / "cache")
+    assert report.data["targets"][0]["candidates"][0]["metrics"]["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+def test_prepared_for_a_jetson(tmp_path):
+    report = edgetune.build(project(tmp_path, epochs=1), target="jetson", cache_dir=tmp_path / "cache")
+    assert report.exit_code == 4
+    target = report.data["targets"][0]
+    assert target["validation"]["refused"] == []
+    script = (report.run_dir / "prepared/jetson-orin-nano/build_on_device.sh").read_text()
+    assert "input_ids:1x24" in script
+
+
+def test_the_plan_and_its_titles(tmp_path):
+    made, _ = edgetune.api.plan(project(tmp_path), cache_dir=tmp_path / "cache")
+    assert [step.name for step in made.steps][:4] == ["check_data", "tokenize", "finetune", "export"]
+    assert "quantize_dynamic" in {step.name for step in made.steps} and "prune" not in {s.name for s in made.steps}
+
+
+def test_defaults_for_text_are_not_those_for_pictures(tmp_path):
+    recipe = project(tmp_path)
+    recipe.write_text('[model]\nname = "transformers/tiny"\nweights = "encoder"\n[data]\npath = "texts"\n')
+    made, _ = edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+    assert made.recipe.finetune.learning_rate == 1e-4 and made.recipe.finetune.augmentation == "none"
+
+
+@pytest.mark.parametrize("line", ["[data]\nimage_size = 64", "[finetune]\nmixup = 0.2", "[prune]\nratio = [0.2]"])
+def test_what_is_for_pictures_is_refused(tmp_path, line):
+    section = line.partition("\n")[0]
+    recipe = project(tmp_path)
+    text = recipe.read_text()
+    recipe.write_text(text.replace(section, line) if section in text else f"{text}\n{line}\n")
+    with pytest.raises(RecipeError, match=r"is for pictures|text"):
+        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+
+
+def test_pictures_and_texts_are_not_mistaken_for_each_other(tmp_path, shapes):
+    recipe = project(tmp_path)
+    recipe.write_text(recipe.read_text().replace("transformers/tiny", "torchvision/resnet18"))
+    with pytest.raises(RecipeError, match="classifies pictures") as caught:
+        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+    assert "transformers/NAME" in str(caught.value.hint)
+    recipe.write_text(RECIPE.replace('"texts"', f'"{shapes}"'))
+    with pytest.raises(RecipeError, match="holds none"):
+        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    recipe = project(tmp_path)
+    recipe.write_text(recipe.read_text().replace('"encoder"', '"decoder"'))
+    with pytest.raises(WeightsError, match="no folder with pretrained weights"):
+        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+
+
+def test_more_tokens_than_the_network_reads(tmp_path):
+    recipe = project(tmp_path, max_length=64)
+    with pytest.raises(ModelError, match="reads 40 tokens at most, the recipe asks for 64"):
+        edgetune.build(recipe, cache_dir=tmp_path / "cache")
+
+
+def test_init_proposes_a_recipe_that_can_be_planned(tmp_path):
+    project(tmp_path)
+    path = edgetune.api.init(tmp_path / "texts", tmp_path / "new.toml")
+    text = path.read_text().replace('# weights = "encoder" ', 'weights = "encoder" ')
+    assert "max_length = 32 " in text and "240 train" not in text and "180 train" in text
+    path.write_text(text)
+    made, _ = edgetune.api.plan(path, cache_dir=tmp_path / "cache")
+    assert made.recipe.reads_text
