@@ -16,7 +16,9 @@ VERSIONS = {
     "check_data": 2,
     "finetune": 1,
     "time_layers": 1,
+    "time_encoder": 1,
     "prune": 2,
+    "prune_encoder": 1,
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
@@ -37,6 +39,7 @@ BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
 HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
 FLOAT = "float"
 DEFAULT_SPEEDUPS = (1.25, 1.5)
+DEFAULT_ENCODER_SPEEDUPS = (1.5,)  # one layer more or less is about 1.2 times; each takes a training of its own
 DEFAULT_RATIOS = (0.15, 0.3)
 UNPRUNED = Pruning()
 NOT_IN_LR_FIND = ("learning_rate", "warmup_epochs", "patience", "ema")  # what a range test does not depend on
@@ -76,8 +79,7 @@ class _Builder:
         if self.recipe.reads_text:
             int8 = int8 and target.backend == "onnxruntime"  # dynamic ranges are ONNX Runtime's
         ours = []
-        asked = () if self.recipe.reads_text else prunings(self.recipe.prune, runs_here)
-        for pruning in dict.fromkeys((UNPRUNED, *asked)):
+        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here, self.recipe.reads_text))):
             network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
             floating = self._typed(self._export(network, target), network, target)
             ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
@@ -162,7 +164,51 @@ class _Builder:
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
+    def _time_encoder(self, target: Target, int8: bool) -> str:
+        params = {
+            "int8": self._described_scheme(target) if int8 else None,
+            "opset": target.opset,
+            "config": dict(target.backend_options),
+            "threads": self.recipe.bench.threads,
+        }
+        return self._add(
+            f"time-layers:{target.name}",
+            "time_encoder",
+            f"time layers on {target.name}",
+            params,
+            inputs={"network": self._finetune(), **self._data(), "processor": "source:processor"},
+            libraries=(*EXPORTING, *BACKEND_LIBRARY.get(target.backend, ())),
+        )
+
+    def _prune_encoder(self, speedup: float, target: Target, int8: bool) -> str:
+        prune, finetune = self.recipe.prune, self.recipe.finetune
+        params = {
+            "target_speedup": speedup,
+            "recovery_epochs": prune.recovery_epochs,
+            "learning_rate": prune.learning_rate,
+            "distillation_weight": prune.distillation_weight,
+            "distillation_temperature": prune.distillation_temperature,
+            "channel_multiple": target.channel_multiple,
+            "batch_size": finetune.batch_size,
+            "weight_decay": finetune.weight_decay,
+            "warmup_epochs": finetune.warmup_epochs,
+            "label_smoothing": finetune.label_smoothing,
+            "precision": finetune.precision,
+            "micro_batch": finetune.micro_batch,
+        }
+        return self._add(
+            f"prune-{speedup:g}x-for-{target.name}",
+            "prune_encoder",
+            f"prune to {speedup:g}x on {target.name}",
+            params,
+            inputs={"network": self._finetune(), **self._data(), "latency": self._time_encoder(target, int8)},
+            libraries=("torch", *TEXT_LIBRARIES),
+        )
+
     def _prune(self, pruning: Pruning, target: Target, int8: bool) -> str:
+        if self.recipe.reads_text:
+            assert pruning.speedup is not None
+            return self._prune_encoder(pruning.speedup, target, int8)
         prune, finetune = self.recipe.prune, self.recipe.finetune
         inputs = {"network": self._finetune(), "dataset": self._check_data()}
         if pruning.speedup is not None:
@@ -374,10 +420,14 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.4g}"
 
 
-def prunings(spec: PruneSpec, timed: bool) -> list[Pruning]:
-    """What to try removing; speed-ups only where the target's layers can be ``timed`` here."""
+def prunings(spec: PruneSpec, timed: bool, encoder: bool = False) -> list[Pruning]:
+    """What to try removing; speed-ups only where the target's layers can be ``timed`` here, and nothing else of an
+    ``encoder``.
+    """
     ratios, speedups = spec.ratio, spec.target_speedup
-    if ratios is None and speedups is None:
+    if encoder:
+        ratios, speedups = (), DEFAULT_ENCODER_SPEEDUPS if speedups is None else speedups
+    elif ratios is None and speedups is None:
         ratios, speedups = ((), DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
     asked = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
     asked += [Pruning(speedup=speedup) for speedup in speedups or () if timed]

@@ -70,15 +70,22 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
 }
 
 
-# Of [finetune], for encoders: rates and epochs as in Devlin et al. 2019, the rate for small ones.
-USUAL_FOR_TEXT: dict[str, Any] = {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"}
+# For encoders: epochs and decay as in Devlin et al. 2019, rates for small ones.
+USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
+    "finetune": {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"},
+    "prune": {"learning_rate": 2e-4},
+}
 FOR_PICTURES = (
     ("data", "image_size"),
     ("finetune", "augmentation"),
     ("finetune", "mixup"),
     ("finetune", "cutmix"),
     ("prune", "ratio"),
-    ("prune", "target_speedup"),
+    ("prune", "criterion"),
+    ("prune", "scope"),
+    ("prune", "steps"),
+    ("prune", "step_epochs"),
+    ("prune", "protect"),
 )
 
 
@@ -120,9 +127,15 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
             raise file.fail(
                 f"`{section}.{key}` is for pictures; this network reads text", (section, key), "leave it out"
             )
-    given = file.data.get("finetune", {})
-    usual = {key: value for key, value in USUAL_FOR_TEXT.items() if key not in given}
-    return replace(recipe, finetune=replace(recipe.finetune, **usual))
+    usual = {
+        section: {key: value for key, value in values.items() if key not in file.data.get(section, {})}
+        for section, values in USUAL_FOR_TEXT.items()
+    }
+    return replace(
+        recipe,
+        finetune=replace(recipe.finetune, **usual["finetune"]),
+        prune=replace(recipe.prune, **usual["prune"]),
+    )
 
 
 def _check_model_name(name: str, file: TomlFile) -> None:

@@ -26,6 +26,9 @@ epochs = 6
 learning_rate = 3e-3
 batch_size = 16
 precision = "fp32"
+[prune]
+target_speedup = 1.4
+recovery_epochs = 2
 [budget]
 max_accuracy_drop = 5.0
 [bench]
@@ -57,7 +60,9 @@ def test_it_learns_quantizes_and_bundles(built):
     validate(report.data)
     target = report.data["targets"][0]
     found = {candidate["name"]: candidate for candidate in target["candidates"]}
-    assert set(found) == {"float", "int8"} and report.exit_code in (0, 3)
+    assert set(found) == {"float", "int8", "pruned-1.4x", "pruned-1.4x-int8"} and report.exit_code in (0, 3)
+    assert found["pruned-1.4x"]["size_bytes"] < 0.95 * found["float"]["size_bytes"]
+    assert found["pruned-1.4x"]["metrics"]["accuracy"] > 0.6
     assert found["float"]["metrics"]["accuracy"] > 0.9  # a third by chance
     assert abs(found["int8"]["accuracy_change"]["value"]) < 10
     assert found["int8"]["size_bytes"] < 0.6 * found["float"]["size_bytes"]
@@ -120,7 +125,7 @@ def test_every_strategy_trains_an_encoder(tmp_path, strategy):
     recipe.write_text(
         recipe.read_text().replace("[finetune]", f'[finetune]\nstrategy = "{strategy}"\nlayer_decay = 0.9')
     )
-    recipe.write_text(recipe.read_text() + '[quantize]\nmode = "none"\n')
+    recipe.write_text(recipe.read_text().replace("= 1.4", "= []") + '[quantize]\nmode = "none"\n')
     report = edgetune.build(recipe, cache_dir=folder / "cache")
     assert report.data["targets"][0]["candidates"][0]["metrics"]["accuracy"] > 0.6
 
@@ -138,7 +143,8 @@ def test_prepared_for_a_jetson(tmp_path):
 def test_the_plan_and_its_titles(tmp_path):
     made, _ = edgetune.api.plan(project(tmp_path), cache_dir=tmp_path / "cache")
     assert [step.name for step in made.steps][:4] == ["check_data", "tokenize", "finetune", "export"]
-    assert "quantize_dynamic" in {step.name for step in made.steps} and "prune" not in {s.name for s in made.steps}
+    names = {step.name for step in made.steps}
+    assert {"quantize_dynamic", "time_encoder", "prune_encoder"} <= names and not {"quantize", "prune"} & names
 
 
 def test_defaults_for_text_are_not_those_for_pictures(tmp_path):

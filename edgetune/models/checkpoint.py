@@ -1,7 +1,8 @@
 """Networks on disk without pickle: ``model.safetensors`` beside ``model.json``.
 
 ``model.json`` names the factory, its arguments and the pruning history that is replayed on the
-fresh network (torch-pruning's ``load_pruning_history``) before the weights are loaded.
+fresh network (torch-pruning's ``load_pruning_history``; of encoders ``encoder_layers.replay``) before the
+weights are loaded.
 """
 
 import copy
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgetune.hashing import canonical_json
+from edgetune.models.encoder_layers import replay
 from edgetune.models.tensors import load_tensors
 from edgetune.models.zoo import make_network
 
@@ -75,7 +77,9 @@ def load_checkpoint(folder: Path, base: Path | None = None) -> tuple[NetworkSpec
     spec = NetworkSpec(**content["network"])
     network = spec.make(base).eval()
     history: PruningHistory = [(name, bool(out), list(idxs)) for name, out, idxs in content["pruning_history"]]
-    if history:
+    if history and spec.max_length is not None:
+        replay(network, history)
+    elif history:
         graph = tp.DependencyGraph().build_dependency(network, example_inputs=spec.example())
         graph.load_pruning_history(history)
     load_tensors(network, load_file(folder / "model.safetensors"))

@@ -51,7 +51,7 @@ def run(context: StepContext) -> None:
             )
         recalibrate_batch_norms(network, examples.calibration(RANKING_SAMPLES))
         epochs = params["recovery_epochs"] if last else params["step_epochs"]
-        curve += _recover(network, teacher, examples, epochs, context, work)
+        curve += recover(network, teacher, examples, epochs, context, work)
         if not last:
             save_checkpoint(work, spec, network, history)
             (work / FINISHED).touch()
@@ -99,7 +99,7 @@ def _surgery(context: StepContext, spec: NetworkSpec, teacher: nn.Module, exampl
     )
 
 
-def _recover(
+def recover(
     network: nn.Module, teacher: nn.Module, examples: Examples, epochs: int, context: StepContext, work: Path
 ) -> list[dict[str, float]]:
     """Train with labels and the teacher's outputs (Hinton et al. 2015); returns the curve."""

@@ -1,0 +1,29 @@
+"""Cut the encoder, then train what is left to imitate the whole one."""
+
+import copy
+import json
+
+from edgetune.errors import PruningError
+from edgetune.hashing import canonical_json
+from edgetune.models.checkpoint import load_checkpoint, save_checkpoint
+from edgetune.pruning.encoder import EncoderCosts, prune_encoder
+from edgetune.steps.context import StepContext
+from edgetune.steps.examples import make_examples
+from edgetune.steps.prune import RANKING_SAMPLES, recover
+
+
+def run(context: StepContext) -> None:
+    """Write the pruned and recovered checkpoint and its history."""
+    params = context.params
+    spec, teacher, _ = load_checkpoint(context.inputs["network"], context.base)
+    examples = make_examples(context, spec, params["batch_size"], "none")
+    costs = EncoderCosts(**json.loads((context.inputs["latency"] / "costs.json").read_text(encoding="utf-8")))
+    network = copy.deepcopy(teacher)
+    samples = list(examples.calibration(RANKING_SAMPLES))
+    history = prune_encoder(network, costs, params["target_speedup"], params["channel_multiple"], samples)
+    if not history:
+        raise PruningError(f"a speed-up of {params['target_speedup']:g} takes nothing away", hint="ask for more")
+    curve = recover(network, teacher, examples, params["recovery_epochs"], context, context.scratch)
+    network.cpu().eval()
+    save_checkpoint(context.out, spec, network, history)
+    context.note("training.json").write_text(canonical_json({"history": curve}), encoding="utf-8")
