@@ -27,7 +27,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 2,
-    "select": 3,
+    "select": 4,
     "bundle": 2,
     "validate": 2,
     "lr_find": 1,

@@ -89,19 +89,19 @@ def _candidate(
         "macs": counts["macs"],
         "warmups": len(raw["warmup_values"]),
         "latency_raw": f"measurements/{context.params['target']}.json",
-        **_against_baseline(name, context.seed, measured, logits, labels),
+        **_against_baseline(name, measured, logits, labels),
     }
 
 
 def _against_baseline(
-    name: str, seed: int, measured: dict[str, Any], logits: dict[str, dict[str, Any]], labels: list[str]
+    name: str, measured: dict[str, Any], logits: dict[str, dict[str, Any]], labels: list[str]
 ) -> dict[str, Any]:
     if name == BASELINE:
         return {"accuracy_change": None, "speedup": None, "per_class_change": None}
     before, after = _right(logits[BASELINE], "test"), _right(logits[name], "test")
     raw, reference = measured["engines"][name], measured["engines"][BASELINE]
     return {
-        "accuracy_change": accuracy_change(before, after, seed),
+        "accuracy_change": accuracy_change(before, after),
         "speedup": speedup_over_loads(
             reference["values"],
             raw["values"],

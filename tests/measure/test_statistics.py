@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap, ttest_1samp
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest, bootstrap, multinomial, ttest_1samp
 
 from edgetune.errors import MeasureError
 from edgetune.measure import statistics as s
@@ -197,6 +198,7 @@ def test_accuracy_change_is_antisymmetric(pairs):
     assert there["value"] == pytest.approx(-back["value"])
     assert there["mcnemar_p"] == pytest.approx(back["mcnemar_p"])
     assert there["resolvable_drop"] == back["resolvable_drop"]
+    assert there["ci95"] == pytest.approx([-end for end in reversed(back["ci95"])], abs=1e-6)
 
 
 def test_mcnemar_matches_a_published_value():
@@ -217,6 +219,45 @@ def test_accuracy_interval_agrees_with_scipys_bootstrap():
         paired=True, vectorized=True, method="percentile", n_resamples=5000, rng=1,
     ).confidence_interval  # fmt: skip
     assert ours == pytest.approx([theirs.low, theirs.high], abs=0.15)
+
+
+@pytest.mark.parametrize("n", [10, 372])
+def test_the_interval_has_a_width_where_no_answer_differs(n):
+    """The score test of 0 differences rejects d when n d / (1 - d) > 3.84."""
+    end = 3.841459 / (n + 3.841459)
+    assert s.paired_interval(0, 0, n) == pytest.approx((-end, end), rel=1e-5)
+
+
+@given(counts=st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60)).filter(sum))
+def test_the_interval_ends_where_the_score_test_rejects(counts):
+    """Tango's variance needs the likeliest shares for a given difference; here they are found by search."""
+    lost, won, _ = counts
+    n = sum(counts)
+    for end in s.paired_interval(lost, won, n):
+        if abs(end) == 1.0:
+            continue
+
+        def against(share, end=end):  # minus the likelihood of losing `share` and winning `share + end`
+            shares = (share, share + end, 1 - 2 * share - end)
+            return -sum(count * math.log(max(p, 1e-300)) for count, p in zip(counts, shares, strict=True))
+
+        low, high = max(0.0, -end), (1 - end) / 2
+        share = minimize_scalar(against, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+        variance = n * (2 * share + end - end * end)
+        assert abs(won - lost - n * end) / math.sqrt(variance) == pytest.approx(1.959964, rel=2e-2)
+
+
+@pytest.mark.parametrize("shares", [(0.02, 0.02), (0.1, 0.05), (0.0, 0.03), (0.2, 0.3)])
+def test_the_interval_covers_as_often_as_it_says(shares):
+    """Exactly: summed over all outcomes of 60 samples."""
+    n, covered = 60, 0.0
+    truth = shares[1] - shares[0]
+    for lost in range(26):
+        for won in range(36 if lost + 35 <= n else n - lost + 1):
+            low, high = s.paired_interval(lost, won, n)
+            if low <= truth <= high:
+                covered += multinomial.pmf([lost, won, n - lost - won], n, [*shares, 1 - sum(shares)])
+    assert covered > 0.93
 
 
 @given(st.integers(0, 120), st.integers(1, 500))
