@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -509,4 +510,13 @@ def completion(shell: str, as_json: bool) -> None:
 def main() -> None:
     """Entry point of ``edgetune`` and ``python -m edgetune``."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    cli(prog_name="edgetune")
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        cli(prog_name="edgetune")
+    except KeyboardInterrupt:  # before or after a command's own handling
+        sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """What a service manager or a time limit asks for ends a run as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -36,7 +36,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("finetune", "batch_size"): (lambda v: 2 <= v <= 65_536, "2 or more (batch norm needs two)"),
     ("finetune", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("finetune", "weight_decay"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
-    ("finetune", "warmup_epochs"): (lambda v: v >= 0, "0 or more"),
+    ("finetune", "warmup_epochs"): (lambda v: 0 <= v <= 10_000, "from 0 to 10000"),
     ("finetune", "label_smoothing"): (lambda v: 0 <= v < 1, "from 0 to below 1"),
     ("finetune", "stages"): (lambda v: 0 <= v <= 1000, "0 (the head alone) or more"),
     ("finetune", "layer_decay"): (lambda v: 0 < v <= 1, "above 0 and at most 1"),

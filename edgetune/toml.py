@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from edgetune.errors import InputError
 
 R = TypeVar("R")
+LARGEST = 1 << 63  # what counts and seeds are kept in
 TYPE_NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -50,7 +51,9 @@ def read_toml(path: Path, error: type[InputError]) -> TomlFile:
         raise error(f"{path.name}: not UTF-8 text", hint="save the file as UTF-8") from problem
     try:
         return TomlFile(path=path, text=text, data=tomllib.loads(text), error=error)
-    except tomllib.TOMLDecodeError as problem:
+    except RecursionError as problem:
+        raise error(f"{path.name}: its tables or lists are nested too deeply") from problem
+    except ValueError as problem:  # tomllib's own, or a number of thousands of digits
         raise error(f"{path.name}: not valid TOML: {problem}", hint="see https://toml.io for the syntax") from problem
 
 
@@ -143,7 +146,10 @@ def _convert(value: Any, hint: Any, file: TomlFile, keys: tuple[str, ...]) -> An
     if origin is not None:  # Mapping[str, Any]
         if not isinstance(value, dict):
             raise _wrong_type(value, "a table", file, keys)
+        _check_plain(value, file, keys)
         return value
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise file.fail(f"`{'.'.join(keys)}` has {len(str(abs(value)))} digits; it must be below 2^63", keys)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -151,6 +157,22 @@ def _convert(value: Any, hint: Any, file: TomlFile, keys: tuple[str, ...]) -> An
     if isinstance(value, float) and value - value != 0:
         raise file.fail(f"`{'.'.join(keys)}` must be a finite number", keys)
     return value
+
+
+def _check_plain(value: Any, file: TomlFile, keys: tuple[str, ...]) -> None:
+    """Free tables go into keys and manifests, as JSON: no dates, no infinities, no endless numbers."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_plain(item, file, (*keys, key))
+    elif isinstance(value, list):
+        for item in value:
+            _check_plain(item, file, keys)
+    elif not isinstance(value, (str, bool, int, float)):
+        raise _wrong_type(value, "text, a number, true or false, or a list of those", file, keys)
+    elif isinstance(value, float) and value - value != 0:
+        raise file.fail(f"`{'.'.join(keys)}` must be a finite number", keys)
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        raise file.fail(f"`{'.'.join(keys)}` must be below 2^63", keys)
 
 
 def _wrong_type(value: Any, wanted: str, file: TomlFile, keys: tuple[str, ...]) -> InputError:

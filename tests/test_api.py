@@ -160,6 +160,20 @@ def test_ctrl_c_stops_cleanly_and_the_build_goes_on(project):
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("after", ["", "[1/"])
+def test_sigterm_stops_a_build_as_ctrl_c_does(project, after):
+    """Before its first step it may be importing; a service manager does not look."""
+    process = build_process(project, "runs/stopped")
+    if after:
+        assert after in process.stderr.readline()
+    else:
+        time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode in (130, -signal.SIGTERM) if not after else process.returncode == 130
+    assert "Traceback" not in said
+
+
 def test_two_builds_at_once_share_the_work(project):
     one, two = build_process(project, "runs/one"), build_process(project, "runs/two")
     said = [process.communicate(timeout=300)[1] for process in (one, two)]

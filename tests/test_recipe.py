@@ -136,3 +136,26 @@ def test_every_strategy_of_the_recipe_exists():
     from edgetune.finetune.strategies import STRATEGIES
 
     assert set(CHOICES["finetune", "strategy"]) == {"auto", *STRATEGIES}
+
+
+START = '[model]\nname = "a:b"\n[data]\npath = "d"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"seed = 1{'0' * 30}\n{START}", "`seed` has 31 digits"),
+        (f"seed = 1{'0' * 5000}\n{START}", "not valid TOML"),
+        (f"{START}[finetune]\nlearning_rate = 1{'0' * 400}", "has 401 digits"),
+        (f"{START}[finetune]\nwarmup_epochs = 1e308", "from 0 to 10000"),
+        (f"{START}x = {'[' * 5000}{']' * 5000}", "nested too deeply|not valid TOML"),
+        ('[model]\nname = "a:b"\nargs = {day = 2026-11-21}\n[data]\npath = "d"', "`model.args.day` must be text"),
+        ('[model]\nname = "a:b"\nargs = {x = [1, nan]}\n[data]\npath = "d"', "must be a finite number"),
+        (f'[model]\nname = "a:b"\nargs = {{x = 1{"0" * 30}}}\n[data]\npath = "d"', r"below 2\^63"),
+    ],
+)
+def test_numbers_and_nesting_beyond_all_bounds(tmp_path, text, says):
+    path = tmp_path / "edgetune.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=says):
+        load_recipe(path)

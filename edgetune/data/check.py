@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,9 @@ def check_image(root: Path, path: str) -> ImageFacts:
     A huge picture is found by its header and not decoded.
     """
     try:
+        mode = (root / path).stat().st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # reading one, or a link to it, may never end
+            return ImageFacts(path=path, problem="is a pipe or a device")
         content = (root / path).read_bytes()
     except OSError as error:
         return ImageFacts(path=path, problem=f"cannot be read ({error.strerror})")

@@ -15,6 +15,7 @@ from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint
 from edgetune.models.head import head_keys
 from edgetune.models.text_classifier import head_of, pretrained_text_classifier, read_config
+from edgetune.models.trial import check_network
 from edgetune.models.weights import fit_weights, read_weights
 from edgetune.models.zoo import AUXILIARY, library_weights
 from edgetune.records import FinetuneSpec
@@ -57,6 +58,7 @@ def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str],
     if spec.max_length is not None:
         network, fresh = pretrained(spec, context, frozenset())
         return spec, network, head_of(network), fresh
+    check_network(spec.make(context.base), spec.example(), classes, spec.name)
     head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     network, fresh = pretrained(spec, context, head)
     return spec, network, head, fresh

@@ -1,6 +1,7 @@
 """Every file is really decoded; what is wrong with it is said in words."""
 
 import hashlib
+import os
 import struct
 import warnings
 import zlib
@@ -99,6 +100,12 @@ def test_files_that_cannot_be_read(tmp_path):  # root may read anything, so link
     assert problem(tmp_path, "dangling.png") == "cannot be read (No such file or directory)"
     assert problem(tmp_path, "loop.png") == "cannot be read (Too many levels of symbolic links)"
     assert problem(tmp_path, "folder.png") == "cannot be read (Is a directory)"
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    assert problem(tmp_path, "pipe.png") == problem(tmp_path, "endless.png") == "is a pipe or a device"
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".tif"])
