@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgetune.backends import tensorrt
 from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
 from edgetune.devices import local
-from edgetune.errors import InputError
+from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
 from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
@@ -168,6 +169,7 @@ def bench(
     offline: bool = False,
     seed: int = 0,
     output: str | Path | None = None,
+    device: str | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Measure ONNX files and bundles side by side; the first is what the others are compared with.
@@ -178,10 +180,12 @@ def bench(
         rate: requests per second of the fixed-rate scenario; ``arrivals`` is poisson or constant.
         offline: judge by throughput.
         output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
+        device: ``ssh://[user@]host[:port]``; None: this machine.
 
     Raises:
-        InputError: a file, shape or option that cannot be; names it.
+        InputError: a file, shape or option that cannot be; names it. DeviceError: the device cannot do it.
     """
+    from edgetune.devices.ssh import connect
     from edgetune.measure.bench import bench as run  # the other commands do without it
     from edgetune.measure.inputs import parse_shapes
     from edgetune.measure.scenarios import make_scenario
@@ -189,21 +193,59 @@ def bench(
     reporter = reporter or Quiet()
     destination = _writable(output)
     try:
-        result = run(
-            [Path(model) for model in models],
-            spec=spec or BenchSpec(),
-            scenario=make_scenario(rate, arrivals, offline),
-            shapes=parse_shapes(shapes),
-            batch=batch,
-            seed=seed,
-            progress=reporter.tick("measure"),
-        )
+        with connect(device) if device else nullcontext() as there:
+            result = run(
+                [Path(model) for model in models],
+                spec=spec or BenchSpec(),
+                scenario=make_scenario(rate, arrivals, offline),
+                shapes=parse_shapes(shapes),
+                batch=batch,
+                seed=seed,
+                progress=reporter.tick("measure"),
+                device=there,
+            )
     finally:
         reporter.close()
     result["versions"] = pipeline.library_versions()
     if destination is not None:
         destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def bench_on(
+    models: Sequence[str | Path],
+    devices: Sequence[str],
+    *,
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """``bench`` on several devices at once; the results in their order, a device that failed as ``{"error": ...}``.
+
+    Raises:
+        InputError: a file, shape, option or address that cannot be.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from edgetune.devices.ssh import parse_address
+
+    reporter, destination = reporter or Quiet(), _writable(output)
+    names = [parse_address(device).host for device in devices]
+
+    def one(device: str, name: str) -> dict[str, Any]:
+        try:
+            result = bench(models, device=device, **options)
+            reporter.say(f"{name}: done")
+        except (DeviceError, BackendError) as error:
+            reporter.say(f"{name}: failed: {error.message}")
+            result = {"device": {"name": name}, "error": error.message, "hint": error.hint}
+        return result
+
+    with ThreadPoolExecutor(len(devices)) as pool:
+        results = list(pool.map(one, devices, names))
+    if destination is not None:
+        destination.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
 
 
 def self_check(
