@@ -4,8 +4,8 @@ import csv
 import datetime as dt
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from edgetune.backends import tensorrt
 from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
 from edgetune.devices import local
+from edgetune.devices.protocol import Device
 from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
 from edgetune.plan import make_lr_find_plan, make_plan
@@ -36,6 +37,7 @@ def build(
     target: str | Sequence[str] | None = None,
     run_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Report:
     """Fine-tune, compress, compile, measure and bundle, as the recipe says.
@@ -45,19 +47,22 @@ def build(
         target: one or more target names; None: those of the recipe.
         run_dir: where reports and bundles go; None: ``runs/<date and time>`` beside the recipe.
         cache_dir: the store of finished steps; None: see ``edgetune.store.default_root``.
+        device: ``ssh://[user@]host[:port]`` of one or more devices; each target that one of them serves is compiled,
+            evaluated and measured there.
 
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
     reporter = reporter or Quiet()
-    made, surroundings = _plan(recipe, target)
-    folder = _run_folder(made, run_dir)
     store = _store(cache_dir)
-    try:
-        outcomes = pipeline.run(made, store, surroundings, reporter)
-    except BaseException:
-        _leave(folder)
-        raise
+    with _connected(device) as devices:
+        made, surroundings = _plan(recipe, target, devices)
+        folder = _run_folder(made, run_dir)
+        try:
+            outcomes = pipeline.run(made, store, surroundings, reporter)
+        except BaseException:
+            _leave(folder)
+            raise
     data = assemble(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
@@ -77,9 +82,11 @@ def plan(
     *,
     target: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
 ) -> tuple[Plan, list[pipeline.Status]]:
     """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost."""
-    made, _ = _plan(recipe, target)
+    with _connected(device) as devices:
+        made, _ = _plan(recipe, target, devices)
     return made, pipeline.preview(made, _store(cache_dir))
 
 
@@ -399,14 +406,25 @@ def open_store(cache_dir: str | Path | None = None) -> Store:
     return _store(cache_dir)
 
 
-def _plan(recipe: str | Path, target: str | Sequence[str] | None) -> tuple[Plan, Surroundings]:
+@contextmanager
+def _connected(addresses: str | Sequence[str]) -> Iterator[list[Device]]:
+    from edgetune.devices.ssh import connect  # most builds do without it
+
+    with ExitStack() as stack:
+        wanted = [addresses] if isinstance(addresses, str) else addresses
+        yield [stack.enter_context(connect(address)) for address in wanted]
+
+
+def _plan(
+    recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device] = ()
+) -> tuple[Plan, Surroundings]:
     loaded = load_recipe(Path(recipe))
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
     for name in names:
         found = load_target(name, loaded.base)
         targets[found.name] = found
-    surroundings = look_around(loaded, tuple(targets.values()))
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
     return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings
 
 

@@ -75,6 +75,9 @@ def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
 target_option = click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="Repeat for several.")
+device_option = click.option(
+    "--device", "devices", multiple=True, metavar="ssh://[USER@]HOST[:PORT]", help="Where engines run; repeatable."
+)
 cache_option = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
 
 
@@ -133,13 +136,16 @@ def check_text(found: dict[str, Any]) -> str:
 @cli.command(epilog=example("edgetune plan --target x86-cpu"))
 @recipe_argument
 @target_option
+@device_option
 @cache_option
 @command_options
-def plan(recipe: Path, targets: tuple[str, ...], cache_dir: Path | None, as_json: bool) -> None:
+def plan(
+    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+) -> None:
     """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
     from edgetune import api
 
-    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir)
+    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
     rows = [
         {
             "id": status.step.id,
@@ -172,22 +178,33 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
+    lines += [f"{name}: will be evaluated, not timed: {reason}" for name, reason in made.facts.untimed.items()]
     return "\n".join(lines)
 
 
 @cli.command(epilog=example("edgetune build --target x86-cpu"))
 @recipe_argument
 @target_option
+@device_option
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
 @cache_option
 @command_options
-def build(recipe: Path, targets: tuple[str, ...], run_dir: Path | None, cache_dir: Path | None, as_json: bool) -> int:
+def build(
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    run_dir: Path | None,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> int:
     """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
     from edgetune import api
     from edgetune.progress import Console
     from edgetune.report.terminal import render_table
 
-    report = api.build(recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, reporter=Console())
+    report = api.build(
+        recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, device=devices, reporter=Console()
+    )
     try:
         shown = report.run_dir.relative_to(Path.cwd())
     except ValueError:
@@ -320,7 +337,7 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
-@click.option("--device", "devices", multiple=True, metavar="ssh://[USER@]HOST", help="Where; repeat for several.")
+@device_option
 @click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
 @command_options

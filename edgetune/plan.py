@@ -69,9 +69,10 @@ class _Builder:
 
     def add_target(self, target: Target) -> None:
         runs_here = self.facts.unavailable[target.name] is None
+        layers_timed = runs_here and self._device(target) == "source:device"  # they are timed on this machine only
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
         ours = []
-        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here))):
+        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed))):
             network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
             floating = self._typed(self._export(network, target), target)
             ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
@@ -89,6 +90,11 @@ class _Builder:
             id=step_id, name=name, version=VERSIONS[name], title=title, params=params, seed=self.recipe.seed, **more
         )
         return self.steps.setdefault(step_id, step).id
+
+    def _device(self, target: Target) -> str:
+        """The source that stands for where the target's engines run."""
+        name = f"device:{target.name}"
+        return f"source:{name}" if name in self.facts.sources else "source:device"
 
     def _check_data(self) -> str:
         data = self.recipe.data
@@ -247,7 +253,7 @@ class _Builder:
             "compile",
             f"compile {name} for {target.name}",
             params,
-            inputs={"onnx": onnx, "dataset": self._check_data(), "device": "source:device"},
+            inputs={"onnx": onnx, "dataset": self._check_data(), "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -257,7 +263,7 @@ class _Builder:
             "evaluate",
             f"evaluate {name} on {target.name}",
             {},
-            inputs={"engine": compiled, "dataset": self._check_data(), "device": "source:device"},
+            inputs={"engine": compiled, "dataset": self._check_data(), "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -273,19 +279,21 @@ class _Builder:
             tolerant=True,
         )
 
-    def _finish(self, target: Target, candidates: list[Candidate]) -> None:
-        """Measure all engines together, select one, bundle it."""
-        recipe = self.recipe
-        engines = {c.name: c.compile_step for c in candidates if c.compile_step}
-        measured = self._add(
+    def _measure(self, target: Target, engines: dict[str, str]) -> str:
+        return self._add(
             f"measure:{target.name}",
             "measure",
             f"measure on {target.name}",
-            asdict(recipe.bench),
-            inputs={**engines, "device": "source:device"},
+            asdict(self.recipe.bench),
+            inputs={**engines, "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
             tolerant=True,
         )
+
+    def _finish(self, target: Target, candidates: list[Candidate]) -> None:
+        """Measure all engines together, select one, bundle it; where nothing can be timed, only compare them."""
+        recipe, untimed = self.recipe, self.facts.untimed.get(target.name)
+        engines = {c.name: c.compile_step for c in candidates if c.compile_step}
         described = [describe(candidate) for candidate in candidates]
         evaluated = {f"evaluate:{c.name}": c.evaluate_step for c in candidates if c.evaluate_step}
         networks = {f"network:{c.name}": c.network_step for c in candidates}
@@ -293,17 +301,24 @@ class _Builder:
             f"select:{target.name}",
             "select",
             f"select for {target.name}",
-            {"target": target.name, "candidates": described, "budget": asdict(recipe.budget)},
+            {
+                "target": target.name,
+                "candidates": described,
+                "budget": asdict(recipe.budget),
+                **({"untimed": untimed} if untimed else {}),
+            },
             inputs={
                 **{f"engine:{name}": step for name, step in engines.items()},
                 **evaluated,
                 **networks,
-                "measure": measured,
+                **({} if untimed else {"measure": self._measure(target, engines)}),
                 "dataset": self._check_data(),
             },
             libraries=("scipy",),
             tolerant=True,
         )
+        if untimed:
+            return
         self._add(
             f"bundle:{target.name}",
             "bundle",
@@ -313,6 +328,7 @@ class _Builder:
                 **{f"engine:{name}": step for name, step in engines.items()},
                 "select": selected,
                 "dataset": self._check_data(),
+                **({"device": self._device(target)} if self._device(target) != "source:device" else {}),
             },
             tolerant=True,
         )

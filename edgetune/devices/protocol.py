@@ -24,6 +24,14 @@ class Device(Protocol):
         """What reports call it: no user's name, no port."""
         ...
 
+    def about(self) -> Mapping[str, Any]:
+        """``device``, ``versions`` and ``telemetry`` of ``edgetune_runtime.agent.look``, asked for once.
+
+        Raises:
+            DeviceError: it cannot be reached, or lacks what engines need.
+        """
+        ...
+
     def do(
         self,
         job: Mapping[str, Any],

@@ -45,6 +45,7 @@ OPTIONS = (
 # Reads the program's length and the program from standard input: these words mean the same in every shell.
 BOOT = '"import sys;d=sys.stdin.buffer;exec(d.read(int(d.readline())))"'
 BEAT_SECONDS = 10.0
+LOOK_SECONDS = 120.0
 CHUNK = 1 << 20
 HOST = re.compile(r"[\w.:\[\]%-]+", re.ASCII)
 USER = re.compile(r"[\w.@+-]+", re.ASCII)
@@ -119,6 +120,7 @@ class SshDevice:
     address: Address
     cache: str | None = None  # where the device keeps files; None: ~/.cache/edgetune-device
     sent_bytes: int = 0
+    _about: dict[str, Any] | None = None
     _sockets: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="edgetune-ssh-", ignore_cleanup_errors=True)
     )
@@ -127,6 +129,17 @@ class SshDevice:
     def name(self) -> str:
         """The host's name."""
         return self.address.host
+
+    def about(self) -> Mapping[str, Any]:
+        """See ``protocol.Device.about``."""
+        if self._about is None:
+            found = self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
+            lacking = [library for library in ("numpy", "onnxruntime") if found["versions"][library] == "missing"]
+            if lacking:
+                text = f"{self.address.python} has no {' and no '.join(lacking)}"
+                raise DeviceError(f"{self.name}: {text}", hint=HINTS["library"])
+            self._about = found
+        return self._about
 
     def do(
         self,

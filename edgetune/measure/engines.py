@@ -69,6 +69,17 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
+def bundle_engine(name: str, folder: Path) -> EngineFile:
+    """The engine of a bundle that is known to be whole; it is not loaded."""
+    manifest = read_manifest(folder)
+    file = folder / manifest["engine"]["file"]
+    inputs = [Declared(name=one["name"], type="tensor(float)", shape=tuple(one["shape"])) for one in manifest["inputs"]]
+    return EngineFile(
+        name=name, shown=name, file=file, session=manifest["session"], inputs=tuple(inputs),
+        sha256=digest_file(file), size_bytes=file.stat().st_size, folder=folder,
+    )  # fmt: skip
+
+
 @contextmanager
 def loaded(engine: EngineFile, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> Iterator[Call]:
     """One inference of a session made for the purpose."""

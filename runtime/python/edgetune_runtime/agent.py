@@ -69,18 +69,22 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def logits(job: dict[str, Any]) -> dict[str, Any]:
-    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]); the logits come in parts, in order."""
+    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]) or ``inputs`` (float32, preprocessed).
+
+    The logits come in parts, in order.
+    """
     import numpy as np
 
     from edgetune_runtime.engine import Engine
 
-    arrays = [np.load(name, mmap_mode="r", allow_pickle=False) for name in job["pixels"]]
+    raw = "pixels" in job
+    arrays = [np.load(name, mmap_mode="r", allow_pickle=False) for name in job["pixels" if raw else "inputs"]]
     total, done = sum(len(array) for array in arrays), 0
     with Engine.open(job["bundle"]) as engine:
         for array in arrays:
             for start in range(0, len(array), job["batch"]):
                 batch = np.ascontiguousarray(array[start : start + job["batch"]])
-                _say({"part": _encoded(engine.run(engine.preprocessing.normalise(batch)))})
+                _say({"part": _encoded(engine.run(engine.preprocessing.normalise(batch) if raw else batch))})
                 done += len(batch)
                 _tick(done, total, "samples")
     return {"samples": total}
