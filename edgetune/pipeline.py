@@ -49,7 +49,8 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
     or the float baseline needs ends the build.
 
     Raises:
-        EdgetuneError: from a needed step. InputError, DeviceError: from any. Interrupted: Ctrl-C; finished steps are kept.
+        EdgetuneError: from a needed step. InputError, DeviceError: from any.
+        Interrupted: Ctrl-C; finished steps are kept.
     """
     outcomes: dict[str, Outcome] = {}
     needed = _needed(plan)
@@ -207,7 +208,7 @@ def _make(
             weights=surroundings.weights,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
-            device=surroundings.devices.get(step.inputs.get("device", "")),
+            device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),
         )
         try:
             importlib.import_module(STEPS[step.name]).run(context)

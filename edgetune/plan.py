@@ -69,7 +69,7 @@ class _Builder:
 
     def add_target(self, target: Target) -> None:
         runs_here = self.facts.unavailable[target.name] is None
-        layers_timed = runs_here and self._device(target) == "source:device"  # they are timed on this machine only
+        layers_timed = runs_here and target.name not in self.facts.untimed
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed))):
@@ -139,7 +139,7 @@ class _Builder:
             "time_layers",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self._finetune(), "processor": "source:processor"},
+            inputs={"network": self._finetune(), "processor": self._device(target).replace("device", "processor")},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 

@@ -10,6 +10,7 @@ from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.devices import local
 from edgetune.devices.identity import fingerprint as fingerprint_of
+from edgetune.devices.identity import processor as processor_of
 from edgetune.devices.protocol import Device
 from edgetune.errors import InputError, WeightsError
 from edgetune.hashing import digest_file, digest_json
@@ -54,6 +55,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     there = assign(targets, devices)
     for name, device in there.items():
         sources[f"device:{name}"] = digest_json([fingerprint_of(device.about()["device"]), device.about()["versions"]])
+        sources[f"processor:{name}"] = digest_json([processor_of(device.about()["device"]), device.about()["versions"]])
     facts = Facts(
         sources=sources,
         unavailable={target.name: None if target.name in there else why_not_here(target) for target in targets},
@@ -63,7 +65,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
             if device.about()["device"]["emulated"]
         },
     )
-    by_source = {f"source:device:{name}": device for name, device in there.items()}
+    by_source = {f"source:{kind}:{name}": device for name, device in there.items() for kind in ("device", "processor")}
     return Surroundings(facts=facts, data=data_path, weights=weights, devices=by_source)
 
 

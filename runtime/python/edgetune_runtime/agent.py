@@ -139,7 +139,20 @@ def _timed(job: dict[str, Any], engines: dict[str, Any], feeds: dict[str, Any]) 
     return {"fresh": fresh, "raw": {n: asdict(r) for n, r in raw.items()}, "cpu_share": share, "telemetry": state}
 
 
-JOBS = {"look": look, "check": check, "logits": logits, "bench": bench}
+def layers(job: dict[str, Any]) -> dict[str, Any]:
+    """Milliseconds of ``count`` tiny models, from ``models.npz`` (their bytes) and ``inputs.npz``."""
+    import numpy as np
+
+    from edgetune_runtime.layers import fastest_medians, open_model
+
+    with _alone(), np.load("models.npz") as models, np.load("inputs.npz") as inputs:
+        names = [f"arr_{number}" for number in range(job["count"])]
+        calls = {name: open_model(models[name].tobytes(), job["config"], inputs[name]) for name in names}
+        found = fastest_medians(calls, job["seed"], _tick)
+    return {"ms": [found[name] for name in names]}
+
+
+JOBS = {"look": look, "check": check, "logits": logits, "bench": bench, "layers": layers}
 
 
 def _state(before: dict[str, Any]) -> dict[str, Any]:
