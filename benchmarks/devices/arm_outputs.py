@@ -1,0 +1,136 @@
+"""Do Arm devices compute what the desk computes? Engines for arm-cpu and arm-cpu-nodot, run on both.
+
+    EDGETUNE_SSH_CONFIG=FILE python benchmarks/devices/arm_outputs.py ssh://pi5 ssh://pi4
+
+Claims: the outputs of an INT8 engine are equal bit by bit to those of ONNX Runtime on x86 with 8-bit dot products, those
+of a float engine within 1e-5 of the largest output, and a bundle whose golden outputs were made on the desk passes its
+self-test on the device. Networks: the demo's and torchvision's MobileNetV2 and ResNet-18, fine-tuned for one epoch on
+handwritten digits (32 px). Nothing is timed here: the devices may be emulated.
+"""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from common import environment
+from edgetune_runtime import Engine
+
+import edgetune
+from edgetune import api
+from edgetune.bundle.manifest import signature, write_manifest
+from edgetune.bundle.pack import GOLDEN, write_golden
+from edgetune.data.preprocessing import make_preprocessing
+from edgetune.demo.recipe import write_demo
+
+SIZE, CLASSES, BATCH = 32, 10, 16
+TARGETS = ("arm-cpu", "arm-cpu-nodot")
+NETWORKS = {
+    "demo": ("edgetune.demo.network:demo_net", True),
+    "mobilenet_v2": ("torchvision/mobilenet_v2", False),
+    "resnet18": ("torchvision/resnet18", False),
+}
+RECIPE = """
+[model]
+name = "{name}"
+{weights}
+[data]
+path = "digits"
+image_size = 32
+[finetune]
+epochs = 1
+batch_size = 64
+learning_rate = 3e-3
+augmentation = "light"
+[prune]
+ratio = [0.0]
+"""
+
+
+def main(devices: list[str]) -> None:
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_demo(folder)
+        for network, (factory, has_weights) in NETWORKS.items():
+            weights = 'weights = "weights.safetensors"' if has_weights else "pretrained = false"
+            (folder / "edgetune.toml").write_text(RECIPE.format(name=factory, weights=weights))
+            report = edgetune.build(
+                folder, target=TARGETS, run_dir=folder / "runs" / network, cache_dir=folder / "store"
+            )
+            for target in TARGETS:
+                engines = sorted((report.run_dir / "prepared" / target).glob("*.onnx"))
+                bundles = [bundle_of(engine, folder / "bundles" / network / target) for engine in engines]
+                results = api.bench_on([*engines, *bundles], devices, batch=BATCH)
+                rows += [row(network, target, device, result) for device, result in zip(devices, results, strict=True)]
+                print(json.dumps(rows[-len(devices) :], indent=1), flush=True)
+    found = [engine for one in rows for engine in one["engines"]]
+    result = {
+        "environment": environment(),
+        "batch": BATCH,
+        "int8_bit_equal": all(one["bit_equal"] for one in found if "int8" in one["name"]),
+        "float_max_relative_difference": max(one["relative_difference"] for one in found if "float" in one["name"]),
+        "rows": rows,
+    }
+    path = Path(__file__).with_suffix(".json")
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}: INT8 bit-equal: {result['int8_bit_equal']}, "
+          f"float within {result['float_max_relative_difference']:.2g}")  # fmt: skip
+
+
+def bundle_of(onnx: Path, under: Path) -> Path:
+    """A bundle whose golden outputs come from this machine; INT8 ones must be met exactly."""
+    folder = under / f"bundle-{onnx.stem}"
+    folder.mkdir(parents=True)
+    shutil.copyfile(onnx, folder / "engine.onnx")
+    content: dict[str, Any] = {
+        "name": onnx.stem, "target": under.name, "backend": "onnxruntime",
+        "engine": {"file": "engine.onnx", "precision": "int8" if "int8" in onnx.stem else "fp32"},
+        "inputs": [signature("image", ["batch", 3, SIZE, SIZE])],
+        "outputs": [signature("logits", ["batch", CLASSES])],
+        "preprocessing": make_preprocessing(SIZE), "postprocessing": "softmax",
+        "labels": [str(digit) for digit in range(CLASSES)],
+        "session": {"threads": 1, "graph_optimization": "all", "config": {}},
+        "scheme": None, "recipe": {}, "versions": {}, "measured": None, "golden": None,
+    }  # fmt: skip
+    write_manifest(folder, content)
+    inputs = np.random.default_rng(0).standard_normal((4, 3, SIZE, SIZE), dtype=np.float32)
+    with Engine.open(folder) as engine:
+        outputs = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
+    write_golden(folder, inputs, outputs)
+    atol = 0.0 if "int8" in onnx.stem else 1e-5 * float(np.abs(outputs).max())
+    write_manifest(folder, content | {"golden": {"file": GOLDEN, "atol": atol, "agreement": "top1"}})
+    return folder
+
+
+def row(network: str, target: str, address: str, result: dict[str, Any]) -> dict[str, Any]:
+    if "error" in result:
+        raise SystemExit(f"{address}: {result['error']}")
+    device = {key: result["device"][key] for key in ("name", "cpu", "cpu_features", "os", "emulated")}
+    engines = []
+    for engine in result["engines"]:
+        found = engine["outputs"]
+        relative = 0.0 if found["bit_equal"] else found["max_difference"] / found["max_magnitude"]
+        plain = {"name": engine["name"], "size_bytes": engine["size_bytes"]}
+        engines.append({**plain, **found, "relative_difference": relative})
+    return {
+        "network": network,
+        "target": target,
+        "device": device,
+        "versions": result["device_versions"],
+        "self_tests_passed": sum(engine["name"].startswith("bundle-") for engine in engines),
+        "engines": engines,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
