@@ -416,6 +416,19 @@ def targets_show(name: str, as_json: bool) -> None:
     emit(asdict(target), as_json, lambda: target_text(target))
 
 
+@targets.command("probe", epilog=example("edgetune targets probe ssh://pi@raspberrypi.local -o targets/my-pi.toml"))
+@click.argument("device", required=False, metavar="[ssh://[USER@]HOST[:PORT]]")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the target file here.")
+@command_options
+def targets_probe(device: str | None, output: Path | None, as_json: bool) -> None:
+    """Look at a machine (default: this one) and make a target file for it."""
+    from edgetune import api
+
+    found = api.probe(device, output)
+    wrote = f"wrote {output}; build for it: edgetune build --target {output}" if output else ""
+    emit(found, as_json, lambda: found["file"] + wrote)
+
+
 def target_text(target: Any) -> str:
     """A target as lines."""
     scheme = target.scheme

@@ -32,6 +32,10 @@ class Device(Protocol):
         """
         ...
 
+    def look(self) -> dict[str, Any]:
+        """The same, asked for now, whether or not libraries are missing."""
+        ...
+
     def do(
         self,
         job: Mapping[str, Any],

@@ -133,13 +133,17 @@ class SshDevice:
     def about(self) -> Mapping[str, Any]:
         """See ``protocol.Device.about``."""
         if self._about is None:
-            found = self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
+            found = self.look()
             lacking = [library for library in ("numpy", "onnxruntime") if found["versions"][library] == "missing"]
             if lacking:
                 text = f"{self.address.python} has no {' and no '.join(lacking)}"
                 raise DeviceError(f"{self.name}: {text}", hint=HINTS["library"])
             self._about = found
         return self._about
+
+    def look(self) -> dict[str, Any]:
+        """See ``protocol.Device.look``."""
+        return self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
 
     def do(
         self,

@@ -130,8 +130,9 @@ def agreement(engine: EngineFile, feed: Feed, there: list[Mapping[str, Any]], th
         if equal or not np.issubdtype(a.dtype, np.number) or not a.size:
             continue
         wide, other = a.astype(np.float64), b.astype(np.float64)
-        difference = max(difference, float(np.abs(wide - other).max()) if a.shape == b.shape else np.inf)
-        magnitude = max(magnitude, float(np.abs(wide).max()))
+        far = float(np.abs(wide - other).max()) if a.shape == b.shape else np.inf
+        difference = float(np.maximum(difference, far))  # NaN stays, unlike in Python's max
+        magnitude = float(np.maximum(magnitude, np.abs(wide).max()))
     return {
         "bit_equal": equal,
         "max_difference": difference if np.isfinite(difference) else None,

@@ -35,6 +35,11 @@ ARM_PARTS = {
     "0xd4f": "Neoverse-V2",
 }  # fmt: skip
 
+# What a driver makes when it finds its device.
+ACCELERATORS = {
+    "/dev/nvidiactl": "NVIDIA GPU", "/dev/hailo0": "Hailo", "/dev/apex_0": "Coral Edge TPU", "/dev/accel/accel0": "NPU",
+    "/dev/rknpu": "Rockchip NPU",
+}  # fmt: skip
 # Bits of `vcgencmd get_throttled` (raspberrypi.com/documentation/computers/os.html, "get_throttled").
 PI_FLAGS = {
     0: "under-voltage now", 1: "clock capped now", 2: "throttled now", 3: "soft temperature limit now",
@@ -58,6 +63,7 @@ def describe() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}".strip() or UNKNOWN,
         "python": platform.python_version(),
         "emulated": emulated(),
+        "accelerators": _accelerators(),
     }
 
 
@@ -134,6 +140,13 @@ def _cpuinfo(key: str) -> str:
         if name.strip() == key:
             return value.strip()
     return ""
+
+
+def _accelerators() -> list[str]:
+    """GPUs and neural processors whose drivers show; empty where none does."""
+    found = sorted({name for file, name in ACCELERATORS.items() if Path(file).exists()})
+    jetson = _read(Path("/etc/nv_tegra_release")).partition("\n")[0].strip("# ")
+    return found + ([f"NVIDIA Tegra ({jetson})"] if jetson else [])
 
 
 def _usable_cores() -> int | str:
