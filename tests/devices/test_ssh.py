@@ -42,12 +42,13 @@ def jobs(server):
     return list((server.home / ".cache/edgetune-device/jobs").glob("*"))
 
 
-def agents():
-    """Process ids of agents that run on this machine under the tests' homes."""
+def agents(server):
+    """Process ids of the agents that run for this server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"edgetune_runtime.agent" in (folder / "cmdline").read_bytes():
+            command = (folder / "cmdline").read_bytes()
+            if b"edgetune_runtime.agent" in command and str(server.home).encode() in command:
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -167,9 +168,9 @@ def test_a_connection_that_drops_in_mid_upload_leaves_no_half_file(server, tmp_p
 
 def test_a_connection_that_drops_in_mid_run_leaves_nothing_running(server, tmp_path):
     with long_job(server, tmp_path) as raised:
-        assert until(agents)
+        assert until(lambda: agents(server))
         server.drop()
-        assert until(lambda: not agents())
+        assert until(lambda: not agents(server))
     assert isinstance(raised[0], DeviceError) and "the connection ended while the job ran" in raised[0].message
     assert until(lambda: not jobs(server))
 
@@ -178,26 +179,26 @@ def test_the_device_ends_a_job_whose_time_is_over(server, tmp_path):
     with long_job(server, tmp_path, limit_seconds=3) as raised:
         assert until(lambda: raised)
     assert "did not end within 3 s" in raised[0].message
-    assert not agents() and not jobs(server)
+    assert not agents(server) and not jobs(server)
 
 
 def test_a_job_that_is_killed_is_told(server, tmp_path):
     with long_job(server, tmp_path) as raised:
-        assert until(agents)
+        assert until(lambda: agents(server))
         time.sleep(0.5)
-        for process in agents():
+        for process in agents(server):
             os.kill(process, signal.SIGKILL)
     assert "killed by signal 9" in raised[0].message and "memory" in raised[0].hint
 
 
 def test_the_job_dies_with_a_supervisor_that_is_killed(server, tmp_path):
     with long_job(server, tmp_path) as raised:
-        assert until(agents)
+        assert until(lambda: agents(server))
         time.sleep(0.5)
-        parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in agents()}
+        parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in agents(server)}
         for process in parents - {os.getpid()}:
             os.kill(process, signal.SIGKILL)
-        assert until(lambda: not agents())
+        assert until(lambda: not agents(server))
     assert isinstance(raised[0], DeviceError)
 
 
