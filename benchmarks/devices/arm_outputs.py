@@ -3,8 +3,8 @@
     EDGETUNE_SSH_CONFIG=FILE python benchmarks/devices/arm_outputs.py ssh://pi5 ssh://pi4
 
 Recorded: how far outputs are from this machine's, of float engines, of INT8 engines with ONNX Runtime's defaults
-(``int8``: floats on x86, integers on Arm), of the same where x86 is told to compute in integers too (``bundle-int8``), and
-of the INT8 network's last integer tensor (``integer_part``); and whether a bundle with golden outputs from this machine
+(``int8``: floats on x86, integers on Arm), of the same where x86 is told to use integers too (``bundle-int8``), and of
+the INT8 network's last integer tensor (``integer_part``); and whether a bundle with golden outputs from this machine
 and the tolerance of a build passes its self-test there. Networks: the demo's and torchvision's MobileNetV2 and
 ResNet-18, fine-tuned for one epoch on handwritten digits (32 px). Nothing is timed: the devices may be emulated.
 """
