@@ -4,7 +4,8 @@ import csv
 import datetime as dt
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from edgetune.backends import tensorrt
 from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
 from edgetune.devices import local
-from edgetune.errors import InputError
+from edgetune.devices.protocol import Device
+from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
 from edgetune.plan import make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
@@ -35,6 +37,7 @@ def build(
     target: str | Sequence[str] | None = None,
     run_dir: str | Path | None = None,
     cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> Report:
     """Fine-tune, compress, compile, measure and bundle, as the recipe says.
@@ -44,19 +47,22 @@ def build(
         target: one or more target names; None: those of the recipe.
         run_dir: where reports and bundles go; None: ``runs/<date and time>`` beside the recipe.
         cache_dir: the store of finished steps; None: see ``edgetune.store.default_root``.
+        device: ``ssh://[user@]host[:port]`` of one or more devices; each target that one of them serves is compiled,
+            evaluated and measured there.
 
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
     reporter = reporter or Quiet()
-    made, surroundings = _plan(recipe, target)
-    folder = _run_folder(made, run_dir)
     store = _store(cache_dir)
-    try:
-        outcomes = pipeline.run(made, store, surroundings, reporter)
-    except BaseException:
-        _leave(folder)
-        raise
+    with _connected(device) as devices:
+        made, surroundings = _plan(recipe, target, devices)
+        folder = _run_folder(made, run_dir)
+        try:
+            outcomes = pipeline.run(made, store, surroundings, reporter)
+        except BaseException:
+            _leave(folder)
+            raise
     data = assemble(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
@@ -76,9 +82,11 @@ def plan(
     *,
     target: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
 ) -> tuple[Plan, list[pipeline.Status]]:
     """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost."""
-    made, _ = _plan(recipe, target)
+    with _connected(device) as devices:
+        made, _ = _plan(recipe, target, devices)
     return made, pipeline.preview(made, _store(cache_dir))
 
 
@@ -170,6 +178,7 @@ def bench(
     offline: bool = False,
     seed: int = 0,
     output: str | Path | None = None,
+    device: str | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Measure ONNX files and bundles side by side; the first is what the others are compared with.
@@ -180,10 +189,12 @@ def bench(
         rate: requests per second of the fixed-rate scenario; ``arrivals`` is poisson or constant.
         offline: judge by throughput.
         output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
+        device: ``ssh://[user@]host[:port]``; None: this machine.
 
     Raises:
-        InputError: a file, shape or option that cannot be; names it.
+        InputError: a file, shape or option that cannot be; names it. DeviceError: the device cannot do it.
     """
+    from edgetune.devices.ssh import connect
     from edgetune.measure.bench import bench as run  # the other commands do without it
     from edgetune.measure.inputs import parse_shapes
     from edgetune.measure.scenarios import make_scenario
@@ -191,21 +202,59 @@ def bench(
     reporter = reporter or Quiet()
     destination = _writable(output)
     try:
-        result = run(
-            [Path(model) for model in models],
-            spec=spec or BenchSpec(),
-            scenario=make_scenario(rate, arrivals, offline),
-            shapes=parse_shapes(shapes),
-            batch=batch,
-            seed=seed,
-            progress=reporter.tick("measure"),
-        )
+        with connect(device) if device else nullcontext() as there:
+            result = run(
+                [Path(model) for model in models],
+                spec=spec or BenchSpec(),
+                scenario=make_scenario(rate, arrivals, offline),
+                shapes=parse_shapes(shapes),
+                batch=batch,
+                seed=seed,
+                progress=reporter.tick("measure"),
+                device=there,
+            )
     finally:
         reporter.close()
     result["versions"] = pipeline.library_versions()
     if destination is not None:
         destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def bench_on(
+    models: Sequence[str | Path],
+    devices: Sequence[str],
+    *,
+    output: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """``bench`` on several devices at once; the results in their order, a device that failed as ``{"error": ...}``.
+
+    Raises:
+        InputError: a file, shape, option or address that cannot be.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from edgetune.devices.ssh import parse_address
+
+    reporter, destination = reporter or Quiet(), _writable(output)
+    names = [parse_address(device).host for device in devices]
+
+    def one(device: str, name: str) -> dict[str, Any]:
+        try:
+            result = bench(models, device=device, **options)
+            reporter.say(f"{name}: done")
+        except (DeviceError, BackendError) as error:
+            reporter.say(f"{name}: failed: {error.message}")
+            result = {"device": {"name": name}, "error": error.message, "hint": error.hint}
+        return result
+
+    with ThreadPoolExecutor(len(devices)) as pool:
+        results = list(pool.map(one, devices, names))
+    if destination is not None:
+        destination.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
 
 
 def self_check(
@@ -291,6 +340,47 @@ def doctor(cache_dir: str | Path | None = None) -> dict[str, Any]:
     }
 
 
+def probe(device: str | None = None, output: str | Path | None = None) -> dict[str, Any]:
+    """Look at a machine, and write a target file for it.
+
+    Args:
+        device: ``ssh://[user@]host[:port]``; None: this machine.
+        output: the new target file; None: only look.
+
+    Returns:
+        ``device``, ``versions``, ``telemetry``, ``extends`` (the nearest shipped target) and ``file`` (its text).
+
+    Raises:
+        DeviceError: it cannot be looked at. InputError: no target is near it; ``output`` exists.
+    """
+    from edgetune_runtime.agent import look
+
+    from edgetune.devices.probe import nearest_target, target_file
+
+    with _connected([device] if device else []) as devices:
+        found = dict(devices[0].look() if devices else look({}))
+    if devices:
+        found["device"] = {**found["device"], "name": devices[0].name}
+    parent = nearest_target(found, all_targets())
+    if parent is None:
+        raise InputError(
+            f"no target is near {found['device']['arch']}, {found['device']['cpu']}",
+            hint="write one that says all: `edgetune targets show x86-cpu` tells the keys",
+        )
+    found |= {"extends": parent.name, "file": target_file(found, parent)}
+    if output is not None:
+        path = Path(output)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(found["file"])
+        except FileExistsError:
+            raise InputError(f"{path} exists and is not overwritten", hint="give another --output") from None
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}", hint="give another --output") from error
+    return found
+
+
 def check(
     path: str | Path = "edgetune.toml", *, fix: str | Path | None = None, reporter: Reporter | None = None
 ) -> dict[str, Any]:
@@ -361,14 +451,25 @@ def open_store(cache_dir: str | Path | None = None) -> Store:
     return _store(cache_dir)
 
 
-def _plan(recipe: str | Path, target: str | Sequence[str] | None) -> tuple[Plan, Surroundings]:
+@contextmanager
+def _connected(addresses: str | Sequence[str]) -> Iterator[list[Device]]:
+    from edgetune.devices.ssh import connect  # most builds do without it
+
+    with ExitStack() as stack:
+        wanted = [addresses] if isinstance(addresses, str) else addresses
+        yield [stack.enter_context(connect(address)) for address in wanted]
+
+
+def _plan(
+    recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device] = ()
+) -> tuple[Plan, Surroundings]:
     loaded = load_recipe(Path(recipe))
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
     for name in names:
         found = load_target(name, loaded.base)
         targets[found.name] = found
-    surroundings = look_around(loaded, tuple(targets.values()))
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
     return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings
 
 

@@ -76,6 +76,9 @@ def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
 target_option = click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="Repeat for several.")
+device_option = click.option(
+    "--device", "devices", multiple=True, metavar="ssh://[USER@]HOST[:PORT]", help="Where engines run; repeatable."
+)
 cache_option = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
 
 
@@ -134,13 +137,16 @@ def check_text(found: dict[str, Any]) -> str:
 @cli.command(epilog=example("edgetune plan --target x86-cpu"))
 @recipe_argument
 @target_option
+@device_option
 @cache_option
 @command_options
-def plan(recipe: Path, targets: tuple[str, ...], cache_dir: Path | None, as_json: bool) -> None:
+def plan(
+    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+) -> None:
     """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
     from edgetune import api
 
-    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir)
+    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
     rows = [
         {
             "id": status.step.id,
@@ -173,22 +179,33 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
+    lines += [f"{name}: will be evaluated, not timed: {reason}" for name, reason in made.facts.untimed.items()]
     return "\n".join(lines)
 
 
 @cli.command(epilog=example("edgetune build --target x86-cpu"))
 @recipe_argument
 @target_option
+@device_option
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
 @cache_option
 @command_options
-def build(recipe: Path, targets: tuple[str, ...], run_dir: Path | None, cache_dir: Path | None, as_json: bool) -> int:
+def build(
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    run_dir: Path | None,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> int:
     """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
     from edgetune import api
     from edgetune.progress import Console
     from edgetune.report.terminal import render_table
 
-    report = api.build(recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, reporter=Console())
+    report = api.build(
+        recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, device=devices, reporter=Console()
+    )
     try:
         shown = report.run_dir.relative_to(Path.cwd())
     except ValueError:
@@ -321,6 +338,7 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@device_option
 @click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
 @command_options
@@ -332,6 +350,7 @@ def bench(
     max_seconds: float,
     self_check: bool,
     repeats: int,
+    devices: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -343,14 +362,21 @@ def bench(
 
     spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
     if self_check:
-        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline"):
-            raise InputError("--self-check takes one model, one request after the other", hint="leave the others out")
+        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices:
+            raise InputError(
+                "--self-check takes one model, one request after the other, here", hint="leave the others out"
+            )
         options.pop("arrivals")
         checked = api.self_check(models[0], repeats=repeats, spec=spec, reporter=Console(), **options)
         shown = checked | {"rows": [{k: v for k, v in row.items() if k != "raw"} for row in checked["rows"]]}
         emit(shown, as_json, lambda: render_self_check(checked))
         return 0 if checked["passed"] else 3
-    result = api.bench(models, spec=spec, reporter=Console(), **options)
+    if len(devices) > 1:
+        results = api.bench_on(models, devices, spec=spec, reporter=Console(), **options)
+        plain = [{key: value for key, value in result.items() if key != "raw"} for result in results]
+        emit(plain, as_json, lambda: "\n\n".join(render_bench(result) for result in results))
+        return 1 if any("error" in result for result in results) else 0
+    result = api.bench(models, spec=spec, reporter=Console(), device=devices[0] if devices else None, **options)
     emit({key: value for key, value in result.items() if key != "raw"}, as_json, lambda: render_bench(result))
     return 0
 
@@ -389,6 +415,19 @@ def targets_show(name: str, as_json: bool) -> None:
 
     target = load_target(name, Path.cwd())
     emit(asdict(target), as_json, lambda: target_text(target))
+
+
+@targets.command("probe", epilog=example("edgetune targets probe ssh://pi@raspberrypi.local -o targets/my-pi.toml"))
+@click.argument("device", required=False, metavar="[ssh://[USER@]HOST[:PORT]]")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the target file here.")
+@command_options
+def targets_probe(device: str | None, output: Path | None, as_json: bool) -> None:
+    """Look at a machine (default: this one) and make a target file for it."""
+    from edgetune import api
+
+    found = api.probe(device, output)
+    wrote = f"wrote {output}; build for it: edgetune build --target {output}" if output else ""
+    emit(found, as_json, lambda: found["file"] + wrote)
 
 
 def target_text(target: Any) -> str:

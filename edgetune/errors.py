@@ -76,6 +76,10 @@ class MeasureError(EdgetuneError):
     """A measurement could not be taken."""
 
 
+class DeviceError(EdgetuneError):
+    """A device cannot be reached, lacks something, or failed at what it was asked."""
+
+
 class ReportError(EdgetuneError):
     """A report that does not follow its schema."""
 

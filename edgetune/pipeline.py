@@ -12,7 +12,7 @@ from typing import Any
 
 from edgetune_runtime.errors import RuntimeProblem
 
-from edgetune.errors import BackendError, EdgetuneError, InputError, Interrupted, StoreError
+from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, StoreError
 from edgetune.progress import Reporter
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
@@ -49,7 +49,8 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
     or the float baseline needs ends the build.
 
     Raises:
-        EdgetuneError: from a needed step. InputError: from any. Interrupted: Ctrl-C; finished steps are kept.
+        EdgetuneError: from a needed step. InputError, DeviceError: from any.
+        Interrupted: Ctrl-C; finished steps are kept.
     """
     outcomes: dict[str, Outcome] = {}
     needed = _needed(plan)
@@ -61,7 +62,7 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
             continue
         try:
             artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label)
-        except (StoreError, Interrupted, InputError):
+        except (StoreError, Interrupted, InputError, DeviceError):  # not a candidate's fault
             raise
         except KeyboardInterrupt:
             raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None
@@ -207,6 +208,7 @@ def _make(
             weights=surroundings.weights,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
+            device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),
         )
         try:
             importlib.import_module(STEPS[step.name]).run(context)

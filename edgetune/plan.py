@@ -75,11 +75,12 @@ class _Builder:
 
     def add_target(self, target: Target) -> None:
         runs_here = self.facts.unavailable[target.name] is None
+        layers_timed = runs_here and target.name not in self.facts.untimed
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
         if self.recipe.reads_text:
             int8 = int8 and target.backend == "onnxruntime"  # dynamic ranges are ONNX Runtime's
         ours = []
-        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, runs_here, self.recipe.reads_text))):
+        for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
             network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
             floating = self._typed(self._export(network, target), network, target)
             ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
@@ -97,6 +98,11 @@ class _Builder:
             id=step_id, name=name, version=VERSIONS[name], title=title, params=params, seed=self.recipe.seed, **more
         )
         return self.steps.setdefault(step_id, step).id
+
+    def _device(self, target: Target) -> str:
+        """The source that stands for where the target's engines run."""
+        name = f"device:{target.name}"
+        return f"source:{name}" if name in self.facts.sources else "source:device"
 
     def _check_data(self) -> str:
         data = self.recipe.data
@@ -160,7 +166,7 @@ class _Builder:
             "time_layers",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self._finetune(), "processor": "source:processor"},
+            inputs={"network": self._finetune(), "processor": self._device(target).replace("device", "processor")},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -334,7 +340,7 @@ class _Builder:
             "compile",
             f"compile {name} for {target.name}",
             params,
-            inputs={"onnx": onnx, **self._data(), "device": "source:device"},
+            inputs={"onnx": onnx, **self._data(), "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -349,7 +355,7 @@ class _Builder:
             "evaluate",
             f"evaluate {name} on {target.name}",
             {},
-            inputs={"engine": compiled, **self._data(), "device": "source:device"},
+            inputs={"engine": compiled, **self._data(), "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -365,19 +371,22 @@ class _Builder:
             tolerant=True,
         )
 
-    def _finish(self, target: Target, candidates: list[Candidate]) -> None:
-        """Measure all engines together, select one, bundle it."""
-        recipe = self.recipe
-        engines = {c.name: c.compile_step for c in candidates if c.compile_step}
-        measured = self._add(
+    def _measure(self, target: Target, engines: dict[str, str]) -> str:
+        texts = self._data() if self.recipe.reads_text else {}
+        return self._add(
             f"measure:{target.name}",
             "measure",
             f"measure on {target.name}",
-            asdict(recipe.bench),
-            inputs={**engines, **(self._data() if self.recipe.reads_text else {}), "device": "source:device"},
+            asdict(self.recipe.bench),
+            inputs={**engines, **texts, "device": self._device(target)},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
             tolerant=True,
         )
+
+    def _finish(self, target: Target, candidates: list[Candidate]) -> None:
+        """Measure all engines together, select one, bundle it; where nothing can be timed, only compare them."""
+        recipe, untimed = self.recipe, self.facts.untimed.get(target.name)
+        engines = {c.name: c.compile_step for c in candidates if c.compile_step}
         described = [describe(candidate) for candidate in candidates]
         evaluated = {f"evaluate:{c.name}": c.evaluate_step for c in candidates if c.evaluate_step}
         networks = {f"network:{c.name}": c.network_step for c in candidates}
@@ -385,17 +394,24 @@ class _Builder:
             f"select:{target.name}",
             "select",
             f"select for {target.name}",
-            {"target": target.name, "candidates": described, "budget": asdict(recipe.budget)},
+            {
+                "target": target.name,
+                "candidates": described,
+                "budget": asdict(recipe.budget),
+                **({"untimed": untimed} if untimed else {}),
+            },
             inputs={
                 **{f"engine:{name}": step for name, step in engines.items()},
                 **evaluated,
                 **networks,
-                "measure": measured,
+                **({} if untimed else {"measure": self._measure(target, engines)}),
                 "dataset": self._check_data(),
             },
             libraries=("scipy",),
             tolerant=True,
         )
+        if untimed:
+            return
         self._add(
             f"bundle:{target.name}",
             "bundle",
@@ -405,6 +421,7 @@ class _Builder:
                 **{f"engine:{name}": step for name, step in engines.items()},
                 "select": selected,
                 "dataset": self._check_data(),
+                **({"device": self._device(target)} if self._device(target) != "source:device" else {}),
             },
             tolerant=True,
         )

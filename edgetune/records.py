@@ -212,8 +212,9 @@ class Step:
 class Facts:
     """What the plan needs to know of the world: digests of its sources, and which targets cannot run here."""
 
-    sources: Mapping[str, str]  # data, weights, code, device
-    unavailable: Mapping[str, str | None]  # target -> why its engines cannot run on this machine, None: they can
+    sources: Mapping[str, str]  # data, weights, code, device; device:TARGET where it is not this machine
+    unavailable: Mapping[str, str | None]  # target -> why its engines cannot be run, None: they can
+    untimed: Mapping[str, str] = field(default_factory=dict)  # target -> why its engines run but cannot be timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What a build needs to know of the world before it plans: digests of its sources, and what runs here."""
 
 import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,14 @@ from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.data.texts import fingerprint_texts, is_text_data
 from edgetune.devices import local
-from edgetune.errors import RecipeError, WeightsError
+from edgetune.devices.identity import fingerprint as fingerprint_of
+from edgetune.devices.identity import processor as processor_of
+from edgetune.devices.protocol import Device
+from edgetune.errors import InputError, RecipeError, WeightsError
 from edgetune.hashing import digest_file, digest_json
 from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target
-from edgetune.target import same_arch
+from edgetune.target import all_targets, same_arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +27,15 @@ class Surroundings:
     facts: Facts
     data: Path
     weights: Path | None
+    devices: Mapping[str, Device]  # by the source in the plan that stands for it
 
 
-def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
-    """Find the sources of ``recipe`` and digest them.
+def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[Device] = ()) -> Surroundings:
+    """Find the sources of ``recipe`` and digest them; find out which of ``devices`` serves which target.
 
     Raises:
         DataError: the dataset is missing or makes no sense. WeightsError: there is no such file.
+        DeviceError: a device cannot be looked at. InputError: a device serves none of the targets.
     """
     data_path = recipe.base / recipe.data.path
     if data_path.exists() and is_text_data(data_path) != recipe.reads_text:
@@ -49,8 +55,61 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...]) -> Surroundings:
     for target in targets:
         if target.backend == "tensorrt":
             tensorrt.check_options(target)
-    unavailable = {target.name: why_not_here(target) for target in targets}
-    return Surroundings(facts=Facts(sources=sources, unavailable=unavailable), data=data_path, weights=weights)
+    if devices and recipe.reads_text:
+        raise InputError(
+            "engines for text are not run on a device over SSH yet",
+            hint="build without --device, and compare the engines with `edgetune bench ENGINE --device ...`",
+        )
+    there = assign(targets, devices)
+    for name, device in there.items():
+        sources[f"device:{name}"] = digest_json([fingerprint_of(device.about()["device"]), device.about()["versions"]])
+        sources[f"processor:{name}"] = digest_json([processor_of(device.about()["device"]), device.about()["versions"]])
+    facts = Facts(
+        sources=sources,
+        unavailable={target.name: None if target.name in there else why_not_here(target) for target in targets},
+        untimed={
+            name: f"{device.name} is emulated: its accuracy counts, its clock does not"
+            for name, device in there.items()
+            if device.about()["device"]["emulated"]
+        },
+    )
+    by_source = {f"source:{kind}:{name}": device for name, device in there.items() for kind in ("device", "processor")}
+    return Surroundings(facts=facts, data=data_path, weights=weights, devices=by_source)
+
+
+def assign(targets: tuple[Target, ...], devices: Sequence[Device]) -> dict[str, Device]:
+    """{target: the first of ``devices`` that runs its engines}.
+
+    Raises:
+        InputError: a device runs none of them, or another takes all that it could; it says why.
+    """
+    found: dict[str, Device] = {}
+    for target in targets:
+        for device in devices:
+            if target.name not in found and why_not_there(target, device) is None:
+                found[target.name] = device
+    for device in devices:
+        if device not in found.values():
+            reasons = [f"{target.name}: {why_not_there(target, device) or 'runs on another'}" for target in targets]
+            fitting = [target.name for target in all_targets() if why_not_there(target, device) is None]
+            raise InputError(
+                f"{device.name} is of no use for {'this target' if len(targets) == 1 else 'these targets'}: "
+                + "; ".join(reasons),
+                hint=f"its engines are those of --target {' or '.join(fitting)}" if fitting else None,
+            )
+    return found
+
+
+def why_not_there(target: Target, device: Device) -> str | None:
+    """Why engines of ``target`` cannot be run and measured on ``device``; None: they can."""
+    about = device.about()["device"]
+    if target.backend != "onnxruntime":
+        return f"{target.backend} engines are not built over SSH by this version; build_on_device.sh builds them there"
+    if not same_arch(target, about["arch"]):
+        return f"{about['arch']} does not run {target.arch} engines"
+    if target.cpu_features and not set(about["cpu_features"]) & set(target.cpu_features):
+        return f"its processor ({about['cpu']}) has none of {', '.join(target.cpu_features)}"
+    return None
 
 
 def _digest(weights: Path) -> str:

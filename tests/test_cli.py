@@ -19,7 +19,7 @@ from small_engines import write_onnx
 from edgetune.cli import cli
 
 COMMANDS = [
-    ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["doctor"],
+    ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["targets", "probe"], ["doctor"],
     ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"], ["bench"],
     ["check"],
 ]  # fmt: skip

@@ -167,3 +167,20 @@ def test_what_fits_into_memory_when_fine_tuning_holds_for_recovery_too():
         return next(s.params for s in plan_of(replace(RECIPE, finetune=spec)).steps if s.name == "prune")
 
     assert prune_params(FinetuneSpec(micro_batch=8))["micro_batch"] == 8
+
+
+def test_a_device_changes_the_keys_of_its_target_only():
+    targets = (load_target("x86-cpu"), load_target("arm-cpu"))
+    sources = {"data": "d", "weights": "w", "code": "c", "device": "v", "processor": "p"}
+    facts = Facts(sources={**sources, "device:arm-cpu": "a"}, unavailable=dict.fromkeys(["x86-cpu", "arm-cpu"]))
+    by_id = {step.id: step for step in make_plan(RECIPE, targets, facts).steps}
+    for name in ("compile:{}:int8", "evaluate:{}:int8", "measure:{}"):
+        assert by_id[name.format("x86-cpu")].inputs["device"] == "source:device"
+        assert by_id[name.format("arm-cpu")].inputs["device"] == "source:device:arm-cpu"
+
+
+def test_what_cannot_be_timed_is_compared_and_neither_measured_nor_bundled():
+    sources = {"data": "d", "weights": "w", "code": "c", "device": "v", "processor": "p", "device:arm-cpu": "a"}
+    facts = Facts(sources=sources, unavailable={"arm-cpu": None}, untimed={"arm-cpu": "it is emulated"})
+    names = [step.name for step in make_plan(RECIPE, (load_target("arm-cpu"),), facts).steps]
+    assert "evaluate" in names and names[-1] == "select" and not {"measure", "bundle"} & set(names)

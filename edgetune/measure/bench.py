@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from edgetune_runtime.errors import MeasureError
+from edgetune_runtime.fresh import FreshStart, fresh_start
 
 from edgetune import __version__
 from edgetune.devices import local
-from edgetune.errors import InputError, MeasureError
+from edgetune.devices.protocol import Device
+from edgetune.errors import InputError
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.engines import EngineFile, find_engines, loaded
-from edgetune.measure.fresh import FreshStart, fresh_start
 from edgetune.measure.inputs import make_inputs, shown, unknown_shapes
 from edgetune.measure.latency import LOADS, Opener, RawLatency, measure_loads
 from edgetune.measure.noise import judge
+from edgetune.measure.remote import Feed, Found, measured_there
 from edgetune.measure.scenarios import FIXED_RATE, OFFLINE, Scenario
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.progress import Tick, silent
@@ -29,8 +31,6 @@ from edgetune.records import BenchSpec
 
 SCHEMA = "edgetune.bench/1"
 FRESH_STARTS = 3
-
-Feed = Mapping[str, NDArray[np.generic]]
 
 
 def bench(
@@ -42,21 +42,51 @@ def bench(
     batch: int | None,
     seed: int,
     progress: Tick = silent,
+    device: Device | None = None,
 ) -> dict[str, Any]:
     """Measure the engines at ``paths`` against the first; returns plain data with every raw value.
 
+    Args:
+        device: where they run; None: here. There, outputs are compared with this machine's; on an emulated
+            device nothing is timed.
+
     Raises:
-        InputError: a path, shape or batch that cannot be; names it.
+        InputError: a path, shape or batch that cannot be; names it. DeviceError, BackendError: the device's.
     """
-    with find_engines(paths, threads=spec.threads) as engines:
+    with find_engines(paths, threads=spec.threads, self_test=device is None) as engines:
         feeds = make_feeds(engines, shapes, batch, seed)
-        fresh = _fresh_starts(engines, feeds, spec.threads)
-        openers: dict[str, Opener] = {one.name: partial(loaded, one, feeds[one.name], spec.threads) for one in engines}
-        before = local.telemetry()
-        raw, cpu_share = measure(openers, spec, scenario, seed, progress)
-        after = local.telemetry()
-    telemetry = {"before": before, "after": after}
-    share = cpu_share if spec.threads == 1 and scenario.kind != FIXED_RATE else None
+        if device is None:
+            found = _measured_here(engines, feeds, spec, scenario, seed, progress)
+        else:
+            found = measured_there(device, engines, feeds, spec, scenario, seed, progress)
+        return _told(engines, feeds, found, spec, scenario, seed)
+
+
+def _measured_here(
+    engines: Sequence[EngineFile],
+    feeds: Mapping[str, Feed],
+    spec: BenchSpec,
+    scenario: Scenario,
+    seed: int,
+    progress: Tick,
+) -> Found:
+    fresh = _fresh_starts(engines, feeds, spec.threads)
+    openers: dict[str, Opener] = {one.name: partial(loaded, one, feeds[one.name], spec.threads) for one in engines}
+    before = local.telemetry()
+    raw, cpu_share = measure(openers, spec, scenario, seed, progress)
+    telemetry = {"before": before, "after": local.telemetry()}
+    return Found(raw=raw, fresh=fresh, cpu_share=cpu_share, device=local.describe(), telemetry=telemetry)
+
+
+def _told(
+    engines: Sequence[EngineFile],
+    feeds: Mapping[str, Feed],
+    found: Found,
+    spec: BenchSpec,
+    scenario: Scenario,
+    seed: int,
+) -> dict[str, Any]:
+    share = found.cpu_share if spec.threads == 1 and scenario.kind != FIXED_RATE else None
     return {
         "schema": SCHEMA,
         "edgetune": __version__,
@@ -65,16 +95,22 @@ def bench(
         "seed": seed,
         "bench": asdict(spec) | {"loads": LOADS},
         "engines": [
-            _described(one, feeds[one.name], fresh[one.name], raw[one.name], scenario)
-            | {"speedup": None if one is engines[0] else speedup(raw[engines[0].name], raw[one.name], scenario)}
+            _described(one, feeds[one.name], found, scenario)
+            | {"speedup": None if one is engines[0] or not found.raw else _faster(engines[0], one, found, scenario)}
             for one in engines
         ],
-        "noise": judge(raw, telemetry, share, queued=scenario.kind == FIXED_RATE),
-        "device": local.describe(),
-        "telemetry": telemetry,
-        "cpu_share": cpu_share,
-        "raw": {name: asdict(one) for name, one in raw.items()},
+        "noise": judge(found.raw, found.telemetry, share, queued=scenario.kind == FIXED_RATE) if found.raw else None,
+        "device": found.device,
+        "telemetry": found.telemetry,
+        "cpu_share": found.cpu_share,
+        "raw": {name: asdict(one) for name, one in found.raw.items()} if found.raw else None,
+        **({"device_versions": found.versions} if found.versions else {}),
     }
+
+
+def _faster(baseline: EngineFile, candidate: EngineFile, found: Found, scenario: Scenario) -> dict[str, Any]:
+    assert found.raw is not None
+    return speedup(found.raw[baseline.name], found.raw[candidate.name], scenario)
 
 
 def measure(
@@ -138,15 +174,23 @@ def _fresh_starts(
             try:
                 start = fresh_start(engine.file, engine.session, feeds[engine.name], threads=threads)
             except MeasureError as error:
-                raise InputError(f"{engine.shown} cannot be run: {error.message}") from error
+                raise InputError(f"{engine.shown} cannot be run: {error}") from error
             found[engine.name].append(start)
     return found
 
 
-def _described(
-    engine: EngineFile, feed: Feed, fresh: list[FreshStart], raw: RawLatency, scenario: Scenario
-) -> dict[str, Any]:
-    seconds, batch = sum(raw.values) / 1e3, _batch(feed)
+def _described(engine: EngineFile, feed: Feed, found: Found, scenario: Scenario) -> dict[str, Any]:
+    batch, fresh = _batch(feed), found.fresh.get(engine.name, [])
+    timed: dict[str, Any] = {"latency_ms": None, "samples_per_second": None, "utilisation": None, "warmups": 0}
+    if found.raw is not None:
+        raw = found.raw[engine.name]
+        rate = batch * len(raw.values) / (sum(raw.values) / 1e3)
+        timed = {
+            "latency_ms": latency_summary(raw.values),
+            "samples_per_second": None if scenario.kind == FIXED_RATE else rate,
+            "utilisation": _utilisation(raw, scenario),
+            "warmups": raw.warmups,
+        }
     return {
         "name": engine.name,
         "file": engine.shown,
@@ -154,13 +198,11 @@ def _described(
         "size_bytes": engine.size_bytes,
         "inputs": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in feed.items()},
         "batch": batch,
-        "latency_ms": latency_summary(raw.values),
-        "samples_per_second": None if scenario.kind == FIXED_RATE else batch * len(raw.values) / seconds,
-        "utilisation": _utilisation(raw, scenario),
-        "warmups": raw.warmups,
+        **timed,
         "load_ms": [start.load_ms for start in fresh],
         "first_inference_ms": [start.first_ms for start in fresh],
         "peak_rss_bytes": [start.peak_rss_bytes for start in fresh],
+        **({"outputs": found.outputs[engine.name]} if engine.name in found.outputs else {}),
     }
 
 
@@ -174,4 +216,4 @@ def _utilisation(raw: RawLatency, scenario: Scenario) -> float | None:
     """Share of the time a fixed rate keeps the engine busy; from 1 on it cannot keep up."""
     if scenario.rate is None:
         return None
-    return float(np.median(raw.warmup_values)) / 1e3 * scenario.rate
+    return float(np.median(raw.warmup_values)) / 1e3 * float(scenario.rate)

@@ -35,17 +35,23 @@ class EngineFile:
     inputs: tuple[Declared, ...]
     sha256: str
     size_bytes: int
+    folder: Path | None = None  # of a bundle
 
 
 @contextmanager
-def find_engines(paths: Sequence[Path], *, threads: int) -> Iterator[list[EngineFile]]:
+def find_engines(paths: Sequence[Path], *, threads: int, self_test: bool = True) -> Iterator[list[EngineFile]]:
     """The engines at ``paths``; bundles are verified and tested, and a ``.tar`` stays unpacked meanwhile.
+
+    Args:
+        self_test: run a bundle's golden samples here; not where it is made for another device.
 
     Raises:
         InputError: names the path that is missing, damaged or refused by ONNX Runtime.
     """
     with ExitStack() as stack:
-        yield [_find(path, name, threads, stack) for path, name in zip(paths, unique_names(paths), strict=True)]
+        yield [
+            _find(path, name, threads, self_test, stack) for path, name in zip(paths, unique_names(paths), strict=True)
+        ]
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
@@ -63,6 +69,17 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
+def bundle_engine(name: str, folder: Path) -> EngineFile:
+    """The engine of a bundle that is known to be whole; it is not loaded."""
+    manifest = read_manifest(folder)
+    file = folder / manifest["engine"]["file"]
+    inputs = [Declared(name=one["name"], type="tensor(float)", shape=tuple(one["shape"])) for one in manifest["inputs"]]
+    return EngineFile(
+        name=name, shown=name, file=file, session=manifest["session"], inputs=tuple(inputs),
+        sha256=digest_file(file), size_bytes=file.stat().st_size, folder=folder,
+    )  # fmt: skip
+
+
 @contextmanager
 def loaded(engine: EngineFile, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> Iterator[Call]:
     """One inference of a session made for the purpose."""
@@ -70,11 +87,12 @@ def loaded(engine: EngineFile, inputs: Mapping[str, NDArray[np.generic]], thread
     yield lambda: run(None, feed)
 
 
-def _find(path: Path, name: str, threads: int, stack: ExitStack) -> EngineFile:
+def _find(path: Path, name: str, threads: int, self_test: bool, stack: ExitStack) -> EngineFile:
     if not path.exists():
         raise InputError(f"there is no {path}", hint="give ONNX files, or bundles as folders or .tar")
     try:
-        file, session = _bundle(path, stack) if path.is_dir() or path.suffix == ".tar" else (path, {})
+        is_bundle = path.is_dir() or path.suffix == ".tar"
+        file, session = _bundle(path, self_test, stack) if is_bundle else (path, {})
         declared = [
             Declared(name=one.name, type=one.type, shape=tuple(one.shape))
             for one in open_session(file, dict(session), threads).get_inputs()
@@ -88,16 +106,16 @@ def _find(path: Path, name: str, threads: int, stack: ExitStack) -> EngineFile:
         ) from problem
     return EngineFile(
         name=name, shown=path.name, file=file, session=session, inputs=tuple(declared),
-        sha256=digest_file(file), size_bytes=file.stat().st_size,
+        sha256=digest_file(file), size_bytes=file.stat().st_size, folder=file.parent if is_bundle else None,
     )  # fmt: skip
 
 
-def _bundle(path: Path, stack: ExitStack) -> tuple[Path, Mapping[str, Any]]:
+def _bundle(path: Path, self_test: bool, stack: ExitStack) -> tuple[Path, Mapping[str, Any]]:
     """The engine of a bundle and its session settings."""
     folder = path
     if not path.is_dir():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetune-bench-")))
         unpack(path, folder)
-    with Engine.open(folder):
+    with Engine.open(folder, self_test=self_test):
         manifest = read_manifest(folder)
     return folder / manifest["engine"]["file"], manifest["session"]

@@ -5,26 +5,25 @@ ONNX file of its own, in the target's arithmetic, and timed in ONNX Runtime on a
 table interpolates. Only differences between widths steer anything; the engine that comes out is measured as a whole.
 """
 
-import random
-import statistics
-import time
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import lcm
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+from edgetune_runtime.layers import fastest_medians, open_model
 from numpy.typing import NDArray
 
+from edgetune.devices.protocol import Device
 from edgetune.errors import MeasureError
 from edgetune.measure.layer_model import LayerShape, layer_model, sample_size
 from edgetune.progress import Tick, silent
 
 GRID = tuple(share / 8 for share in range(1, 9))  # shares of a layer's channels that are timed
-ROUNDS = 5
-RUNS = 5  # timed runs of a layer in each round
+THERE_SECONDS = 3600.0
 EMPTY = LayerShape(inputs=8, outputs=8)
 
 
@@ -68,8 +67,9 @@ def time_layers(
     config: Mapping[str, str],
     seed: int = 0,
     progress: Tick = silent,
+    device: Device | None = None,
 ) -> dict[str, LayerTimes]:
-    """Time every layer of ``shapes`` on the grid of widths, on one thread of this machine.
+    """Time every layer of ``shapes`` on the grid of widths, on one thread of this machine or of ``device``.
 
     Equal shapes are timed once. The grid's points are visited in random order, several times over; a point counts with
     its fastest visit's median, less the time of an empty model, because all that disturbs a run makes it slower.
@@ -83,8 +83,11 @@ def time_layers(
     """
     grids = {name: _grid(shape, multiple) for name, shape in shapes.items()}
     points = sorted({point for grid in grids.values() for point in grid.values()}, key=repr)
-    calls = {point: _call(point, activation, opset, config, seed) for point in [EMPTY, *points]}
-    fastest = _fastest_medians(calls, seed, progress)
+    wanted = list(dict.fromkeys([EMPTY, *points]))
+    if device is None:
+        fastest = _timed_here(wanted, activation, opset, config, seed, progress)
+    else:
+        fastest = _timed_there(device, wanted, activation, opset, config, seed, progress)
     ms = {point: max(fastest[point] - fastest[EMPTY], 0.0) for point in points}
     return {name: _times({key: ms[point] for key, point in grid.items()}) for name, grid in grids.items()}
 
@@ -111,43 +114,37 @@ def _times(ms: dict[tuple[int, int | None], float]) -> LayerTimes:
     return LayerTimes(inputs=tuple(inputs), outputs=tuple(outputs), ms=tuple(tuple(row) for row in rows))
 
 
-def _fastest_medians(calls: dict[LayerShape, Callable[[], None]], seed: int, progress: Tick) -> dict[LayerShape, float]:
-    order, rng = list(calls), random.Random(seed)
-    fastest = dict.fromkeys(calls, float("inf"))
-    for number in range(ROUNDS):
-        rng.shuffle(order)
-        for done, point in enumerate(order, 1):
-            fastest[point] = min(fastest[point], _median_ms(calls[point], range(RUNS)))
-            progress(number * len(order) + done, ROUNDS * len(order), f"{len(order)} layers")
-    return fastest
+def _timed_here(
+    points: list[LayerShape], activation: str | None, opset: int, config: Mapping[str, str], seed: int, progress: Tick
+) -> dict[LayerShape, float]:
+    calls: dict[LayerShape, Any] = {}
+    for shape in points:
+        model = layer_model(shape, activation=activation, opset=opset, seed=seed)
+        try:
+            calls[shape] = open_model(model.SerializeToString(), config, _sample(shape, activation, seed))
+        except Exception as problem:  # onnxruntime's errors share no class
+            raise MeasureError(f"a layer of shape {shape} does not run in ONNX Runtime: {problem}") from problem
+    return dict(fastest_medians(calls, seed, progress))
 
 
-def _median_ms(call: Callable[[], None], runs: Iterable[int]) -> float:
-    call()
-    values = []
-    for _ in runs:
-        started = time.perf_counter_ns()
-        call()
-        values.append((time.perf_counter_ns() - started) / 1e6)
-    return statistics.median(values)
-
-
-def _call(
-    shape: LayerShape, activation: str | None, opset: int, config: Mapping[str, str], seed: int
-) -> Callable[[], None]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    for key, value in config.items():
-        options.add_session_config_entry(key, value)
-    model = layer_model(shape, activation=activation, opset=opset, seed=seed)
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # onnxruntime's errors share no class
-        raise MeasureError(f"a layer of shape {shape} does not run in ONNX Runtime: {problem}") from problem
-    feed = {"x": _sample(shape, activation, seed)}
-    outputs = ["y"]
-    return lambda: session.run(outputs, feed)
+def _timed_there(
+    device: Device,
+    points: list[LayerShape],
+    activation: str | None,
+    opset: int,
+    config: Mapping[str, str],
+    seed: int,
+    progress: Tick,
+) -> dict[LayerShape, float]:
+    """All models and their inputs go in two files: there may be a thousand."""
+    models = [layer_model(shape, activation=activation, opset=opset, seed=seed).SerializeToString() for shape in points]
+    with tempfile.TemporaryDirectory(prefix="edgetune-layers-") as folder:
+        files = {name: Path(folder) / name for name in ("models.npz", "inputs.npz")}
+        np.savez(files["models.npz"], *[np.frombuffer(model, dtype=np.uint8) for model in models])
+        np.savez(files["inputs.npz"], *[_sample(shape, activation, seed) for shape in points])
+        job = {"kind": "layers", "count": len(points), "config": dict(config), "seed": seed}
+        answer = device.do(job, files, limit_seconds=THERE_SECONDS, progress=progress)
+    return dict(zip(points, answer["ms"], strict=True))
 
 
 def _sample(shape: LayerShape, activation: str | None, seed: int) -> NDArray[Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgetune_runtime.errors import MeasureError as ProcessError
+from edgetune_runtime.fresh import PEAK_RSS, run_python
+
 from edgetune.errors import MeasureError
-from edgetune.measure.fresh import PEAK_RSS, run_python
 
 # Digests and the self-test are left out: they happen once at installation and hold the golden arrays in memory.
 CHILD = (
@@ -33,9 +35,9 @@ def peak_rss_bytes(bundle_dir: Path, threads: int, *, runs: int = 5) -> int:
     """
     try:
         said = run_python(CHILD, str(bundle_dir), str(threads), str(runs))
-    except MeasureError as error:
+    except ProcessError as error:
         raise MeasureError(
-            f"the engine in {bundle_dir} could not be run: {error.message}",
+            f"the engine in {bundle_dir} could not be run: {error}",
             hint="try it by hand: edgetune-run BUNDLE IMAGE",
         ) from error
     line = next(line for line in said.splitlines() if line.startswith("peak_rss_bytes "))

@@ -12,15 +12,22 @@ from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
 
 RATE = "fixed-rate"
+EMULATED = "The device is emulated: its outputs count, its clock does not, so nothing was timed."
 
 
 def render_bench(data: view.Json) -> str:
     """Tables and the verdict on the machine as plain text, no line longer than 100 characters but by a long name."""
+    if "error" in data:
+        return f"{data['device']['name']}: failed: {data['error']}\n  {data['hint']}"
     engines = data["engines"]
+    if data["noise"] is None:
+        return "\n\n".join([_where(data), _agreement(engines), EMULATED]).translate(ASCII)
     blocks = [
+        *([_where(data)] if "device_versions" in data else []),
         _scenario(data),
         _table(["engine", "median", "p90", "p99", "runs", "samples/s", "speed-up"], [_timing(e) for e in engines]),
         _table(["engine", "size", "load", "first", "peak memory"], [_start(e) for e in engines]),
+        *([_agreement(engines)] if "device_versions" in data else []),
         *_percentiles_left_out(engines),
         *_overload(engines),
         _machine(data),
@@ -42,6 +49,23 @@ def render_self_check(data: view.Json) -> str:
         f"{'passed' if data['passed'] else 'FAILED'}: {data['needed']} of {n} were needed in both",
     ]
     return "\n".join(lines)
+
+
+def _where(data: view.Json) -> str:
+    device, versions = data["device"], data["device_versions"]
+    name = device["name"] if device["model"] == "unknown" else f"{device['name']} ({device['model']})"
+    kind = "emulated " if device["emulated"] else ""
+    return f"{name}: {kind}{device['cpu']}, {device['os']}, onnxruntime {versions['onnxruntime']}"
+
+
+def _agreement(engines: Sequence[view.Json]) -> str:
+    """How far the device's outputs are from those of the machine it was asked from."""
+    rows = []
+    for engine in engines:
+        found = engine["outputs"]
+        far = "n/a" if found["max_difference"] is None else f"{found['max_difference']:.2g}"
+        rows.append((engine["name"], numbers.size(engine["size_bytes"]), "equal" if found["bit_equal"] else far))
+    return _table(["engine", "size", "outputs there and here differ by"], rows)
 
 
 def _scenario(data: view.Json) -> str:

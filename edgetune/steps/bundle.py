@@ -9,6 +9,7 @@ from edgetune_runtime import Engine
 
 from edgetune.bundle.manifest import read_manifest, write_manifest
 from edgetune.bundle.pack import GOLDEN, pack_tar, write_golden
+from edgetune.measure.remote import PATIENCE_SECONDS, decoded, folder_files
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index
 
@@ -39,8 +40,11 @@ def run(context: StepContext) -> None:
         },
     }
     write_manifest(folder, content)
-    with Engine.open(folder):  # verifies and runs the self-test, as the device will
-        pack_tar(folder, context.out / "bundle.tar")
+    if context.device is None:
+        Engine.open(folder).close()  # verifies and runs the self-test, as the device will
+    else:
+        context.device.do({"kind": "check", "bundle": "b"}, folder_files(folder, "b"), limit_seconds=PATIENCE_SECONDS)
+    pack_tar(folder, context.out / "bundle.tar")
 
 
 def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
@@ -49,14 +53,23 @@ def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
     seen: dict[int, Any] = {}
     for sample in index.split("test"):
         seen.setdefault(sample.label, index.root / sample.path if sample.text is None else sample.text)
+    samples = list(seen.values())[:GOLDEN_SAMPLES]
     with Engine.open(engine_dir) as engine:
-        samples = list(seen.values())[:GOLDEN_SAMPLES]
         if isinstance(samples[0], str):
             inputs = engine.preprocessing(samples)
         else:
             inputs = np.concatenate([engine.preprocessing(path) for path in samples])
-        outputs = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
-    return inputs, outputs
+        if context.device is None:
+            return inputs, np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
+    np.save(context.scratch / "golden.npy", inputs)
+    files, parts = {**folder_files(engine_dir, "b"), "golden.npy": context.scratch / "golden.npy"}, []
+    context.device.do(
+        {"kind": "logits", "bundle": "b", "inputs": ["golden.npy"], "batch": 1},
+        files,
+        limit_seconds=PATIENCE_SECONDS,
+        part=lambda part: parts.append(decoded(part)),
+    )
+    return inputs, np.concatenate(parts)
 
 
 def _measured(chosen: dict[str, Any], device: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from edgetune.bundle.manifest import signature, write_manifest
 from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import BackendError
+from edgetune.measure.remote import folder_files
 from edgetune.steps.context import StepContext
 from edgetune.steps.texts import TOKENIZER, preprocessing
 from edgetune.surroundings import load_backend
@@ -54,11 +55,14 @@ def run(context: StepContext) -> None:
             "session": session,
             "scheme": params["scheme"],
             "recipe": {},
-            "versions": backend.versions(),
+            "versions": backend.versions() if context.device is None else context.device.about()["versions"],
             "measured": None,
             "golden": None,
         },
     )
+    if context.device is not None:
+        context.device.do({"kind": "check", "bundle": "b"}, folder_files(folder, "b"), limit_seconds=TRIAL_SECONDS)
+        return
     trial = subprocess.run(
         [sys.executable, "-c", TRIAL, str(folder)], capture_output=True, text=True, timeout=TRIAL_SECONDS
     )

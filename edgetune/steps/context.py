@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune.devices.protocol import Device
 from edgetune.progress import Tick
 
 
@@ -14,7 +15,8 @@ class StepContext:
 
     ``inputs`` maps roles to artifact folders; ``out`` is filled by the step; ``scratch`` outlives an
     interruption. ``base``, ``data``, ``weights``, ``cache_mb`` and ``workers`` say where things
-    lie and how to load them; they are no part of the key.
+    lie and how to load them; they are no part of the key. ``device`` is, by its
+    fingerprint.
     """
 
     params: Mapping[str, Any]
@@ -28,6 +30,7 @@ class StepContext:
     weights: Path | None
     cache_mb: int
     workers: int
+    device: Device | None = None  # where the step's engines run; None: here
 
     def note(self, name: str) -> Path:
         """A file for facts on how the result came about; kept, but not part of its digest."""

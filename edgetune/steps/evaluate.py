@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,32 @@ from edgetune_runtime import Engine
 from torch import Tensor
 
 from edgetune.data.images import eval_loader
+from edgetune.devices.protocol import Device
 from edgetune.hashing import canonical_json
 from edgetune.measure.metrics import classification_metrics
+from edgetune.measure.remote import PATIENCE_SECONDS, decoded, folder_files
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index
 from edgetune.steps.examples import decoded_images
 from edgetune.steps.texts import load_texts
 
 BATCH = 32
+SECONDS_PER_SAMPLE = 10.0  # on a device: far more than any needs, so that only one that is stuck is ended
 
 
 def run(context: StepContext) -> None:
     """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split."""
     engine_dir = context.inputs["engine"] / "engine"
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
+    arrays = _here(context, engine_dir, manifest) if context.device is None else _there(context, engine_dir, manifest)
+    np.savez(context.out / "logits.npz", **arrays)
+    found = {
+        split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")
+    }
+    (context.out / "metrics.json").write_text(canonical_json(found), encoding="utf-8")
+
+
+def _here(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     total = sum(len(load_index(context).split(split)) for split in ("val", "test"))
     arrays: dict[str, Any] = {}
     done = 0
@@ -35,11 +48,7 @@ def run(context: StepContext) -> None:
                 done += len(truth)
                 context.tick(done, total, split)
             arrays[f"{split}_logits"], arrays[f"{split}_labels"] = np.concatenate(logits), np.concatenate(labels)
-    np.savez(context.out / "logits.npz", **arrays)
-    found = {
-        split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")
-    }
-    (context.out / "metrics.json").write_text(canonical_json(found), encoding="utf-8")
+    return arrays
 
 
 def _batches(context: StepContext, manifest: dict[str, Any], split: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -54,3 +63,31 @@ def _batches(context: StepContext, manifest: dict[str, Any], split: str) -> Iter
     texts = load_texts(context)
     for number in texts.numbers(split):
         yield texts.batch([int(number)])
+
+
+def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """The same on the device: it gets pixels, which are a quarter of floats, and normalises them itself."""
+    assert context.device is not None
+    images = decoded_images(context, manifest["preprocessing"]["crop"][0])
+    files, arrays = folder_files(engine_dir, "b"), {}
+    for split in ("val", "test"):
+        numbers = images.numbers(split).tolist()
+        files[f"{split}.npy"] = context.scratch / f"{split}.npy"
+        np.save(files[f"{split}.npy"], np.stack([images.preprocessing.crop(images[number]) for number in numbers]))
+        arrays[f"{split}_labels"] = np.asarray([images.index.samples[number].label for number in numbers])
+    parts: list[Any] = []
+    context.device.do(
+        {"kind": "logits", "bundle": "b", "pixels": ["val.npy", "test.npy"], "batch": BATCH},
+        files,
+        limit_seconds=PATIENCE_SECONDS + SECONDS_PER_SAMPLE * sum(map(len, arrays.values())),
+        progress=context.tick,
+        part=lambda part: parts.append(decoded(part)),
+    )
+    logits, n = np.concatenate(parts), len(arrays["val_labels"])
+    (context.out / "device.json").write_text(canonical_json(_device(context.device)), encoding="utf-8")
+    return {"val_logits": logits[:n], "test_logits": logits[n:], **arrays}
+
+
+def _device(device: Device) -> dict[str, Any]:
+    about = device.about()
+    return {**about["device"], "name": device.name, "versions": about["versions"]}

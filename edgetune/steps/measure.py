@@ -14,9 +14,16 @@ from edgetune_runtime import Engine
 from numpy.typing import NDArray
 
 from edgetune.devices import local
+from edgetune.devices.protocol import Device
+from edgetune.errors import MeasureError
 from edgetune.hashing import canonical_json
+from edgetune.measure.bench import make_feeds
+from edgetune.measure.engines import bundle_engine
 from edgetune.measure.latency import Call, measure_loads
 from edgetune.measure.memory import peak_rss_bytes
+from edgetune.measure.remote import measured_there
+from edgetune.measure.scenarios import Scenario
+from edgetune.records import BenchSpec
 from edgetune.steps.context import StepContext
 from edgetune.steps.texts import load_texts
 
@@ -28,6 +35,10 @@ def run(context: StepContext) -> None:
     """Write ``latency.json``: raw values (ms) by candidate, peak memory, and the machine before and after."""
     params = context.params
     folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
+    if context.device is not None:
+        content = _there(context.device, folders, context)
+        (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
+        return
     samples = _samples(context)
     openers = {name: partial(_opened, folder, params["threads"], samples) for name, folder in folders.items()}
     before = local.telemetry()
@@ -50,6 +61,26 @@ def run(context: StepContext) -> None:
         "telemetry": {"before": before, "after": after},
     }
     (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def _there(device: Device, folders: dict[str, Path], context: StepContext) -> dict[str, Any]:
+    """The same on the device; sessions are called directly there, which leaves out some microseconds of the runtime."""
+    params = context.params
+    engines = [bundle_engine(name, folder) for name, folder in folders.items()]
+    feeds = make_feeds(engines, {}, None, context.seed)
+    found = measured_there(device, engines, feeds, BenchSpec(**params), Scenario(), context.seed, context.tick)
+    if found.raw is None:
+        raise MeasureError(f"{device.name} is emulated: nothing is timed there")
+    return {
+        "unit": "ms",
+        "batch": 1,
+        "threads": params["threads"],
+        "engines": {name: asdict(values) for name, values in found.raw.items()},
+        "peak_rss_bytes": {name: max(start.peak_rss_bytes for start in found.fresh[name]) for name in folders},
+        "device": {**found.device, "versions": dict(found.versions)},
+        "telemetry": dict(found.telemetry),
+        "outputs": dict(found.outputs),
+    }
 
 
 @contextmanager

@@ -17,6 +17,9 @@ from edgetune.steps.context import StepContext
 
 def run(context: StepContext) -> None:
     """Write ``target.json`` (the report's entry of the target and its gates)."""
+    if "untimed" in context.params:
+        _write(context, {"entry": _untimed(context), "gates": []})
+        return
     measured = _read(context.inputs["measure"] / "latency.json")
     labels = _read(context.inputs["dataset"] / "dataset.json")["labels"]
     logits = {
@@ -59,7 +62,62 @@ def run(context: StepContext) -> None:
         },
         "gates": gates(context.params["target"], by_name[BASELINE], by_name[chosen], context.params["budget"]),
     }
+    _write(context, content)
+
+
+def _write(context: StepContext, content: dict[str, Any]) -> None:
     (context.out / "target.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def _untimed(context: StepContext) -> dict[str, Any]:
+    """Accuracies of a device that cannot be timed; nothing is chosen, since nothing can be proven faster."""
+    params, labels = context.params, _read(context.inputs["dataset"] / "dataset.json")["labels"]
+    plain = {c["name"]: c for c in params["candidates"]}
+    logits = {n: dict(np.load(context.inputs[f"evaluate:{n}"] / "logits.npz")) for n in plain if _evaluated(n, context)}
+    candidates = [
+        {
+            **unmeasured(one, "prepared", f"Not timed: {params['untimed']}."),
+            **_facts(name, context, logits[name]),
+            **_compared(name, logits, labels),
+        }
+        if name in logits
+        else unmeasured(one, "failed", "a step before its evaluation failed; see the build's output")
+        for name, one in plain.items()
+    ]
+    return {
+        "target": params["target"],
+        "status": "prepared",
+        "device": _read(context.inputs[f"evaluate:{BASELINE}"] / "device.json"),
+        "baseline": candidates[list(plain).index(BASELINE)],
+        "candidates": candidates,
+        "chosen": None,
+        "reason": [
+            f"Evaluated, not timed: {params['untimed']}.",
+            "Without latency no engine is proven faster, so none was chosen and no bundle was made.",
+            f"The ONNX files are under prepared/{params['target']}.",
+        ],
+        "confusion": None,
+        "bundle": None,
+    }
+
+
+def _evaluated(name: str, context: StepContext) -> bool:
+    return f"evaluate:{name}" in context.inputs
+
+
+def _facts(name: str, context: StepContext, logits: dict[str, Any]) -> dict[str, Any]:
+    """What is known of an engine besides its latency."""
+    metrics = _read(context.inputs[f"evaluate:{name}"] / "metrics.json")
+    counts = _read(context.inputs[f"network:{name}"] / "model.json")["counts"]
+    engine = _engine_file(context.inputs[f"engine:{name}"] / "engine")
+    return {
+        "selection": {"split": "val", "accuracy": metrics["val"]["accuracy"], "n": len(logits["val_labels"])},
+        "metrics": metrics["test"],
+        "size_bytes": engine["size"],
+        "engine_digest": engine["sha256"],
+        "parameters": counts["parameters"],
+        "macs": counts["macs"],
+    }
 
 
 def _candidate(
@@ -72,21 +130,14 @@ def _candidate(
     name = plain["name"]
     if name not in logits:
         return unmeasured(plain, "failed", "a step before its measurement failed; see the build's output")
-    raw, metrics = measured["engines"][name], _read(context.inputs[f"evaluate:{name}"] / "metrics.json")
-    counts = _read(context.inputs[f"network:{name}"] / "model.json")["counts"]
-    engine = _engine_file(context.inputs[f"engine:{name}"] / "engine")
+    raw = measured["engines"][name]
     return {
         **plain,
         "status": "measured",
         "reason": None,
-        "selection": {"split": "val", "accuracy": metrics["val"]["accuracy"], "n": len(logits[name]["val_labels"])},
-        "metrics": metrics["test"],
+        **_facts(name, context, logits[name]),
         "latency_ms": latency_summary(raw["values"]),
-        "size_bytes": engine["size"],
-        "engine_digest": engine["sha256"],
         "peak_rss_bytes": measured["peak_rss_bytes"][name],
-        "parameters": counts["parameters"],
-        "macs": counts["macs"],
         "warmups": len(raw["warmup_values"]),
         "latency_raw": f"measurements/{context.params['target']}.json",
         **_against_baseline(name, measured, logits, labels),
@@ -96,18 +147,26 @@ def _candidate(
 def _against_baseline(
     name: str, measured: dict[str, Any], logits: dict[str, dict[str, Any]], labels: list[str]
 ) -> dict[str, Any]:
+    compared = _compared(name, logits, labels)
     if name == BASELINE:
-        return {"accuracy_change": None, "speedup": None, "per_class_change": None}
-    before, after = _right(logits[BASELINE], "test"), _right(logits[name], "test")
+        return {**compared, "speedup": None}
     raw, reference = measured["engines"][name], measured["engines"][BASELINE]
+    speedup = speedup_over_loads(
+        reference["values"],
+        raw["values"],
+        runs_per_round=raw["runs_per_round"],
+        runs_by_load=raw["runs_by_load"],
+    )
+    return {**compared, "speedup": speedup}
+
+
+def _compared(name: str, logits: dict[str, dict[str, Any]], labels: list[str]) -> dict[str, Any]:
+    """How the accuracy differs from the baseline's."""
+    if name == BASELINE:
+        return {"accuracy_change": None, "per_class_change": None}
+    before, after = _right(logits[BASELINE], "test"), _right(logits[name], "test")
     return {
         "accuracy_change": accuracy_change(before, after),
-        "speedup": speedup_over_loads(
-            reference["values"],
-            raw["values"],
-            runs_per_round=raw["runs_per_round"],
-            runs_by_load=raw["runs_by_load"],
-        ),
         "per_class_change": per_class_change(logits[name]["test_labels"], before, after, labels),
     }
 

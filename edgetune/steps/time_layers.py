@@ -19,6 +19,7 @@ def run(context: StepContext) -> None:
         config=params["config"],
         seed=context.seed,
         progress=context.tick,
+        device=context.device,
     )
     content = {name: layer.to_json() for name, layer in times.items()}
     (context.out / "layers.json").write_text(canonical_json(content), encoding="utf-8")

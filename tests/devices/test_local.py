@@ -4,6 +4,7 @@ import json
 import platform
 
 import pytest
+from edgetune_runtime import machine
 
 from edgetune.devices import DEVICES, local
 
@@ -36,7 +37,7 @@ def board(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for name, file in {"CPUINFO": "cpuinfo", "MEMINFO": "meminfo", "OS_RELEASE": "os-release", "SYS": "sys"}.items():
-        monkeypatch.setattr(local, name, tmp_path / file)
+        monkeypatch.setattr(machine, name, tmp_path / file)
     return tmp_path
 
 
@@ -82,7 +83,7 @@ def test_the_fingerprint_is_that_of_the_device_not_of_its_state(board, monkeypat
 
 def test_where_nothing_can_be_read_everything_is_unknown(tmp_path, monkeypatch):
     for name in ("CPUINFO", "MEMINFO", "OS_RELEASE", "SYS"):
-        monkeypatch.setattr(local, name, tmp_path / "absent")
+        monkeypatch.setattr(machine, name, tmp_path / "absent")
     device, state = local.describe(), local.telemetry()
     assert device["model"] == device["memory_bytes"] == "unknown"
     assert device["cpu_features"] == []
@@ -93,8 +94,8 @@ def test_where_nothing_can_be_read_everything_is_unknown(tmp_path, monkeypatch):
 
 def test_macos_answers_through_sysctl(tmp_path, monkeypatch):
     for name in ("CPUINFO", "MEMINFO", "OS_RELEASE", "SYS"):
-        monkeypatch.setattr(local, name, tmp_path / "absent")
+        monkeypatch.setattr(machine, name, tmp_path / "absent")
     answers = {"hw.model": "Mac14,2", "machdep.cpu.brand_string": "Apple M2", "hw.memsize": "17179869184"}
-    monkeypatch.setattr(local, "_sysctl", lambda name: answers[name])
+    monkeypatch.setattr(machine, "_sysctl", lambda name: answers[name])
     device = local.describe()
     assert (device["model"], device["cpu"], device["memory_bytes"]) == ("Mac14,2", "Apple M2", 2**34)

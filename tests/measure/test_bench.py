@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgetune_runtime import fresh
+from edgetune_runtime.errors import MeasureError
 from onnx import TensorProto
 from small_engines import bundle, write_onnx
 
 from edgetune.bundle.pack import pack_tar
-from edgetune.errors import InputError, MeasureError
-from edgetune.measure import fresh
+from edgetune.errors import InputError
 from edgetune.measure.bench import FRESH_STARTS, bench
 from edgetune.measure.engines import unique_names
 from edgetune.measure.latency import LOADS

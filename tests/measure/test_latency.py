@@ -5,8 +5,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from edgetune_runtime.errors import RuntimeProblem
 
-from edgetune.errors import MeasureError
 from edgetune.measure.latency import (
     MAX_WARMUPS,
     REWARM,
@@ -104,7 +104,7 @@ def test_garbage_collection_is_off_while_timing_and_back_on_after():
 
 
 def test_nothing_to_measure_is_an_error():
-    with pytest.raises(MeasureError, match="no engine"):
+    with pytest.raises(RuntimeProblem, match="no engine"):
         measure_interleaved({}, min_runs=1, min_seconds=0, max_seconds=1, seed=0)
 
 

@@ -11,3 +11,7 @@ class BundleError(RuntimeProblem):
 
 class InputError(RuntimeProblem):
     """The image or array handed over does not fit the engine."""
+
+
+class MeasureError(RuntimeProblem):
+    """A process that was started to measure an engine failed, died or did not end."""

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgetune.errors import MeasureError
+from edgetune_runtime.errors import MeasureError
 
 TIMEOUT_SECONDS = 300
 MARK = "edgetune-fresh "
@@ -59,7 +58,7 @@ print(wanted["mark"] + json.dumps({
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True)
 class FreshStart:
     """One fresh process: milliseconds to make the session and for the first inference, and peak memory.
 
@@ -73,7 +72,7 @@ class FreshStart:
 
 
 def fresh_start(
-    file: Path, session: Mapping[str, Any], inputs: Mapping[str, NDArray[np.generic]], *, threads: int, runs: int = 5
+    file: Path, session: Mapping[str, Any], inputs: Mapping[str, np.ndarray], *, threads: int, runs: int = 5
 ) -> FreshStart:
     """Load ``file`` in a fresh process and run it once, then ``runs`` times more.
 
@@ -82,7 +81,7 @@ def fresh_start(
     """
     with tempfile.TemporaryDirectory(prefix="edgetune-bench-") as folder:
         arrays = Path(folder) / "inputs.npz"
-        np.savez(arrays, **{f"i{number}": array for number, array in enumerate(inputs.values())})  # type: ignore[arg-type]
+        np.savez(arrays, **{f"i{number}": array for number, array in enumerate(inputs.values())})
         wanted = {
             "file": str(file),
             "session": dict(session),

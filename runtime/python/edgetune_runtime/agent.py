@@ -1,0 +1,243 @@
+"""One job of the desk's on this device: look at it, check or run a bundle, measure engines.
+
+``python -m edgetune_runtime.agent JOB.json`` is started by ``supervisor``, which the desk sends ahead; paths in the
+job are relative to its folder. Answers are lines on standard output: ``{"progress": [done, total, note]}``,
+``{"part": ...}`` and at the end ``{"result": ...}`` or ``{"error": ..., "kind": ...}``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from edgetune_runtime import machine
+from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.supervisor import MARK
+
+NEEDED = ("numpy", "onnxruntime")
+LOCK = Path("/tmp/edgetune-device.lock")
+FRESH_STARTS = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job in the file ``arguments[0]``."""
+    job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    os.chdir(Path(arguments[0]).parent)
+    have = machine.versions()
+    lacking = [name for name in NEEDED if have[name] == "missing"]
+    if job["kind"] != "look" and lacking:
+        _say({"error": f"{sys.executable} has no {' and no '.join(lacking)}", "kind": "library"})
+        return 1
+    try:
+        _say({"result": JOBS[job["kind"]](job)})
+    except RuntimeProblem as problem:
+        _say({"error": str(problem), "kind": "engine"})
+        return 1
+    except Exception as problem:  # noqa: BLE001 - the desk is told whatever it is; onnxruntime's share no base
+        _say({"error": " ".join(f"{type(problem).__name__}: {problem}".split()), "kind": "engine"})
+        return 1
+    return 0
+
+
+def look(_: dict[str, Any]) -> dict[str, Any]:
+    """What this device is and how it is now."""
+    return {"device": machine.describe(), "versions": machine.versions(), "telemetry": machine.telemetry()}
+
+
+def check(job: dict[str, Any]) -> dict[str, Any]:
+    """Open ``bundle``: digests, golden samples if it has them; a batch of one and one of two must give numbers."""
+    import numpy as np
+
+    from edgetune_runtime.engine import Engine
+
+    with Engine.open(job["bundle"]) as engine:
+        size = engine.preprocessing
+        pixels = np.random.default_rng(0).integers(0, 255, (2, size.height, size.width, 3), dtype=np.uint8)
+        for batch in (pixels[:1], pixels):
+            if not np.isfinite(engine.run(size.normalise(batch))).all():
+                raise RuntimeProblem("it gives NaN or infinity")
+        return {"golden_difference": engine.self_test() if engine.manifest.get("golden") else None}
+
+
+def logits(job: dict[str, Any]) -> dict[str, Any]:
+    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]) or ``inputs`` (float32, preprocessed).
+
+    The logits come in parts, in order.
+    """
+    import numpy as np
+
+    from edgetune_runtime.engine import Engine
+
+    raw = "pixels" in job
+    arrays = [np.load(name, mmap_mode="r", allow_pickle=False) for name in job["pixels" if raw else "inputs"]]
+    total, done = sum(len(array) for array in arrays), 0
+    with Engine.open(job["bundle"]) as engine:
+        for array in arrays:
+            for start in range(0, len(array), job["batch"]):
+                batch = np.ascontiguousarray(array[start : start + job["batch"]])
+                _say({"part": _encoded(engine.run(engine.preprocessing.normalise(batch) if raw else batch))})
+                done += len(batch)
+                _tick(done, total, "samples")
+    return {"samples": total}
+
+
+def bench(job: dict[str, Any]) -> dict[str, Any]:
+    """Outputs of every engine on its inputs, and unless this device is emulated the latencies, as on the desk."""
+    with _alone():
+        return _bench(job)
+
+
+def _bench(job: dict[str, Any]) -> dict[str, Any]:
+    engines = {one["name"]: one for one in job["engines"]}
+    feeds = {name: _feed(one["inputs"], one["names"]) for name, one in engines.items()}
+    result: dict[str, Any] = {"outputs": {}, "fresh": {name: [] for name in engines}}
+    result |= {"device": machine.describe(), "versions": machine.versions()}
+    for name, one in engines.items():
+        with _refused(name):
+            result["outputs"][name] = _outputs(one, feeds[name])
+        _tick(len(result["outputs"]), len(engines), "engines run once")
+    if machine.emulated():  # its clock says nothing of a device
+        return {**result, "raw": None, "cpu_share": None, "telemetry": _state(machine.telemetry())}
+    return {**result, **_timed(job, engines, feeds)}
+
+
+def _timed(job: dict[str, Any], engines: dict[str, Any], feeds: dict[str, Any]) -> dict[str, Any]:
+    from edgetune_runtime.fresh import fresh_start
+    from edgetune_runtime.latency import measure_loads
+    from edgetune_runtime.scenarios import Scenario
+
+    fresh: dict[str, list[Any]] = {name: [] for name in engines}
+    for _ in range(FRESH_STARTS):
+        for name, one in engines.items():
+            with _refused(name):
+                start = fresh_start(Path(one["file"]), one["session"], feeds[name], threads=job["spec"]["threads"])
+            fresh[name].append(asdict(start))
+    scenario, spec = Scenario(**job["scenario"]), job["spec"]
+    openers = {name: partial(_loaded, one, feeds[name], spec["threads"]) for name, one in engines.items()}
+    before, wall, cpu = machine.telemetry(), time.perf_counter(), time.process_time()
+    raw = measure_loads(
+        openers,
+        min_runs=spec["min_runs"],
+        min_seconds=spec["min_seconds"],
+        max_seconds=spec["max_seconds"],
+        seed=job["seed"],
+        turn=scenario.turn,
+        runs_per_turn=scenario.runs_per_turn,
+        progress=_tick,
+    )
+    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    state = _state(before)
+    return {"fresh": fresh, "raw": {n: asdict(r) for n, r in raw.items()}, "cpu_share": share, "telemetry": state}
+
+
+def layers(job: dict[str, Any]) -> dict[str, Any]:
+    """Milliseconds of ``count`` tiny models, from ``models.npz`` (their bytes) and ``inputs.npz``."""
+    import numpy as np
+
+    from edgetune_runtime.layers import fastest_medians, open_model
+
+    with _alone(), np.load("models.npz") as models, np.load("inputs.npz") as inputs:
+        names = [f"arr_{number}" for number in range(job["count"])]
+        calls = {name: open_model(models[name].tobytes(), job["config"], inputs[name]) for name in names}
+        found = fastest_medians(calls, job["seed"], _tick)
+    return {"ms": [found[name] for name in names]}
+
+
+JOBS = {"look": look, "check": check, "logits": logits, "bench": bench, "layers": layers}
+
+
+def _state(before: dict[str, Any]) -> dict[str, Any]:
+    return {"before": before, "after": machine.telemetry()}
+
+
+def _outputs(one: dict[str, Any], feed: dict[str, Any]) -> list[dict[str, Any]]:
+    """All outputs of one inference; a bundle is verified and tested first."""
+    from edgetune_runtime.engine import Engine
+    from edgetune_runtime.session import open_session
+
+    if one["bundle"]:
+        Engine.open(one["bundle"]).close()
+    session = open_session(Path(one["file"]), one["session"], one["threads"])
+    return [_encoded(array) for array in session.run(None, feed)]
+
+
+@contextlib.contextmanager
+def _loaded(one: dict[str, Any], feed: dict[str, Any], threads: int) -> Iterator[Any]:
+    from edgetune_runtime.session import open_session
+
+    run = open_session(Path(one["file"]), one["session"], threads).run
+    yield lambda: run(None, feed)
+
+
+@contextlib.contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Whatever goes wrong with an engine is told with its name."""
+    try:
+        yield
+    except Exception as problem:
+        raise RuntimeProblem(f"{name}: {' '.join(str(problem).split())}") from problem
+
+
+def _feed(file: str, names: list[str]) -> dict[str, Any]:
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[f"i{number}"] for number, name in enumerate(names)}
+
+
+def _encoded(array: Any) -> dict[str, Any]:
+    return {
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "bytes": base64.b64encode(array.tobytes()).decode("ascii"),
+    }
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other measurement of edgetune's runs on this device, whoever started it."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    file = _lock_file()
+    if file is None:
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            _tick(0, 0, "waiting: another measurement runs on this device")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _lock_file() -> IO[str] | None:
+    for mode in ("a", "r"):  # another user's file may be read and locked, not written
+        with contextlib.suppress(OSError):
+            return LOCK.open(mode)
+    return None
+
+
+def _tick(done: int, total: int, note: str) -> None:
+    _say({"progress": [done, total, note]})
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(MARK + json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
