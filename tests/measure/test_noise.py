@@ -36,7 +36,7 @@ def test_a_quiet_machine_is_called_quiet():
             (raw(values()), {**CALM, "after": {"throttle_flags": ["throttled since boot"]}}, None),
             "throttled since boot",
         ),
-        ((raw(values()), dict.fromkeys(CALM, {"throttle_flags": ["under-voltage now"]}), None), "under-voltage now"),
+        ((raw(values()), {key: {"throttle_flags": ["under-voltage now"]} for key in CALM}, None), "under-voltage now"),
     ],
 )
 def test_each_reason_alone_makes_it_noisy(case, says):
@@ -47,7 +47,7 @@ def test_each_reason_alone_makes_it_noisy(case, says):
 
 
 def test_an_old_throttle_flag_is_no_sign_of_noise():
-    old = dict.fromkeys(CALM, {"throttle_flags": ["throttled since boot"]})
+    old = {key: {"throttle_flags": ["throttled since boot"]} for key in CALM}
     assert judge(raw(values()), old, 0.99, queued=False)["verdict"] == "quiet"
 
 
