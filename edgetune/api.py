@@ -353,12 +353,10 @@ def probe(device: str | None = None, output: str | Path | None = None) -> dict[s
     Raises:
         DeviceError: it cannot be looked at. InputError: no target is near it; ``output`` exists.
     """
-    from edgetune_runtime.agent import look
-
     from edgetune.devices.probe import nearest_target, target_file
 
     with _connected([device] if device else []) as devices:
-        found = dict(devices[0].look() if devices else look({}))
+        found = dict(devices[0].look() if devices else local.look())
     if devices:
         found["device"] = {**found["device"], "name": devices[0].name}
     parent = nearest_target(found, all_targets())

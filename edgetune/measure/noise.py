@@ -31,7 +31,7 @@ def judge(
     - The median of the second half of an engine's runs differs from the first half's by more than 5 %.
     - More than 5 % of an engine's runs took over 1.25 times its median.
     - The process got less than 95 % of the processor while it was timing (None: not known).
-    - The processor was slowed for heat meanwhile.
+    - The processor was slowed for heat meanwhile, or a Raspberry Pi's throttle flag came up or was up.
 
     With ``queued`` requests, waiting makes long latencies on a quiet machine too: these two
     are then not looked at.
@@ -52,6 +52,9 @@ def judge(
     before, after = (telemetry[when].get("throttled_events") for when in ("before", "after"))
     if isinstance(before, int) and isinstance(after, int) and after > before:
         reasons.append(f"the processor was slowed for heat {after - before} times")
+    flags = [set(telemetry[when].get("throttle_flags", ())) for when in ("before", "after")]
+    if risen := sorted(flags[1] - flags[0] | {flag for flag in flags[0] | flags[1] if flag.endswith(" now")}):
+        reasons.append(f"the board says: {', '.join(risen)}")
     return Noise(verdict="noisy" if reasons else "quiet", reasons=reasons)
 
 

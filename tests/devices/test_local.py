@@ -99,3 +99,30 @@ def test_macos_answers_through_sysctl(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_sysctl", lambda name: answers[name])
     device = local.describe()
     assert (device["model"], device["cpu"], device["memory_bytes"]) == ("Mac14,2", "Apple M2", 2**34)
+
+
+def test_a_board_s_tools_are_asked_and_nothing_else(board, monkeypatch):
+    said = {"vcgencmd": "throttled=0x50004", "nvpmodel": "NV Power Mode: MAXN\n0"}
+    monkeypatch.setattr(machine, "_said", lambda name, *_: said[name])
+    state = local.telemetry()
+    flags = ["throttled now", "under-voltage since boot", "throttled since boot"]
+    assert state["throttle_flags"] == flags and state["power_mode"] == "MAXN"
+    said["vcgencmd"] = "throttled=?"
+    assert "throttle_flags" not in local.telemetry()
+
+
+def test_emulation_shows_in_the_processor_the_parent_or_the_environment(board, monkeypatch):
+    for name in ("EDGETUNE_EMULATED", "QEMU_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(machine, "PROC", board / "proc")
+    assert not machine.emulated()
+    monkeypatch.setenv("EDGETUNE_EMULATED", "1")
+    assert machine.emulated()
+    monkeypatch.setenv("EDGETUNE_EMULATED", "0")
+    assert not machine.emulated()
+    (board / "proc" / "1").mkdir(parents=True)
+    (board / "proc" / "1" / "exe").symlink_to("/opt/bin/qemu-aarch64")
+    assert machine.emulated()
+    (board / "proc" / "1" / "exe").unlink()
+    (board / "cpuinfo").write_text("model name\t: QEMU TCG CPU version 2.5+\n")
+    assert machine.emulated()

@@ -32,6 +32,11 @@ def test_a_quiet_machine_is_called_quiet():
         ((raw(values(), steady=False), CALM, 0.99), "did not become steady"),
         ((raw(values()), CALM, 0.6), "other work took 40% of the processor"),
         ((raw(values()), {**CALM, "after": {"throttled_events": 5}}, None), "slowed for heat 2 times"),
+        (
+            (raw(values()), {**CALM, "after": {"throttle_flags": ["throttled since boot"]}}, None),
+            "throttled since boot",
+        ),
+        ((raw(values()), {key: {"throttle_flags": ["under-voltage now"]} for key in CALM}, None), "under-voltage now"),
     ],
 )
 def test_each_reason_alone_makes_it_noisy(case, says):
@@ -39,6 +44,11 @@ def test_each_reason_alone_makes_it_noisy(case, says):
     assert found["verdict"] == "noisy"
     (reason,) = found["reasons"]
     assert says in reason
+
+
+def test_an_old_throttle_flag_is_no_sign_of_noise():
+    old = {key: {"throttle_flags": ["throttled since boot"]} for key in CALM}
+    assert judge(raw(values()), old, 0.99, queued=False)["verdict"] == "quiet"
 
 
 def test_waiting_requests_are_no_sign_of_noise():
