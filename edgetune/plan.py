@@ -22,6 +22,7 @@ VERSIONS = {
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
+    "qat": 1,
     "tokenize": 1,
     "half": 1,
     "compile": 1,
@@ -87,6 +88,9 @@ class _Builder:
             if int8:
                 onnx = self._typed(self._quantize(network, target), network, target)
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
+            if int8 and self.recipe.quantize.mode == "qat":
+                onnx = self._typed(self._quantize(network, target, train=True), network, target)
+                ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, trained=True))
         self.candidates += ours
         if runs_here:
             self._finish(target, ours)
@@ -254,7 +258,7 @@ class _Builder:
         title = f"export {self.steps[network].title}"
         return self._add(step_id, "export", title, params, inputs={"network": network}, libraries=EXPORTING)
 
-    def _quantize(self, network: str, target: Target) -> str:
+    def _quantize(self, network: str, target: Target, train: bool = False) -> str:
         if self.recipe.reads_text:
             return self._quantize_dynamic(network, target)
         params = {
@@ -274,13 +278,27 @@ class _Builder:
             ]
         )
         return self._add(
-            f"quantize:{network}:{flavour}:opset-{target.opset}",
-            "quantize",
-            f"quantize {self.steps[network].title}",
-            params,
+            f"{'qat' if train else 'quantize'}:{network}:{flavour}:opset-{target.opset}",
+            "qat" if train else "quantize",
+            f"{'train quantized:' if train else 'quantize'} {self.steps[network].title}",
+            {**params, **self._quantized_training()} if train else params,
             inputs={"network": network, "dataset": self._check_data()},
-            libraries=(*EXPORTING, "onnxruntime"),
+            libraries=(*EXPORTING, "onnxruntime", *(("torchvision",) if train else ())),
         )
+
+    def _quantized_training(self) -> dict[str, Any]:
+        quantize, prune, finetune = self.recipe.quantize, self.recipe.prune, self.recipe.finetune
+        return {
+            "epochs": quantize.epochs,
+            "learning_rate": quantize.learning_rate,
+            "distillation_weight": prune.distillation_weight,
+            "distillation_temperature": prune.distillation_temperature,
+            "batch_size": finetune.batch_size,
+            "warmup_epochs": finetune.warmup_epochs,
+            "label_smoothing": finetune.label_smoothing,
+            "augmentation": finetune.augmentation,
+            "micro_batch": finetune.micro_batch,
+        }
 
     def _quantize_dynamic(self, network: str, target: Target) -> str:
         params = {"per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
@@ -310,9 +328,16 @@ class _Builder:
         )
 
     def _candidate(
-        self, target: Target, pruning: Pruning, precision: str, network: str, onnx: str, runs_here: bool
+        self,
+        target: Target,
+        pruning: Pruning,
+        precision: str,
+        network: str,
+        onnx: str,
+        runs_here: bool,
+        trained: bool = False,
     ) -> Candidate:
-        name = candidate_name(pruning, precision)
+        name = candidate_name(pruning, precision) + ("-qat" if trained else "")
         compiled = self._compile(target, name, precision, onnx) if runs_here else None
         return Candidate(
             name=name,

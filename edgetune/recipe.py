@@ -20,7 +20,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "imbalance"): ("none", "weights", "sampling"),
     ("prune", "criterion"): ("fisher", "taylor", "magnitude"),
     ("prune", "scope"): ("global", "local"),
-    ("quantize", "mode"): ("none", "ptq", "auto"),
+    ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "repair"): ("bias-correction",),
 }
 
@@ -59,6 +59,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("prune", "distillation_weight"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("prune", "distillation_temperature"): (lambda v: 0 < v <= 100, "above 0 and at most 100"),
     ("quantize", "calibration_samples"): (lambda v: v >= 1, "1 or more"),
+    ("quantize", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),
+    ("quantize", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
     ("budget", "max_latency_ms"): (lambda v: v is None or v > 0, "above 0"),
     ("budget", "max_size_mb"): (lambda v: v is None or v > 0, "above 0"),
@@ -127,6 +129,10 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
             raise file.fail(
                 f"`{section}.{key}` is for pictures; this network reads text", (section, key), "leave it out"
             )
+    if recipe.quantize.mode == "qat":
+        raise file.fail(
+            '`quantize.mode` cannot be "qat" for text', ("quantize", "mode"), 'write "auto": INT8 is dynamic there'
+        )
     usual = {
         section: {key: value for key, value in values.items() if key not in file.data.get(section, {})}
         for section, values in USUAL_FOR_TEXT.items()

@@ -91,9 +91,11 @@ class PruneSpec:
 class QuantizeSpec:
     """INT8: the scheme is the target's; this says whether, and on how much data."""
 
-    mode: str = "auto"  # none | ptq | auto
+    mode: str = "auto"  # none | ptq | qat | auto
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
+    epochs: int = 2  # of quantization-aware training
+    learning_rate: float = 1e-4  # of that training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,20 @@ def test_two_builds_at_once_share_the_work(project):
     assert shipped_accuracy(project / "runs/one") == shipped_accuracy(project / "runs/two")
 
 
+def test_quantization_aware_training_stands_beside_calibration(project):
+    edit(project, "[prune]", '[quantize]\nmode = "qat"\nepochs = 1\n[prune]')
+    edit(project, "ratio = [0.0, 0.5]", "ratio = []")
+    report = edgetune.build()
+    by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
+    assert list(by_name) == ["float", "int8", "int8-qat"]
+    assert by_name["int8-qat"]["selection"]["accuracy"] >= by_name["int8"]["selection"]["accuracy"] - 0.05
+    sizes = [by_name[name]["size_bytes"] for name in ("int8", "int8-qat")]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+    note = next((project / "store/objects").glob("*/notes/training.json"), None)
+    assert note is not None
+    assert ran(edgetune.build()) == set()
+
+
 def test_a_candidate_that_cannot_be_pruned_is_out_of_the_race_and_says_why(project):
     edit(project, "tiny_network:tiny", "tiny_network:narrow")
     report = edgetune.build()

@@ -4,6 +4,8 @@
 (0, 255), (0, 127) and (-128, 127); narrower ones (7-bit weights) come from a larger scale.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +15,18 @@ from edgetune.quantization.observer import Observer
 EPSILON = 1e-8  # a tensor that is all zeros still needs a scale above zero
 
 
+def rounded(values: Tensor, scale: Tensor, zero_point: int, low: int, high: int) -> Tensor:
+    """The same with a gradient by the scale too; that of rounding is taken as 1 (straight-through)."""
+    steps = (values / scale + zero_point).clamp(low, high)
+    steps = steps + (steps.round() - steps).detach()
+    return (steps - zero_point) * scale
+
+
 class ActivationFakeQuantize(nn.Module):
-    """One scale and zero point for a tensor. While ``observer`` is set, values pass through and are watched."""
+    """One scale and zero point for a tensor. While ``observer`` is set, values pass through and are watched.
+
+    Between ``learn`` and ``settle`` the scale is a parameter, by its logarithm.
+    """
 
     def __init__(self, *, symmetric: bool) -> None:
         super().__init__()
@@ -22,6 +34,18 @@ class ActivationFakeQuantize(nn.Module):
         self.observer: Observer | None = Observer()
         self.scale, self.zero_point = 1.0, 0
         self.quant_min, self.quant_max = (-128, 127) if symmetric else (0, 255)
+        self.log_scale: nn.Parameter | None
+        self.register_parameter("log_scale", None)
+
+    def learn(self) -> None:
+        """Make the scale a parameter."""
+        self.log_scale = nn.Parameter(torch.tensor([math.log(self.scale)]))
+
+    def settle(self) -> None:
+        """Make the scale a number again."""
+        if self.log_scale is not None:
+            self.scale = float(self.log_scale.detach().exp())
+            self.log_scale = None
 
     def set_range(self, low: float, high: float) -> None:
         """Represent [low, high], widened to hold zero (which padding and ReLU need to be exact)."""
@@ -37,6 +61,8 @@ class ActivationFakeQuantize(nn.Module):
         if self.observer is not None:
             self.observer.watch(values)
             return values
+        if self.log_scale is not None:
+            return rounded(values, self.log_scale.exp(), self.zero_point, self.quant_min, self.quant_max)
         return torch.fake_quantize_per_tensor_affine(
             values, self.scale, self.zero_point, self.quant_min, self.quant_max
         )
@@ -52,15 +78,38 @@ class WeightFakeQuantize(nn.Module):
         super().__init__()
         self.per_channel = per_channel
         largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
-        scale = (largest / (63 if reduce_range else 127)).clamp_min(EPSILON)
+        self.limit = 63 if reduce_range else 127
+        scale = (largest / self.limit).clamp_min(EPSILON)
         self.scale: Tensor
         self.zero_point: Tensor
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros_like(scale, dtype=torch.int32))
         self._scale = float(scale) if not per_channel else 0.0
+        self.log_scale: nn.Parameter | None
+        self.register_parameter("log_scale", None)
+
+    def learn(self) -> None:
+        """Make the scales parameters."""
+        self.log_scale = nn.Parameter(self.scale.log().reshape(-1))
+
+    @torch.no_grad()
+    def settle(self, weight: Tensor) -> Tensor:
+        """Make the scales constants again; returns ``weight`` cut to what they reach."""
+        assert self.log_scale is not None
+        self.scale.copy_(self.log_scale.exp().reshape(self.scale.shape))
+        self.log_scale = None
+        self._scale = float(self.scale) if not self.per_channel else 0.0
+        reach = self._along(self.scale, weight) * self.limit
+        return torch.minimum(torch.maximum(weight, -reach), reach)
+
+    @staticmethod
+    def _along(scale: Tensor, weight: Tensor) -> Tensor:
+        return scale.reshape(-1, *[1] * (weight.ndim - 1))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weights as 8 bits hold them; shape [O, ...]."""
+        if self.log_scale is not None:
+            return rounded(weight, self._along(self.log_scale.exp(), weight), 0, -self.limit, self.limit)
         if self.per_channel:
             return torch.fake_quantize_per_channel_affine(weight, self.scale, self.zero_point, 0, -128, 127)
         return torch.fake_quantize_per_tensor_affine(weight, self._scale, 0, -128, 127)

@@ -16,6 +16,7 @@ STEPS = {
         "export",
         "quantize",
         "quantize_dynamic",
+        "qat",
         "half",
         "compile",
         "evaluate",

@@ -1,0 +1,70 @@
+"""Quantization-aware training: the calibrated graph as a network whose weights, biases and scales learn.
+
+Scales are learned as in LSQ (Esser et al. 2020, "Learned Step Size Quantization"), by their logarithm, so that they
+stay above zero and a step changes them by a share; zero points stay. Batch norms are folded already, which is the same
+as freezing them.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, fx, nn
+
+from edgetune.quantization.fake_quant import WeightFakeQuantize
+from edgetune.quantization.insert import WEIGHTED, fake_quantizes
+from edgetune.quantization.trace import attribute
+
+
+class QuantizedNetwork(nn.Module):
+    """A fake-quant graph that can be trained. ``settle`` gives the graph back with what was learned in it."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__()
+        self.graph = graph
+        for name in list(_biases(graph)):
+            if name in dict(graph.named_buffers()):  # corrected ones
+                value = attribute(graph, name)
+                del graph._buffers[name]
+                graph.register_parameter(name, nn.Parameter(value))
+        graph.requires_grad_(True)
+        for activation in fake_quantizes(graph):
+            activation.learn()
+        for weight in self._weights():
+            weight.learn()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, K] of float32 [N, 3, H, W]."""
+        logits: Tensor = self.graph(images)
+        return logits
+
+    def train(self, mode: bool = True) -> "QuantizedNetwork":
+        """The graph is that of inference, and has no other mode."""
+        self.training = mode
+        return self
+
+    @torch.no_grad()
+    def settle(self) -> fx.GraphModule:
+        """The graph with the learned scales, ready for export; weights are cut to what their 8 (or 7) bits hold."""
+        for node in self.graph.graph.nodes:
+            if node.op == "call_module":
+                module = self.graph.get_submodule(str(node.target))
+                if isinstance(module, WeightFakeQuantize) and module.log_scale is not None:
+                    attribute(self.graph, str(node.args[0].target)).copy_(
+                        module.settle(attribute(self.graph, str(node.args[0].target)))
+                    )
+        for activation in fake_quantizes(self.graph):
+            activation.settle()
+        self.graph.requires_grad_(False)
+        return self.graph
+
+    def _weights(self) -> list[WeightFakeQuantize]:
+        return [module for module in self.graph.modules() if isinstance(module, WeightFakeQuantize)]
+
+
+def _biases(graph: fx.GraphModule) -> Iterator[str]:
+    """Names of the constants that layers take as bias."""
+    for node in graph.graph.nodes:
+        if node.target in WEIGHTED and len(node.args) > 2:
+            bias = node.args[2]
+            if isinstance(bias, fx.Node) and bias.op == "get_attr":
+                yield str(bias.target)
