@@ -1,6 +1,6 @@
 """Quantization-aware training against calibration, on the arithmetic that suffers most: one scale for a whole weight.
 
-    python benchmarks/qat.py --weights mobilenet_v2_imagenet.safetensors --images signdigits.tar --image-size 96 --seeds 0
+    python benchmarks/qat.py --weights mobilenet_v2_imagenet.safetensors --images signdigits.tar --seeds 0 1 2
 
 One `edgetune build` a seed with `[quantize] mode = "qat"`, for x86-cpu and for a target of the benchmark's own whose
 weights have one scale for the whole tensor; both without pruning. Wanted: never worse than calibration beyond the

@@ -45,7 +45,7 @@ def test_requests_wait_for_their_time():
 
 def test_an_engine_that_is_too_slow_falls_behind():
     raw, _ = on_schedule(1000.0, lambda: time.sleep(0.003))
-    assert raw.values[-1] > 10 * raw.values[0]
+    assert raw.values[-1] >= 2.0 * (len(raw.values) - 1)  # each takes 3 ms or more, one is due every 1 ms
 
 
 @given(st.floats(0.1, 1e5), st.integers(0, 2**32 - 1))
