@@ -28,7 +28,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 2,
-    "select": 4,
+    "select": 5,
     "bundle": 2,
     "validate": 2,
     "lr_find": 1,

@@ -196,6 +196,13 @@ def test_quantization_aware_training_stands_beside_calibration(project):
     assert ran(edgetune.build()) == set()
 
 
+def test_a_network_that_learned_nothing_is_told(project):
+    edit(project, "learning_rate = 0.01", "learning_rate = 1e-9")
+    edit(project, "ratio = [0.0, 0.5]", "ratio = []")
+    (target,) = edgetune.build().data["targets"]
+    assert any("not proven better than always answering" in sentence for sentence in target["reason"])
+
+
 def test_a_candidate_that_cannot_be_pruned_is_out_of_the_race_and_says_why(project):
     edit(project, "tiny_network:tiny", "tiny_network:narrow")
     report = edgetune.build()

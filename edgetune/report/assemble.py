@@ -37,6 +37,7 @@ def assemble(
             entries.append(_prepared(target, plan, artifacts, reasons))
     dataset = _read(artifacts["check-data"].path / "dataset.json")
     names = " ".join(f"--target {target.name}" for target in plan.targets)
+    sample = "TEXT" if plan.recipe.reads_text else "IMAGE"
     return {
         "schema": "edgetune.report/1",
         "edgetune": __version__,
@@ -55,7 +56,7 @@ def assemble(
         "history": _history(plan, artifacts),
         **_training(artifacts),
         "data_findings": _findings(artifacts),
-        "next_commands": [f"edgetune build {names}", "edgetune report --open", "edgetune-run BUNDLE IMAGE"],
+        "next_commands": [f"edgetune build {names}", "edgetune report --open", f"edgetune-run BUNDLE {sample}"],
     }
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from edgetune.hashing import canonical_json
 from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
-from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
+from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
 from edgetune.steps.context import StepContext
 
 
@@ -44,7 +45,7 @@ def run(context: StepContext) -> None:
             "baseline": by_name[BASELINE],
             "candidates": candidates,
             "chosen": chosen,
-            "reason": reasons,
+            "reason": [*reasons, *_no_better_than_chance(logits[BASELINE], labels)],
             "confusion": {
                 "labels": labels,
                 "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),
@@ -63,6 +64,19 @@ def run(context: StepContext) -> None:
         "gates": gates(context.params["target"], by_name[BASELINE], by_name[chosen], context.params["budget"]),
     }
     _write(context, content)
+
+
+def _no_better_than_chance(logits: dict[str, Any], labels: list[str]) -> list[str]:
+    """A sentence if the float network itself is not proven better than one answer for everything (binomial test)."""
+    truth = logits["val_labels"]
+    counts = np.bincount(truth, minlength=len(labels))
+    share, most = float(counts.max() / len(truth)), labels[int(counts.argmax())]
+    if binomtest(int(_right(logits, "val").sum()), len(truth), share, "greater").pvalue < SIGNIFICANCE:
+        return []
+    return [
+        f"The float network itself is not proven better than always answering {most}, which is right for {share:.0%} "
+        f"of the {len(truth)} validation samples: train longer, look at the data (`edgetune check`), or get more of it."
+    ]
 
 
 def _write(context: StepContext, content: dict[str, Any]) -> None:

@@ -72,7 +72,7 @@ def _measured():
                 name, precision, ratio,
                 selection={"split": "val", "accuracy": min(accuracy + 0.004, 1.0), "n": 341},
                 metrics=classification_metrics(logits, labels),
-                accuracy_change=None if base else accuracy_change(base_right, right, SEED),
+                accuracy_change=None if base else accuracy_change(base_right, right),
                 latency_ms=latency_summary(base_ms if base else values),
                 speedup=None if base else paired_speedup(base_ms[:runs], values, SEED, runs_per_round=4),
                 size_bytes=size, peak_rss_bytes=rss, parameters=parameters, macs=macs, warmups=208,
