@@ -266,6 +266,7 @@ class _Builder:
             "scheme": _scheme(target),
             "calibration_samples": self.recipe.quantize.calibration_samples,
             "repair": list(self.recipe.quantize.repair),
+            **({"keep_float": list(kept)} if (kept := self.recipe.quantize.keep_float) else {}),
         }
         flavour = "-".join(
             [

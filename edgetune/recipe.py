@@ -88,6 +88,9 @@ FOR_PICTURES = (
     ("prune", "steps"),
     ("prune", "step_epochs"),
     ("prune", "protect"),
+    ("quantize", "calibration_samples"),
+    ("quantize", "repair"),
+    ("quantize", "keep_float"),
 )
 
 

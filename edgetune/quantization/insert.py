@@ -7,9 +7,11 @@ a convolution in integers only if its output is quantized (without, EfficientNet
 import torch
 from torch import fx
 
+from edgetune.errors import QuantizationError
 from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize
-from edgetune.quantization.trace import constant
+from edgetune.quantization.trace import MODULE, constant
 from edgetune.records import QuantizationScheme
+from edgetune.toml import nearest
 
 aten = torch.ops.aten
 
@@ -45,16 +47,21 @@ MOVING = {
 }
 
 
-def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme) -> int:
+def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme, keep_float: tuple[str, ...] = ()) -> int:
     """Insert in place, as ``scheme`` says; returns the number of activations that are quantized.
 
-    A tensor that feeds several operators is quantized once. The network's output stays float.
+    A tensor that feeds several operators is quantized once. The network's output stays float, and so do the
+    convolutions and linear layers of the modules in ``keep_float``.
+
+    Raises:
+        QuantizationError: ``keep_float`` names what has no such layer.
     """
+    kept = _kept(graph, keep_float)
     operators = {target: args for name in scheme.operators for target, args in OPERATORS[name].items()}
     quantized: dict[fx.Node, fx.Node] = {}
     weights: dict[str, fx.Node] = {}
     for node in list(graph.graph.nodes):
-        if node.op != "call_function" or node.target not in operators:
+        if node.op != "call_function" or node.target not in operators or node in kept:
             continue
         sources = _activations(node, operators[node.target])
         if node.target in WEIGHTED and constant(graph, node.args[1]) is None:
@@ -75,6 +82,21 @@ def insert_fake_quantize(graph: fx.GraphModule, scheme: QuantizationScheme) -> i
     graph.graph.lint()
     graph.recompile()
     return len(quantized)
+
+
+def _kept(graph: fx.GraphModule, names: tuple[str, ...]) -> set[fx.Node]:
+    """The layers in the modules called ``names``."""
+    layers = {node: str(node.meta.get(MODULE, "")) for node in graph.graph.nodes if node.target in WEIGHTED}
+    kept: set[fx.Node] = set()
+    for name in names:
+        found = {node for node, module in layers.items() if module == name or module.startswith(f"{name}.")}
+        if not found:
+            raise QuantizationError(
+                f'`[quantize] keep_float` names "{name}", which has no convolution or linear layer',
+                hint=nearest(name, sorted(set(layers.values()) - {""}), "layer"),
+            )
+        kept |= found
+    return kept
 
 
 def is_weight_quantized(graph: fx.GraphModule, layer: fx.Node) -> bool:

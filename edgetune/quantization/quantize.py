@@ -25,6 +25,7 @@ def quantize(
     samples: Samples,
     *,
     repair: tuple[str, ...] = (),
+    keep_float: tuple[str, ...] = (),
     progress: Tick = silent,
 ) -> fx.GraphModule:
     """The calibrated fake-quant graph of ``network``, ready for export.
@@ -32,6 +33,7 @@ def quantize(
     Args:
         example: one input [1, 3, H, W].
         repair: passes that mend what rounding did: "bias-correction".
+        keep_float: names of modules whose layers are left in float.
 
     Raises:
         QuantizationError: cannot be traced, nothing to quantize, no samples, NaN or infinity on the way.
@@ -40,7 +42,7 @@ def quantize(
     fold_batch_norms(graph)
     if "sigmoid" in scheme.operators:
         decompose_silu(graph)
-    if insert_fake_quantize(graph, scheme) == 0:
+    if insert_fake_quantize(graph, scheme, keep_float) == 0:
         raise QuantizationError(
             f"the network has no operator that the scheme quantizes ({', '.join(scheme.operators)})",
             hint='set `[quantize] mode = "none"`',

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 from edgetune.errors import QuantizationError
 
 MAX_BATCH = 4096
+MODULE = "edgetune_module"  # in a node's meta: the user's name for the layer, which folding its weights keeps
 
 
 def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
@@ -37,6 +38,9 @@ def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
         ) from problem
     if not isinstance(graph, fx.GraphModule):
         raise QuantizationError(f"torch.export gave a {type(graph).__name__} instead of a graph")
+    for node in graph.graph.nodes:
+        if len(node.args) > 1 and isinstance(node.args[1], fx.Node) and node.args[1].op == "get_attr":
+            node.meta[MODULE] = str(node.args[1].target).rpartition(".")[0]
     return graph
 
 

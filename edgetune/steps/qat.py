@@ -35,8 +35,16 @@ def run(context: StepContext) -> None:
     def samples() -> Iterator[Tensor]:
         return (images for images, _ in plain.calibration(params["calibration_samples"]))
 
-    repair = tuple(params["repair"])
-    network = QuantizedNetwork(quantize(teacher, spec.example(), scheme, samples, repair=repair, progress=context.tick))
+    graph = quantize(
+        teacher,
+        spec.example(),
+        scheme,
+        samples,
+        repair=tuple(params["repair"]),
+        keep_float=tuple(params.get("keep_float", ())),
+        progress=context.tick,
+    )
+    network = QuantizedNetwork(graph)
     before, _ = evaluate(network, plain.validation(), torch.device("cpu"))
     start = {key: value.detach().clone() for key, value in network.state_dict().items()}
     teacher = teacher.eval().requires_grad_(False)
@@ -66,10 +74,10 @@ def run(context: StepContext) -> None:
     after = trained.history[trained.best_epoch - 1]["val_accuracy"]
     if after < before:
         load_tensors(network, start)
-    graph = network.settle()
+    settled = network.settle()
     path = context.out / "model.onnx"
-    export_onnx(graph, spec.example(), path, opset=params["opset"])
-    parity = check_parity(graph, path, islice(samples(), PARITY_BATCHES))
+    export_onnx(settled, spec.example(), path, opset=params["opset"])
+    parity = check_parity(settled, path, islice(samples(), PARITY_BATCHES))
     context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
     curve = {"history": trained.history, "calibrated_val_accuracy": before, "kept": after >= before}
     context.note("training.json").write_text(canonical_json(curve), encoding="utf-8")

@@ -28,7 +28,13 @@ def run(context: StepContext) -> None:
         return (images for images, _ in examples.calibration(params["calibration_samples"]))
 
     quantized = quantize(
-        network, spec.example(), scheme, samples, repair=tuple(params["repair"]), progress=context.tick
+        network,
+        spec.example(),
+        scheme,
+        samples,
+        repair=tuple(params["repair"]),
+        keep_float=tuple(params.get("keep_float", ())),
+        progress=context.tick,
     )
     path = context.out / "model.onnx"
     export_onnx(quantized, spec.example(), path, opset=params["opset"])

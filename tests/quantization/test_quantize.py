@@ -214,3 +214,24 @@ def test_an_addition_that_is_fused_reads_its_convolution_as_it_is(downsample):
     assert sum("fake_quantize" in str(source.target) for source in added.args) == 1
     kept = next(source for source in added.args if "fake_quantize" not in str(source.target))
     assert "conv2d" in str(kept.target)
+
+
+def test_named_layers_stay_in_float():
+    network = nn.Sequential()
+    network.stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    network.body = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.head = nn.Linear(8, 4)
+    network.eval()
+
+    def weights(graph):
+        return sum(isinstance(module, WeightFakeQuantize) for module in graph.modules())
+
+    assert weights(quantize(network, EXAMPLE, X86, samples)) == 3
+    assert weights(quantize(network, EXAMPLE, X86, samples, keep_float=("stem",))) == 2
+    kept = quantize(network, EXAMPLE, X86, samples, keep_float=("stem.0", "head"))
+    assert weights(kept) == 1
+    nodes = {node.meta.get("edgetune_module"): node for node in kept.graph.nodes}
+    assert nodes["stem.0"].args[0].op == "placeholder"  # the picture is not rounded either
+    with pytest.raises(QuantizationError, match='keep_float` names "stm"') as caught:
+        quantize(network, EXAMPLE, X86, samples, keep_float=("stm",))
+    assert "stem.0" in str(caught.value.hint)
