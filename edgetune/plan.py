@@ -22,6 +22,7 @@ VERSIONS = {
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
+    "float_layers": 1,
     "qat": 1,
     "tokenize": 1,
     "half": 1,
@@ -278,14 +279,38 @@ class _Builder:
                 *target.scheme.operators,
             ]
         )
+        chosen = self._float_layers(network, target, flavour)
+        kind = "qat" if train else "quantize"
         return self._add(
-            f"{'qat' if train else 'quantize'}:{network}:{flavour}:opset-{target.opset}",
-            "qat" if train else "quantize",
+            f"{kind}:{network}:{flavour}:opset-{target.opset}" + (f":as-timed-on-{target.name}" if chosen else ""),
+            kind,
             f"{'train quantized:' if train else 'quantize'} {self.steps[network].title}",
             {**params, **self._quantized_training()} if train else params,
-            inputs={"network": network, "dataset": self._check_data()},
+            inputs={"network": network, "dataset": self._check_data(), **chosen},
             libraries=(*EXPORTING, "onnxruntime", *(("torchvision",) if train else ())),
         )
+
+    def _float_layers(self, network: str, target: Target, flavour: str) -> dict[str, str]:
+        """The step that chooses layers for float, where the target's engines can be timed on this machine."""
+        quantize, here = self.recipe.quantize, self._device(target) == "source:device"
+        runs = self.facts.unavailable[target.name] is None and here
+        if quantize.float_layers == "none" or quantize.keep_float or not runs:
+            return {}
+        params = {
+            "opset": target.opset,
+            "scheme": _scheme(target),
+            "config": dict(target.backend_options),
+            "threads": self.recipe.bench.threads,
+        }
+        step = self._add(
+            f"float-layers:{network}:{flavour}:{target.name}",
+            "float_layers",
+            f"time first layers of {self.steps[network].title} in float",
+            params,
+            inputs={"network": network, "processor": "source:processor"},
+            libraries=(*EXPORTING, *BACKEND_LIBRARY.get(target.backend, ())),
+        )
+        return {"float_layers": step}
 
     def _quantized_training(self) -> dict[str, Any]:
         quantize, prune, finetune = self.recipe.quantize, self.recipe.prune, self.recipe.finetune

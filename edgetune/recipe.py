@@ -22,6 +22,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("prune", "scope"): ("global", "local"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "repair"): ("bias-correction",),
+    ("quantize", "float_layers"): ("none", "auto"),
 }
 
 # What each number may be: (test, how to say it).
@@ -91,6 +92,7 @@ FOR_PICTURES = (
     ("quantize", "calibration_samples"),
     ("quantize", "repair"),
     ("quantize", "keep_float"),
+    ("quantize", "float_layers"),
 )
 
 

@@ -94,7 +94,8 @@ class QuantizeSpec:
     mode: str = "auto"  # none | ptq | qat | auto
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
-    keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized
+    float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none
+    keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
     epochs: int = 2  # of quantization-aware training
     learning_rate: float = 1e-4  # of that training
 

@@ -69,6 +69,8 @@ augmentation = "light"
 [prune]
 ratio = [0.0, 0.5]
 recovery_epochs = 2
+[quantize]
+float_layers = "none"
 [bench]
 min_runs = 20
 min_seconds = 0.05

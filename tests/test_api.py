@@ -183,7 +183,7 @@ def test_two_builds_at_once_share_the_work(project):
 
 
 def test_quantization_aware_training_stands_beside_calibration(project):
-    edit(project, "[prune]", '[quantize]\nmode = "qat"\nepochs = 1\n[prune]')
+    edit(project, "[quantize]", '[quantize]\nmode = "qat"\nepochs = 1')
     edit(project, "ratio = [0.0, 0.5]", "ratio = []")
     report = edgetune.build()
     by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
@@ -194,6 +194,24 @@ def test_quantization_aware_training_stands_beside_calibration(project):
     note = next((project / "store/objects").glob("*/notes/training.json"), None)
     assert note is not None
     assert ran(edgetune.build()) == set()
+
+
+def test_first_layers_are_timed_in_float_and_kept_so_if_that_is_proven_faster(project):
+    edit(project, 'float_layers = "none"', 'float_layers = "auto"')
+    edit(project, "ratio = [0.0, 0.5]", "ratio = []")
+    report = edgetune.build()
+    found = json.loads(next((project / "store/objects").glob("*/float_layers.json")).read_text())
+    tried = [entry["layers"] for entry in found["speedups"]]
+    assert tried == [["0"], ["0", "3"], ["0", "3", "6"]]  # of the Sequential in tiny_network
+    proven = [entry for entry in found["speedups"] if entry["ci95"][0] > 1]
+    best = max(proven, key=lambda entry: entry["value"], default={"layers": []})
+    assert found["keep_float"] == best["layers"]
+    by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
+    assert by_name["int8"]["status"] == "measured"
+    # another choice of the recipe is another network, and nothing is timed for it
+    edit(project, 'float_layers = "auto"', 'keep_float = ["0"]')
+    again = edgetune.build()
+    assert any(name.startswith("quantize:") for name in ran(again)) and not any("float-layers" in n for n in ran(again))
 
 
 def test_a_network_that_learned_nothing_is_told(project):

@@ -16,6 +16,7 @@ STEPS = {
         "export",
         "quantize",
         "quantize_dynamic",
+        "float_layers",
         "qat",
         "half",
         "compile",

@@ -17,6 +17,7 @@ from edgetune.quantization.quantize import quantize
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
+from edgetune.steps.quantize import kept_in_float
 from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
 
 PARITY_BATCHES = 2
@@ -41,7 +42,7 @@ def run(context: StepContext) -> None:
         scheme,
         samples,
         repair=tuple(params["repair"]),
-        keep_float=tuple(params.get("keep_float", ())),
+        keep_float=kept_in_float(context),
         progress=context.tick,
     )
     network = QuantizedNetwork(graph)

@@ -1,5 +1,6 @@
 """Checkpoint -> calibrated fake-quant graph -> INT8 ONNX in Q/DQ form, checked against the graph."""
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 
@@ -15,6 +16,14 @@ from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
 
 PARITY_BATCHES = 2
+
+
+def kept_in_float(context: StepContext) -> tuple[str, ...]:
+    """Names of the modules whose layers are not quantized: the recipe's, or those that timing chose."""
+    if "float_layers" in context.inputs:
+        chosen = json.loads((context.inputs["float_layers"] / "float_layers.json").read_text(encoding="utf-8"))
+        return tuple(chosen["keep_float"])
+    return tuple(context.params.get("keep_float", ()))
 
 
 def run(context: StepContext) -> None:
@@ -33,7 +42,7 @@ def run(context: StepContext) -> None:
         scheme,
         samples,
         repair=tuple(params["repair"]),
-        keep_float=tuple(params.get("keep_float", ())),
+        keep_float=kept_in_float(context),
         progress=context.tick,
     )
     path = context.out / "model.onnx"
