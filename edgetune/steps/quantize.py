@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
-from torch import Tensor
+from torch import Tensor, fx, nn
 
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.parity import check_parity
 from edgetune.hashing import canonical_json
-from edgetune.models.checkpoint import load_checkpoint
-from edgetune.quantization.quantize import quantize
+from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
+from edgetune.quantization.quantize import Samples, quantize
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
@@ -18,16 +19,24 @@ from edgetune.steps.examples import make_examples
 PARITY_BATCHES = 2
 
 
-def kept_in_float(context: StepContext) -> tuple[str, ...]:
-    """Names of the modules whose layers are not quantized: the recipe's, or those that timing chose."""
-    if "float_layers" in context.inputs:
-        chosen = json.loads((context.inputs["float_layers"] / "float_layers.json").read_text(encoding="utf-8"))
-        return tuple(chosen["keep_float"])
-    return tuple(context.params.get("keep_float", ()))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """A fake-quant ``graph`` with the float ``network`` it was made from and the ``samples`` it was calibrated on."""
+
+    spec: NetworkSpec
+    network: nn.Module
+    graph: fx.GraphModule
+    samples: Samples
 
 
 def run(context: StepContext) -> None:
     """Write ``model.onnx`` and, as a note, how close ONNX Runtime's outputs are to torch's."""
+    made = calibrated(context)
+    export_checked(made.graph, made, context)
+
+
+def calibrated(context: StepContext) -> Calibrated:
+    """The step's network, calibrated and repaired as its parameters say."""
     params = context.params
     spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
     scheme = QuantizationScheme(**{**params["scheme"], "operators": tuple(params["scheme"]["operators"])})
@@ -36,16 +45,29 @@ def run(context: StepContext) -> None:
     def samples() -> Iterator[Tensor]:
         return (images for images, _ in examples.calibration(params["calibration_samples"]))
 
-    quantized = quantize(
+    graph = quantize(
         network,
         spec.example(),
         scheme,
         samples,
         repair=tuple(params["repair"]),
-        keep_float=kept_in_float(context),
+        keep_float=_kept_in_float(context),
         progress=context.tick,
     )
+    return Calibrated(spec=spec, network=network, graph=graph, samples=samples)
+
+
+def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext) -> None:
+    """Write ``graph`` as ``model.onnx`` and, as a note, its parity in ONNX Runtime."""
     path = context.out / "model.onnx"
-    export_onnx(quantized, spec.example(), path, opset=params["opset"])
-    parity = check_parity(quantized, path, islice(samples(), PARITY_BATCHES))
+    export_onnx(graph, made.spec.example(), path, opset=context.params["opset"])
+    parity = check_parity(graph, path, islice(made.samples(), PARITY_BATCHES))
     context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
+
+
+def _kept_in_float(context: StepContext) -> tuple[str, ...]:
+    """Names of the modules whose layers are not quantized: the recipe's, or those that timing chose."""
+    if "float_layers" in context.inputs:
+        chosen = json.loads((context.inputs["float_layers"] / "float_layers.json").read_text(encoding="utf-8"))
+        return tuple(chosen["keep_float"])
+    return tuple(context.params.get("keep_float", ()))
