@@ -39,7 +39,6 @@ min_runs = 100
 min_seconds = 0.5
 """
 PER_TENSOR = """
-name = "per-tensor"
 extends = "x86-cpu"
 [scheme]
 per_channel = false
