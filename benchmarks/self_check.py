@@ -4,7 +4,7 @@
 
 Claims: over 20 repeats, the 95 % interval of the engine against itself holds 1 in at least 18, and the slower copy
 is found slower in at least 18. For comparison, the same engine is loaded twice, once only, and judged by a block
-bootstrap of the rounds, as edgetune did at first: how often does that interval hold 1 (docs/adr/0008)?
+bootstrap of the rounds, as edgetune did at first: how often does that interval hold 1 (docs/adr/0009)?
 The result holds every interval; raw values (megabytes) go to --raw.
 """
 
