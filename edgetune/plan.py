@@ -262,13 +262,7 @@ class _Builder:
     def _quantize(self, network: str, target: Target, train: bool = False) -> str:
         if self.recipe.reads_text:
             return self._quantize_dynamic(network, target)
-        params = {
-            "opset": target.opset,
-            "scheme": _scheme(target),
-            "calibration_samples": self.recipe.quantize.calibration_samples,
-            "repair": list(self.recipe.quantize.repair),
-            **({"keep_float": list(kept)} if (kept := self.recipe.quantize.keep_float) else {}),
-        }
+        params = {"opset": target.opset, **self._calibration(target)}
         flavour = "-".join(
             [
                 target.scheme.activation,
@@ -289,6 +283,17 @@ class _Builder:
             inputs={"network": network, "dataset": self._check_data(), **chosen},
             libraries=(*EXPORTING, "onnxruntime", *(("torchvision",) if train else ())),
         )
+
+    def _calibration(self, target: Target) -> dict[str, Any]:
+        """How the ranges of a quantized network come about."""
+        quantize = self.recipe.quantize
+        return {
+            "scheme": _scheme(target),
+            "calibration_samples": quantize.calibration_samples,
+            "repair": list(quantize.repair),
+            **({"calibration": quantize.calibration} if quantize.calibration != "mse" else {}),
+            **({"keep_float": list(quantize.keep_float)} if quantize.keep_float else {}),
+        }
 
     def _float_layers(self, network: str, target: Target, flavour: str) -> dict[str, str]:
         """The step that chooses layers for float, where the target's engines can be timed on this machine."""

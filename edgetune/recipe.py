@@ -21,6 +21,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("prune", "criterion"): ("fisher", "taylor", "magnitude"),
     ("prune", "scope"): ("global", "local"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
+    ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("bias-correction",),
     ("quantize", "float_layers"): ("none", "auto"),
 }
@@ -89,6 +90,7 @@ FOR_PICTURES = (
     ("prune", "steps"),
     ("prune", "step_epochs"),
     ("prune", "protect"),
+    ("quantize", "calibration"),
     ("quantize", "calibration_samples"),
     ("quantize", "repair"),
     ("quantize", "keep_float"),

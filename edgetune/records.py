@@ -92,6 +92,7 @@ class QuantizeSpec:
     """INT8: the scheme is the target's; this says whether, and on how much data."""
 
     mode: str = "auto"  # none | ptq | qat | auto
+    calibration: str = "mse"  # how ranges are chosen: mse | minmax | moving-average | percentile | entropy
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
     float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none

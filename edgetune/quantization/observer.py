@@ -1,19 +1,13 @@
-"""Watch a tensor over many batches with memory that does not grow, and choose its range.
-
-First pass: the extremes. Second pass: a histogram between them. The range is the one whose rounding
-and clipping errors, summed over the histogram, are smallest in the squared mean (as in Choukroun et al.
-2019 and NVIDIA's calibration survey, Wu et al. 2020).
-"""
+"""Watch a tensor over many batches with memory that does not grow: extremes first, then a histogram between them."""
 
 import torch
 from torch import Tensor
 
 from edgetune.errors import QuantizationError
+from edgetune.quantization.ranges import Seen
 
 BINS = 2048
-CANDIDATES = 60
-LEAST_SHARE = 0.3  # ranges below this share of the extremes are not tried
-ROUNDS = 2
+MOMENTUM = 0.1  # share of the newest batch in the moving averages of the extremes
 
 
 class Observer:
@@ -21,6 +15,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.low, self.high = float("inf"), float("-inf")
+        self.average: tuple[float, float] | None = None
         self.histogram: Tensor | None = None
 
     def watch(self, values: Tensor) -> None:
@@ -38,6 +33,8 @@ class Observer:
             )
         if self.histogram is None:
             self.low, self.high = min(self.low, low), max(self.high, high)
+            before = self.average or (low, high)
+            self.average = (before[0] + MOMENTUM * (low - before[0]), before[1] + MOMENTUM * (high - before[1]))
         else:
             self.histogram += torch.histc(values, BINS, self.low, self.high).double()
 
@@ -47,30 +44,13 @@ class Observer:
             raise QuantizationError("calibration saw no samples", hint="the training split must hold some")
         self.histogram = torch.zeros(BINS, dtype=torch.float64)
 
-    def best_range(self, *, symmetric: bool) -> tuple[float, float]:
-        """(low, high) with the smallest mean squared error of 8-bit rounding."""
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
-        if self.histogram is None or high - low == 0.0 or float(self.histogram.sum()) == 0.0:
-            return low, high
-        width = (self.high - self.low) / BINS
-        centres = self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
-        shares = [LEAST_SHARE + (1 - LEAST_SHARE) * i / (CANDIDATES - 1) for i in range(CANDIDATES)]
-        histogram = self.histogram
-
-        def error(lower: float, upper: float) -> float:
-            return _squared_error(centres, histogram, low * lower, high * upper, symmetric)
-
-        lower = upper = 1.0
-        for _ in range(ROUNDS):  # each end in turn: an outlier at one end must not cost the other its range
-            upper = min((error(lower, share), share) for share in shares)[1]
-            lower = min((error(share, upper), share) for share in shares)[1]
-        return low * lower, high * upper
-
-
-def _squared_error(centres: Tensor, counts: Tensor, low: float, high: float, symmetric: bool) -> float:
-    if high - low <= 0.0:
-        return float("inf")
-    step = 2 * max(high, -low) / 254 if symmetric else (high - low) / 255
-    clipped = centres.clamp(-step * 127, step * 127) if symmetric else centres.clamp(low, high)
-    rounded = torch.round(clipped / step) * step
-    return float(((centres - rounded).square() * counts).sum())
+    def seen(self) -> Seen:
+        """What both passes saw."""
+        assert self.histogram is not None and self.average is not None  # start_histogram has run
+        return Seen(
+            low=self.low,
+            high=self.high,
+            average_low=self.average[0],
+            average_high=self.average[1],
+            histogram=self.histogram,
+        )

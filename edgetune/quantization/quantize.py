@@ -9,8 +9,10 @@ from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
 from edgetune.quantization.bias_correction import correct_biases
 from edgetune.quantization.decompose import decompose_silu
+from edgetune.quantization.fake_quant import ActivationFakeQuantize
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes, insert_fake_quantize
+from edgetune.quantization.ranges import Seen, choose_range
 from edgetune.quantization.trace import trace
 from edgetune.records import QuantizationScheme
 
@@ -24,6 +26,7 @@ def quantize(
     scheme: QuantizationScheme,
     samples: Samples,
     *,
+    calibration: str = "mse",
     repair: tuple[str, ...] = (),
     keep_float: tuple[str, ...] = (),
     progress: Tick = silent,
@@ -32,12 +35,24 @@ def quantize(
 
     Args:
         example: one input [1, 3, H, W].
+        calibration: how ranges are chosen, a name of ``edgetune.quantization.ranges.METHODS``.
         repair: passes that mend what rounding did: "bias-correction".
         keep_float: names of modules whose layers are left in float.
 
     Raises:
         QuantizationError: cannot be traced, nothing to quantize, no samples, NaN or infinity on the way.
     """
+    graph = prepare(network, example, scheme, keep_float=keep_float)
+    set_ranges(observe(graph, samples, progress), calibration)
+    if "bias-correction" in repair:
+        correct_biases(graph, samples, progress)
+    return graph
+
+
+def prepare(
+    network: nn.Module, example: Tensor, scheme: QuantizationScheme, *, keep_float: tuple[str, ...] = ()
+) -> fx.GraphModule:
+    """The fake-quant graph of ``network``, not calibrated; arguments and errors as of ``quantize``."""
     graph = trace(network, example)
     fold_batch_norms(graph)
     if "sigmoid" in scheme.operators:
@@ -47,29 +62,34 @@ def quantize(
             f"the network has no operator that the scheme quantizes ({', '.join(scheme.operators)})",
             hint='set `[quantize] mode = "none"`',
         )
-    calibrate(graph, samples, progress)
-    if "bias-correction" in repair:
-        correct_biases(graph, samples, progress)
     return graph
 
 
 @torch.no_grad()
-def calibrate(graph: fx.GraphModule, samples: Samples, progress: Tick = silent) -> None:
-    """Choose every activation's range from two passes over ``samples``."""
-    modules, done = fake_quantizes(graph), 0
+def observe(graph: fx.GraphModule, samples: Samples, progress: Tick = silent) -> dict[ActivationFakeQuantize, Seen]:
+    """What the activations of an uncalibrated ``graph`` are like, from two passes over ``samples``."""
+    modules, done = [module for module in fake_quantizes(graph) if module.observer is not None], 0
     for batch in samples():
         graph(batch)
         done += 1
         progress(done, 0, "calibration: extremes")
     total = 2 * done
     for module in modules:
-        if module.observer is not None:
-            module.observer.start_histogram()
+        assert module.observer is not None
+        module.observer.start_histogram()
     for batch in samples():
         graph(batch)
         done += 1
         progress(done, total, "calibration: histograms")
+    found = {}
     for module in modules:
-        if module.observer is not None:
-            module.set_range(*module.observer.best_range(symmetric=module.symmetric))
-            module.observer = None
+        assert module.observer is not None
+        found[module] = module.observer.seen()
+        module.observer = None
+    return found
+
+
+def set_ranges(seen: dict[ActivationFakeQuantize, Seen], method: str) -> None:
+    """Give every activation the range that ``method`` chooses."""
+    for module, what in seen.items():
+        module.set_range(*choose_range(what, method, symmetric=module.symmetric))

@@ -50,6 +50,7 @@ def calibrated(context: StepContext) -> Calibrated:
         spec.example(),
         scheme,
         samples,
+        calibration=params.get("calibration", "mse"),
         repair=tuple(params["repair"]),
         keep_float=_kept_in_float(context),
         progress=context.tick,
