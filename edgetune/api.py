@@ -17,7 +17,7 @@ from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
-from edgetune.plan import make_lr_find_plan, make_plan
+from edgetune.plan import make_diagnosis_plan, make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import BenchSpec, DataSpec, Plan, Report, Target
@@ -152,6 +152,49 @@ def lr_find(
     found: dict[str, Any] = json.loads((artifact.path / "lr_find.json").read_text(encoding="utf-8"))
     folder = Path(output).absolute() if output else loaded.base / "lr_find"
     return {**found, "files": [str(path) for path in _write_curve(found, folder)]}
+
+
+def diagnose(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    target: str | None = None,
+    samples: int = 256,
+    output: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Where the fine-tuned network loses its accuracy to 8 bits, why, and what helps; tried on the validation split.
+
+    Args:
+        target: whose scheme; None: the recipe's first.
+        samples: validation samples to look at, about.
+        output: folder for ``diagnosis.json`` and ``diagnosis.html``; None: ``diagnosis`` beside the recipe.
+
+    Returns:
+        What ``diagnosis.json`` holds, and ``files``.
+
+    Raises:
+        EdgetuneError: as of ``build``. InputError: a network or target without calibrated 8 bits.
+    """
+    from edgetune.report.diagnosis import write_diagnosis  # it needs jinja2
+
+    if samples < 1:
+        raise InputError(f"{samples} samples cannot be looked at", hint="give 1 or more")
+    loaded = load_recipe(Path(recipe))
+    chosen = load_target(target or loaded.targets.names[0], loaded.base)
+    if loaded.reads_text:
+        raise InputError("encoders are quantized dynamically: there is no calibration to diagnose")
+    if "int8" not in chosen.precisions:
+        raise InputError(f"target {chosen.name} has no 8-bit engines", hint="name another with --target")
+    surroundings = look_around(loaded, (chosen,))
+    made = make_diagnosis_plan(loaded, chosen, surroundings.facts, samples=samples)
+    outcomes = pipeline.run(made, _store(cache_dir), surroundings, reporter or Quiet())
+    artifact = outcomes["diagnose"].artifact
+    assert artifact is not None  # every step of a plan without candidates is needed
+    found: dict[str, Any] = json.loads((artifact.path / "diagnosis.json").read_text(encoding="utf-8"))
+    found = {"target": chosen.name, "model": loaded.model.name, **found}
+    folder = Path(output).absolute() if output else loaded.base / "diagnosis"
+    return {**found, "files": [str(path) for path in write_diagnosis(found, folder)]}
 
 
 def _write_curve(found: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -262,6 +262,26 @@ def lr_find_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@cli.command(epilog=example("edgetune diagnose --target arm-cpu"))
+@recipe_argument
+@click.option("--target", "-t", metavar="NAME", help="Whose 8-bit scheme [default: the recipe's first].")
+@click.option("--samples", type=int, default=256, show_default=True, help="Validation samples to look at.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the page [default: ./diagnosis].")
+@cache_option
+@command_options
+def diagnose(
+    recipe: Path, target: str | None, samples: int, output: Path | None, cache_dir: Path | None, as_json: bool
+) -> None:
+    """Find where RECIPE's network loses accuracy to 8 bits, why, and what helps."""
+    from edgetune import api
+    from edgetune.progress import Console
+
+    found = api.diagnose(recipe, target=target, samples=samples, output=output, cache_dir=cache_dir, reporter=Console())
+    from edgetune.report.diagnosis import diagnosis_text
+
+    emit(found, as_json, lambda: "\n".join([diagnosis_text(found), *found["files"]]))
+
+
 @cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4.")

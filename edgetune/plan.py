@@ -33,6 +33,7 @@ VERSIONS = {
     "bundle": 2,
     "validate": 2,
     "lr_find": 1,
+    "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")
@@ -66,6 +67,13 @@ def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: f
     builder = _Builder(recipe, facts)
     builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_diagnosis_plan(recipe: Recipe, target: Target, facts: Facts, *, samples: int) -> Plan:
+    """The steps that find where the fine-tuned network loses its accuracy to the target's 8 bits."""
+    builder = _Builder(recipe, facts)
+    builder.add_diagnosis(target, samples)
+    return Plan(recipe=recipe, targets=(target,), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
 @dataclass(slots=True)
@@ -143,6 +151,16 @@ class _Builder:
         title = "learning-rate range test"
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
+
+    def add_diagnosis(self, target: Target, samples: int) -> str:
+        params = {
+            **self._calibration(target),
+            "samples": samples,
+            "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+        }
+        inputs = {"network": self._finetune(), "dataset": self._check_data()}
+        title = f"diagnose 8 bits of {target.name}"
+        return self._add("diagnose", "diagnose", title, params, inputs=inputs, libraries=TRAINING)
 
     def _training(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Parameters and inputs of whatever trains the whole network."""

@@ -22,7 +22,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("prune", "scope"): ("global", "local"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("bias-correction",),
+    ("quantize", "repair"): ("equalisation", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
 }
 

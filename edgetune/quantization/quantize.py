@@ -9,6 +9,7 @@ from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
 from edgetune.quantization.bias_correction import correct_biases
 from edgetune.quantization.decompose import decompose_silu
+from edgetune.quantization.equalize import equalize
 from edgetune.quantization.fake_quant import ActivationFakeQuantize
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes, insert_fake_quantize
@@ -36,13 +37,13 @@ def quantize(
     Args:
         example: one input [1, 3, H, W].
         calibration: how ranges are chosen, a name of ``edgetune.quantization.ranges.METHODS``.
-        repair: passes that mend what rounding did: "bias-correction".
+        repair: passes against what rounding does: "equalisation" before, "bias-correction" after.
         keep_float: names of modules whose layers are left in float.
 
     Raises:
         QuantizationError: cannot be traced, nothing to quantize, no samples, NaN or infinity on the way.
     """
-    graph = prepare(network, example, scheme, keep_float=keep_float)
+    graph = prepare(network, example, scheme, equalized="equalisation" in repair, keep_float=keep_float)
     set_ranges(observe(graph, samples, progress), calibration)
     if "bias-correction" in repair:
         correct_biases(graph, samples, progress)
@@ -50,11 +51,18 @@ def quantize(
 
 
 def prepare(
-    network: nn.Module, example: Tensor, scheme: QuantizationScheme, *, keep_float: tuple[str, ...] = ()
+    network: nn.Module,
+    example: Tensor,
+    scheme: QuantizationScheme,
+    *,
+    equalized: bool = False,
+    keep_float: tuple[str, ...] = (),
 ) -> fx.GraphModule:
     """The fake-quant graph of ``network``, not calibrated; arguments and errors as of ``quantize``."""
     graph = trace(network, example)
     fold_batch_norms(graph)
+    if equalized:
+        equalize(graph)
     if "sigmoid" in scheme.operators:
         decompose_silu(graph)
     if insert_fake_quantize(graph, scheme, keep_float) == 0:

@@ -5,7 +5,7 @@ Each method is a function of what an ``Observer`` saw; ``METHODS`` has them by t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,8 +65,16 @@ def mse(seen: Seen, symmetric: bool) -> tuple[float, float]:
 
 
 def entropy(seen: Seen, symmetric: bool) -> tuple[float, float]:
-    """The range whose 8-bit histogram has the least Kullback-Leibler divergence from the float one (Migacz 2017)."""
-    return _least(_divergence, seen, symmetric)
+    """The range whose 8-bit histogram has the least Kullback-Leibler divergence from the float one (Migacz 2017).
+
+    Zeros, which ReLU makes in masses and every range represents, count no more than the values beside them.
+    """
+    counts, width = seen.histogram.clone(), (seen.high - seen.low) / len(seen.histogram)
+    if seen.low <= 0.0 <= seen.high:
+        zero = min(int(-seen.low / width), len(counts) - 1)
+        beside = counts[max(zero - 1, 0) : zero + 2]
+        counts[zero] = (beside.sum() - counts[zero]) / max(len(beside) - 1, 1)
+    return _least(_divergence, replace(seen, histogram=counts), symmetric)
 
 
 METHODS: dict[str, Callable[[Seen, bool], tuple[float, float]]] = {

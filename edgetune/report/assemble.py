@@ -38,6 +38,8 @@ def assemble(
     dataset = _read(artifacts["check-data"].path / "dataset.json")
     names = " ".join(f"--target {target.name}" for target in plan.targets)
     sample = "TEXT" if plan.recipe.reads_text else "IMAGE"
+    next_commands = [f"edgetune build {names}", "edgetune report --open", f"edgetune-run BUNDLE {sample}"]
+    next_commands += [f"edgetune diagnose --target {name}" for name in _collapsed(entries, plan)]
     return {
         "schema": "edgetune.report/1",
         "edgetune": __version__,
@@ -56,8 +58,23 @@ def assemble(
         "history": _history(plan, artifacts),
         **_training(artifacts),
         "data_findings": _findings(artifacts),
-        "next_commands": [f"edgetune build {names}", "edgetune report --open", f"edgetune-run BUNDLE {sample}"],
+        "next_commands": next_commands,
     }
+
+
+def _collapsed(entries: list[dict[str, Any]], plan: Plan) -> list[str]:
+    """Targets whose unpruned INT8 engine is further below float than the budget allows; texts have no calibration."""
+    if plan.recipe.reads_text:
+        return []
+    drop = plan.recipe.budget.max_accuracy_drop
+    return [
+        entry["target"]
+        for entry in entries
+        for candidate in entry["candidates"]
+        if candidate["name"] == "int8"
+        and candidate.get("accuracy_change")
+        and candidate["accuracy_change"]["value"] < -drop / 100
+    ]
 
 
 def _with_reasons(entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str]) -> dict[str, Any]:

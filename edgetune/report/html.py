@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -28,6 +29,33 @@ def render_html(data: view.Json) -> str:
         plotly=Markup(_static("plotly-cartesian.min.js")),
         plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
         numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
+    )
+
+
+def render_diagnosis(found: view.Json, verdict: list[str], advice: str, ranked: Sequence[view.Json]) -> str:
+    """A diagnosis of quantization as one HTML file; ``ranked`` are its operators, worst first."""
+    return (
+        _environment()
+        .get_template("diagnosis.html")
+        .render(
+            found=found,
+            verdict=verdict,
+            advice=advice,
+            ranked=ranked,
+            plots=json_for_script(
+                [
+                    {
+                        "name": layer["layer"],
+                        "operator": layer["operator"],
+                        "sqnr": layer["sqnr_db"],
+                        "divergence": layer["alone"]["divergence"],
+                    }
+                    for layer in found["layers"]
+                ]
+            ),
+            plotly=Markup(_static("plotly-cartesian.min.js")),
+            plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
+        )
     )
 
 

@@ -26,5 +26,6 @@ STEPS = {
         "bundle",
         "validate",
         "lr_find",
+        "diagnose",
     )
 }

@@ -1,0 +1,111 @@
+"""A diagnosis of quantization as lines for a terminal and as a page with its table and plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgetune.errors import InputError
+from edgetune.report.html import render_diagnosis
+from edgetune.report.write import replace_file
+
+SHOWN = 8  # layers in the terminal; the page has all
+
+Json = Mapping[str, Any]
+
+
+def write_diagnosis(found: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``diagnosis.json`` and ``diagnosis.html``; returns both paths.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    sentences = [line for line in verdict(found) if not line.startswith(" ")]
+    advice = "\n".join(line.removeprefix("    ") for line in verdict(found) if line.startswith(" "))
+    texts = {
+        "diagnosis.json": json.dumps(found, indent=1) + "\n",
+        "diagnosis.html": render_diagnosis(found, sentences, advice, ranked(found)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            replace_file(folder / name, text)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
+    return [folder / name for name in texts]
+
+
+def verdict(found: Json) -> list[str]:
+    """What happened, where, and what to do: three sentences or so."""
+    floating, now = found["float"]["accuracy"], found["trials"][0]["outcome"]
+    lost = 100 * (floating - now["accuracy"])
+    said = [
+        f"On {found['samples']} validation samples the network has {100 * floating:.1f} % in float and "
+        f"{100 * now['accuracy']:.1f} % in 8 bits ({-lost:+.1f} points; {100 * now['agreement']:.1f} % of the answers "
+        "are the same)."
+    ]
+    worst = ranked(found)[:1]
+    if worst and worst[0]["alone"]["divergence"] > 0:
+        layer = worst[0]
+        why = f": {layer['causes'][0]}" if layer["causes"] else ""
+        said.append(f"The operator that costs most is {layer['layer']} ({layer['operator']}){why}.")
+    return [*said, *_advice(found, lost)]
+
+
+def _advice(found: Json, lost: float) -> list[str]:
+    limit = found["max_accuracy_drop"]
+    if found["suggested"] == 0:
+        return [f"That is within the budget of {limit:g} points: nothing needs mending."]
+    if found["suggested"] is None:
+        best = max(found["trials"], key=lambda trial: trial["outcome"]["accuracy"])
+        reached = 100 * best["outcome"]["accuracy"]
+        return [
+            f"Nothing that was tried stays within {limit:g} points; the nearest is {best['change']}: {reached:.1f} %.",
+            'Try training with the rounding in place: `[quantize] mode = "qat"`.',
+        ]
+    trial = found["trials"][found["suggested"]]
+    reached = 100 * trial["outcome"]["accuracy"]
+    return [f"What helps: {trial['change']}, with {reached:.1f} %; in the recipe:", *recipe_lines(trial["settings"])]
+
+
+def recipe_lines(settings: Json) -> list[str]:
+    """The settings as a recipe has them."""
+
+    def quoted(names: list[str]) -> str:
+        return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+    lines = ["    [quantize]", f'    calibration = "{settings["calibration"]}"']
+    lines.append(f"    repair = {quoted(settings['repair'])}")
+    if settings["keep_float"]:
+        lines.append(f"    keep_float = {quoted(settings['keep_float'])}")
+    return lines
+
+
+def ranked(found: Json) -> list[dict[str, Any]]:
+    """The operators, the one that costs most alone first."""
+    return sorted(found["layers"], key=lambda layer: -layer["alone"]["divergence"])
+
+
+def diagnosis_text(found: Json) -> str:
+    """The verdict, the worst operators and the trials."""
+    lines = [*verdict(found), "", "quantized alone           operator  divergence   SQNR    why"]
+    for layer in ranked(found)[:SHOWN]:
+        decibels = "-" if layer["sqnr_db"] is None else f"{layer['sqnr_db']:.1f} dB"
+        why = "; ".join(layer["causes"]) or "-"
+        divergence = layer["alone"]["divergence"]
+        lines.append(f"{layer['layer']:<26}{layer['operator']:<10}{divergence:<12.2g} {decibels:<8}{why}".rstrip())
+    if (more := len(found["layers"]) - SHOWN) > 0:
+        lines.append(f"and {more} more")
+    lines += ["", "tried                              accuracy  same answers  divergence"]
+    for trial in found["trials"]:
+        after, mark = trial["outcome"], "kept" if trial["helped"] else ""
+        lines.append(
+            f"{trial['change']:<35}{100 * after['accuracy']:>6.1f} %{100 * after['agreement']:>12.1f} %"
+            f"  {after['divergence']:<10.2g}  {mark}".rstrip()
+        )
+    if found["left_in_float"]:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in found["left_in_float"].items())
+        lines += ["", f"operators in float: {kinds}"]
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Where a network loses its accuracy to 8 bits, why, and what helps: tried on the validation split, in torch."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from torch import Tensor, fx
+
+from edgetune.hashing import canonical_json
+from edgetune.models.checkpoint import load_checkpoint
+from edgetune.quantization.causes import causes
+from edgetune.quantization.insert import FUSED, MOVING
+from edgetune.quantization.quantize import observe, prepare, set_ranges
+from edgetune.quantization.sensitivity import (
+    all_logits,
+    alone,
+    has_weight,
+    layer_name,
+    operator_kind,
+    outcome,
+    quantized_operators,
+    rounding_noise,
+)
+from edgetune.quantization.trials import Bench, Settings, suggested, try_changes
+from edgetune.records import QuantizationScheme
+from edgetune.steps.context import StepContext
+from edgetune.steps.examples import EVAL_BATCH, make_examples
+
+NOTHING_LOST = 1e-4  # nats of divergence below which leaving a layer in float cannot help
+
+
+def run(context: StepContext) -> None:
+    """Write ``diagnosis.json``: the float network, every quantized operator, and the trials."""
+    params = context.params
+    spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
+    network = network.eval().requires_grad_(False)
+    scheme = QuantizationScheme(**{**params["scheme"], "operators": tuple(params["scheme"]["operators"])})
+    examples = make_examples(context, spec, batch_size=EVAL_BATCH, augmentation="none")
+
+    def calibration() -> Iterator[Tensor]:
+        return (images for images, _ in examples.calibration(params["calibration_samples"]))
+
+    def labelled() -> Iterator[tuple[Tensor, Tensor]]:
+        return islice(iter(examples.validation()), max(1, -(-params["samples"] // EVAL_BATCH)))
+
+    settings = Settings(
+        calibration=params.get("calibration", "mse"),
+        repair=tuple(params["repair"]),
+        keep_float=tuple(params.get("keep_float", ())),
+    )
+    equalized = "equalisation" in settings.repair
+    graph = prepare(network, spec.example(), scheme, equalized=equalized, keep_float=settings.keep_float)
+    seen = observe(graph, calibration, context.tick)
+    set_ranges(seen, settings.calibration)
+    reference = all_logits(network, labelled)
+    noise, apart = rounding_noise(graph, labelled), alone(graph, labelled, reference, context.tick)
+    layers: list[dict[str, Any]] = [
+        {
+            "layer": layer_name(node),
+            "operator": operator_kind(node),
+            "has_weight": has_weight(node),
+            **{f"{key}_db": _finite(value) for key, value in asdict(noise[node]).items()},
+            "alone": asdict(apart[node]),
+            "causes": causes(graph, node, noise[node], seen),
+        }
+        for node in quantized_operators(graph)
+    ]
+    floating = outcome(network, labelled, reference)
+    ranked = sorted((node for node in apart if has_weight(node)), key=lambda node: -apart[node].divergence)
+    worst = [layer_name(node) for node in ranked if apart[node].divergence > NOTHING_LOST]
+    bench = Bench(
+        network=network,
+        example=spec.example(),
+        scheme=scheme,
+        calibration=calibration,
+        batches=labelled,
+        reference=reference,
+    )
+    trials = try_changes(bench, settings, list(dict.fromkeys(worst)), context.tick)
+    least = floating.accuracy - params["max_accuracy_drop"] / 100
+    choice = suggested(trials, least)
+    content = {
+        "samples": sum(len(batch) for batch in reference),
+        "max_accuracy_drop": params["max_accuracy_drop"],
+        "float": asdict(floating),
+        "layers": layers,
+        "left_in_float": _left_in_float(graph),
+        "trials": [trial.to_json() for trial in trials],
+        "suggested": None if choice is None else trials.index(choice),
+    }
+    (context.out / "diagnosis.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def _left_in_float(graph: fx.GraphModule) -> dict[str, int]:
+    """Operators that compute in float and how many there are; what is fused or only moves values is not counted."""
+    quantized = set(quantized_operators(graph))
+    return dict(
+        Counter(
+            operator_kind(node)
+            for node in graph.graph.nodes
+            if node.op == "call_function" and node not in quantized and node.target not in FUSED | MOVING
+        ).most_common()
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no infinity: a layer without any error has no ratio."""
+    return value if value is not None and math.isfinite(value) else None
