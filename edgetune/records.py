@@ -76,8 +76,8 @@ class PruneSpec:
 
     ratio: tuple[float, ...] | None = None  # shares of channels to try removing
     target_speedup: tuple[float, ...] | None = None  # what the layers' measured latency shall be divided by
-    criterion: str = "fisher"  # fisher | taylor | magnitude
-    scope: str = "global"  # of ratios. global: the weakest channels anywhere; local: the same share of every layer
+    criterion: str = "fisher"  # fisher | taylor | obd | magnitude | magnitude-l1 | lamp | fpgm | bn-scale | random
+    scope: str = "global"  # of ratios: global | isomorphic | local
     steps: int = 3  # 1: one-shot; more: prune a little, rank again, repeat
     step_epochs: int = 0  # recovery between those steps
     recovery_epochs: int = 4  # after the last one

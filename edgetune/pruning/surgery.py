@@ -28,7 +28,7 @@ class PruneOptions:
     """How channels are ranked, what they are rounded to, and what is left whole."""
 
     criterion: str
-    scope: str  # of a ratio. global: the weakest anywhere; local: the same share of every layer
+    scope: str  # of a ratio. global: the weakest anywhere; isomorphic: among layers alike; local: of every layer
     channel_multiple: int
     protected: tuple[str, ...]  # module names
 
@@ -57,7 +57,8 @@ def prune_by_ratio(
             network,
             example,
             importance=criterion.importance(network, batches),
-            global_pruning=options.scope == "global",
+            global_pruning=options.scope in ("global", "isomorphic"),
+            isomorphic=options.scope == "isomorphic",
             pruning_ratio=ratio,
             max_pruning_ratio=limit if criterion.COMPARABLE else min(limit, UNRANKED_FACTOR * ratio),
             round_to=options.channel_multiple,

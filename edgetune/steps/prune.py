@@ -42,6 +42,7 @@ def run(context: StepContext) -> None:
         last = number == steps
         work = context.scratch / f"step-{number}"
         network.cpu()
+        torch.manual_seed(context.seed + number)  # for the random criterion, also after an interruption
         history = history + surgery(network, number)
         if last and not history:
             asked = f"ratio of {params['ratio']}" if params["ratio"] is not None else "speed-up"

@@ -7,5 +7,11 @@ and ``COMPARABLE``: whether scores of different layers mean the same, so that a 
 CRITERIA = {
     "fisher": "edgetune.pruning.criteria.fisher",
     "taylor": "edgetune.pruning.criteria.taylor",
+    "obd": "edgetune.pruning.criteria.obd",
     "magnitude": "edgetune.pruning.criteria.magnitude",
+    "magnitude-l1": "edgetune.pruning.criteria.magnitude_l1",
+    "lamp": "edgetune.pruning.criteria.lamp",
+    "fpgm": "edgetune.pruning.criteria.fpgm",
+    "bn-scale": "edgetune.pruning.criteria.bn_scale",
+    "random": "edgetune.pruning.criteria.random",
 }

@@ -1,0 +1,24 @@
+"""Absolute scale of a channel's batch norms (Liu et al. 2017, Network Slimming); groups without one are left whole."""
+
+import torch_pruning as tp
+from torch import nn
+
+from edgetune.errors import PruningError
+from edgetune.pruning.criteria.batches import Batches
+
+COMPARABLE = False
+
+
+def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
+    """Scales divided by their layer's mean; looks at no data.
+
+    Raises:
+        PruningError: the network has no batch norm with scales.
+    """
+    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    if not any(norm.affine for norm in norms):
+        raise PruningError(
+            "the network has no batch norm whose scales could rank its channels",
+            hint='set `[prune] criterion` to another, such as "fisher"',
+        )
+    return tp.importance.BNScaleImportance()

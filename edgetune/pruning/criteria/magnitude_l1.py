@@ -1,0 +1,13 @@
+"""L1 norm of a channel's weights, over all layers of its group (Li et al. 2017; Fang et al. 2023, DepGraph)."""
+
+import torch_pruning as tp
+from torch import nn
+
+from edgetune.pruning.criteria.batches import Batches
+
+COMPARABLE = False
+
+
+def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
+    """Group magnitude, divided by its layer's mean; looks at no data."""
+    return tp.importance.GroupMagnitudeImportance(p=1)
