@@ -138,7 +138,9 @@ class _Builder:
         return self._add("tokenize", "tokenize", "tokenize", params, inputs=inputs, libraries=TEXT_LIBRARIES)
 
     def _training_libraries(self) -> tuple[str, ...]:
-        return ("torch", *TEXT_LIBRARIES) if self.recipe.reads_text else TRAINING
+        if self.recipe.reads_text:
+            return ("torch", *TEXT_LIBRARIES)
+        return (*TRAINING, "timm") if self.recipe.model.name.startswith("timm/") else TRAINING
 
     def _finetune(self) -> str:
         params, inputs = self._training()
@@ -160,7 +162,7 @@ class _Builder:
         }
         inputs = {"network": self._finetune(), "dataset": self._check_data()}
         title = f"diagnose 8 bits of {target.name}"
-        return self._add("diagnose", "diagnose", title, params, inputs=inputs, libraries=TRAINING)
+        return self._add("diagnose", "diagnose", title, params, inputs=inputs, libraries=self._training_libraries())
 
     def _training(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Parameters and inputs of whatever trains the whole network."""

@@ -164,10 +164,11 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
 def _check_model_name(name: str, file: TomlFile) -> None:
     library, _, rest = name.partition("/")
     module, _, factory = name.partition(":")
-    if (library in ("torchvision", "transformers") and rest) or ("/" not in name and module and factory):
+    if (library in ("torchvision", "timm", "transformers") and rest) or ("/" not in name and module and factory):
         return
     hint = (
-        'write "torchvision/NAME" (such as "torchvision/mobilenet_v2"), "transformers/NAME" or "package.module:factory"'
+        'write "torchvision/NAME" (such as "torchvision/mobilenet_v2"), "timm/NAME", "transformers/NAME" or '
+        '"package.module:factory"'
     )
     raise file.fail(
         f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint

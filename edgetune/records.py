@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """Which network: ``torchvision/NAME``, ``transformers/NAME`` or ``package.module:factory``."""
+    """Which network: ``torchvision/NAME``, ``timm/NAME``, ``transformers/NAME`` or ``package.module:factory``."""
 
     name: str
     weights: str | None = None  # a file (of transformers a folder) by the recipe; None: the library's own

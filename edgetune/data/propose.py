@@ -16,7 +16,7 @@ TEMPLATE = """\
 # {summary}
 {notes}
 [model]
-name = "torchvision/mobilenet_v2"   # or another torchvision classifier, or "package.module:factory"
+name = "torchvision/mobilenet_v2"   # or another torchvision classifier, "timm/NAME", or "package.module:factory"
 # weights = "weights.safetensors"   # left out: the library's own pretrained weights
 
 [data]

@@ -1,4 +1,5 @@
-"""Make a network by name: ``torchvision/NAME``, ``transformers/NAME`` or the user's ``package.module:factory``.
+"""Make a network by name: ``torchvision/NAME``, ``timm/NAME``, ``transformers/NAME`` or the user's own
+``package.module:factory``.
 
 A factory is called with ``num_classes`` and the recipe's ``[model] args`` and returns an
 ``nn.Module`` that maps float32 [N, 3, H, W] to logits [N, num_classes]. Of ``transformers/NAME``
@@ -6,6 +7,7 @@ the args hold its configuration (``text_classifier.read_config``), so that no fo
 """
 
 import difflib
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,8 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
         from edgetune.models.text_classifier import make_text_classifier  # an extra; networks for pictures do without
 
         return make_text_classifier(num_classes, args["config"])
-    factory, label = _torchvision(name) if name.startswith("torchvision/") else _user_factory(name, base)
+    library = _LIBRARIES.get(name.partition("/")[0])
+    factory, label = library(name) if library else _user_factory(name, base)
     try:
         network = factory(num_classes=num_classes, **args)
     except (Exception, SystemExit) as problem:
@@ -49,18 +52,22 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
 
 
 def library_weights(name: str) -> dict[str, torch.Tensor]:
-    """The state dict torchvision publishes for a network (downloaded once, then kept by torch.hub).
+    """The state dict a library publishes for its network (downloaded once, then kept where the library does).
 
     Raises:
         WeightsError: no such weights, or no network to fetch them over.
     """
-    model = name.removeprefix("torchvision/")
+    library, _, model = name.partition("/")
     try:
+        if library == "timm":
+            return dict(_timm().create_model(model, pretrained=True).state_dict())
         weights = torchvision.models.get_model_weights(model)
         return dict(weights.DEFAULT.get_state_dict(progress=False, check_hash=True))
-    except (OSError, ValueError, AttributeError) as problem:
+    except ModelError:
+        raise
+    except Exception as problem:  # hubs fail in ways of their own
         raise WeightsError(
-            f"torchvision's pretrained weights for {model} cannot be had: {problem}",
+            f"{library}'s pretrained weights for {model} cannot be had: {str(problem).splitlines()[0]}",
             hint="download them on a machine with a network and set `[model] weights`, or set `pretrained = false`",
         ) from problem
 
@@ -82,6 +89,27 @@ def _torchvision(name: str) -> tuple[Any, str]:
     return factory, name
 
 
+def _timm_network(name: str) -> tuple[Any, str]:
+    timm, model = _timm(), name.removeprefix("timm/")
+    if not timm.is_model(model):
+        close = difflib.get_close_matches(model, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
+        raise ModelError(f'timm has no network "{model}"', hint=hint)
+
+    def factory(**kwargs: Any) -> nn.Module:
+        network: nn.Module = timm.create_model(model, pretrained=False, **kwargs)
+        return network
+
+    return factory, name
+
+
+def _timm() -> Any:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as problem:
+        raise ModelError("this network needs timm", hint="pip install 'edgetune[timm]'") from problem
+
+
 def _user_factory(name: str, base: Path | None) -> tuple[Any, str]:
     module_name, _, attribute = name.partition(":")
     try:
@@ -97,3 +125,6 @@ def _user_factory(name: str, base: Path | None) -> tuple[Any, str]:
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ModelError(f"{module_name} has no function {attribute}", hint=f"it has: {', '.join(functions) or 'none'}")
     return factory, name
+
+
+_LIBRARIES = {"torchvision": _torchvision, "timm": _timm_network}

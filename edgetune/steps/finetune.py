@@ -123,8 +123,8 @@ def pretrained(spec: NetworkSpec, context: StepContext, head: frozenset[str]) ->
     network = spec.make(context.base)
     if context.weights is not None:
         state, origin = read_weights(context.weights), context.weights.name
-    elif context.params["model"]["pretrained"] and spec.name.startswith("torchvision/"):
-        state, origin = library_weights(spec.name), f"torchvision's {spec.name}"
+    elif context.params["model"]["pretrained"] and "/" in spec.name:
+        state, origin = library_weights(spec.name), spec.name
     else:
         return network, sorted(network.state_dict())
     return network, fit_weights(network, state, head, origin, left_out=AUXILIARY.get(spec.name, ()))

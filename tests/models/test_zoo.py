@@ -1,12 +1,15 @@
 """Networks by name: torchvision's and the user's own, and what is said when there is none."""
 
+import sys
+
 import pytest
+import torch
 from torch import nn
 
 from edgetune.errors import ModelError, WeightsError
 from edgetune.models.source import source_file, source_files
 from edgetune.models.weights import fit_weights
-from edgetune.models.zoo import AUXILIARY, make_network
+from edgetune.models.zoo import AUXILIARY, library_weights, make_network
 
 
 def test_torchvision_by_name():
@@ -88,3 +91,27 @@ def test_what_a_network_imports_beside_the_recipe_counts_as_its_code(tmp_path):
     names = {path.relative_to(tmp_path).as_posix() for path in source_files("net:make", tmp_path)}
     assert names == {"net.py", "blocks.py", "parts/__init__.py", "parts/deep/more.py"}
     assert source_files("torchvision/resnet18", tmp_path) == []
+
+
+def test_timm_by_name():
+    network = make_network("timm/mobilenetv3_small_050", 7, {"drop_rate": 0.1})
+    assert network.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    with pytest.raises(ModelError, match='timm has no network "resnet1"') as caught:
+        make_network("timm/resnet1", 7, {})
+    assert "did you mean" in caught.value.hint
+    with pytest.raises(ModelError, match="timm/resnet18 failed"):
+        make_network("timm/resnet18", 7, {"colour": "blue"})
+
+
+def test_timm_weights_without_a_network_are_a_sentence(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="timm's pretrained weights for resnet18 cannot be had") as caught:
+        library_weights("timm/resnet18")
+    assert "[model] weights" in caught.value.hint
+
+
+def test_timm_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModelError, match="needs timm") as caught:
+        make_network("timm/resnet18", 7, {})
+    assert "edgetune[timm]" in caught.value.hint
