@@ -381,6 +381,24 @@ def bench(
     return 0
 
 
+@cli.command(epilog=example("edgetune compare runs/main runs/new --junit compare.xml --markdown compare.md"))
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS")
+@click.option("--max-slowdown", type=click.FloatRange(0, 10_000), default=5.0, show_default=True, metavar="PERCENT")
+@click.option("--max-size-growth", type=click.FloatRange(0), metavar="PERCENT", help="Of the engine's file.")
+@click.option("--strict", is_flag=True, help="A check that could not be made has failed.")
+@command_options
+def compare(run_a: Path, run_b: Path, as_json: bool, **options: Any) -> int:
+    """Tell what changed from RUN_A to RUN_B, folders of `edgetune build`; exit 3 if RUN_B is a regression."""
+    from edgetune import api
+    from edgetune.compare.terminal import render_comparison
+
+    found = api.compare(run_a, run_b, **options)
+    emit(found, as_json, lambda: render_comparison(found))
+    return 3 if found["regression"] else 0
+
+
 @cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))
 @click.pass_context
 @command_options
