@@ -314,6 +314,11 @@ def compare(
     max_slowdown: float = 5.0,
     max_size_growth: float | None = None,
     strict: bool = False,
+    junit: str | Path | None = None,
+    markdown: str | Path | None = None,
+    html: str | Path | None = None,
+    data: str | Path | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """What changed from run a to run b in accuracy, latency and size, and whether that is a ``regression``.
 
@@ -323,16 +328,19 @@ def compare(
         max_slowdown: percent its latency may be proven higher by.
         max_size_growth: percent its file may be larger by; None: any.
         strict: a check that could not be made has failed.
+        junit, markdown, html: files to write the same to.
+        data: where ``html`` finds the samples that flipped; None: where the recipes say.
 
     Returns:
         Plain data of schema ``edgetune.compare/1``; ``docs/compare.md`` describes it.
 
     Raises:
-        InputError: no runs, or runs that have nothing to compare.
+        InputError: no runs, or runs that have nothing to compare. ReportError: a file cannot be written.
     """
     from edgetune.compare.checks import Limits  # these load scipy
     from edgetune.compare.compare import compare_runs
     from edgetune.compare.runs import read_run
+    from edgetune.compare.write import write_forms
 
     limits = Limits(
         max_accuracy_drop=max_accuracy_drop,
@@ -340,7 +348,15 @@ def compare(
         max_size_growth=max_size_growth,
         strict=strict,
     )
-    return compare_runs(read_run(Path(run_a)), read_run(Path(run_b)), limits)
+    files = {form: _writable(file) for form, file in (("junit", junit), ("markdown", markdown), ("html", html))}
+    runs = read_run(Path(run_a)), read_run(Path(run_b))
+    found = compare_runs(*runs, limits)
+    reporter = reporter or Quiet()
+    try:
+        write_forms(found, runs, files, Path(data) if data is not None else None, reporter.tick("find samples"))
+    finally:
+        reporter.close()
+    return found
 
 
 def find_report(run: str | Path | None = None) -> Path:

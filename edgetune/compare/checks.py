@@ -59,7 +59,7 @@ def _proven_lower(accuracy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drop(accuracy: Mapping[str, Any], limit: float) -> dict[str, Any]:
-    name, change = f"accuracy drops by at most {limit:g} points", accuracy["change"]
+    name, change = f"accuracy drops by at most {limit:g} point{'' if limit == 1 else 's'}", accuracy["change"]
     if change is None:
         return _check(name, SKIPPED, accuracy["why"])
     drop = -change["value"]

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from edgetune.compare.words import check_line, notes, rows, title, verdict
+from edgetune.compare.words import Row, check_line, notes, rows, samples_line, title, verdict
 from edgetune.report.terminal import ASCII, WIDTH, aligned
 
 HEADER = ("", "engine", "accuracy", "change, points", "flips", "time, B / A", "size, B / A")
@@ -23,17 +23,19 @@ def render_comparison(data: Mapping[str, Any]) -> str:
 
 
 def _target(target: Mapping[str, Any]) -> str:
-    lines = [
-        HEADER,
-        *(
-            ("*" if row.ships else "", row.name, row.accuracy, row.change, row.flips, row.latency, row.size)
-            for row in rows(target)
-        ),
-    ]
+    found = rows(target)
+    lines = [HEADER, *(_cells(row) for row in found)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     text = [aligned(line, widths, left=2) for line in lines]
-    legend = "* what ships    flips: became wrong, became right; intervals are 95 %"
-    return "\n".join([target["target"], text[0], "  ".join("-" * width for width in widths), *text[1:], legend])
+    ships = [f"* {row.name}" for row in found if row.ships]
+    legend = "    ".join([*ships, "flips: became wrong, became right; intervals are 95 %"])
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([target["target"], text[0], rule, *text[1:], legend, *_wrapped(samples_line(target))])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    mark, name = ("*", "what ships") if row.ships else ("", row.name)
+    return (mark, name, row.accuracy, row.change, row.flips, row.latency, row.size)
 
 
 def _wrapped(line: str) -> list[str]:

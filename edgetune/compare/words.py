@@ -49,14 +49,37 @@ def _row(pair: Json, ships: bool) -> Row:
     return Row(
         name=pair["a"] if pair["a"] == pair["b"] else f"{pair['a']} -> {pair['b']}",
         ships=ships,
-        accuracy=f"{numbers.percent(accuracy['a'])} -> {numbers.percent(accuracy['b'])}",
+        accuracy=_from_to(numbers.percent(accuracy["a"]), numbers.percent(accuracy["b"])),
         change=numbers.change(change),
         flips=f"-{change['negative_flips']} +{change['positive_flips']}" if paired else numbers.NONE,
         mcnemar_p=numbers.probability(change["mcnemar_p"]) if paired else numbers.NONE,
-        medians=f"{numbers.milliseconds(latency['a_ms'])} -> {numbers.milliseconds(latency['b_ms'])}",
+        medians=_from_to(numbers.milliseconds(latency["a_ms"]), numbers.milliseconds(latency["b_ms"])),
         latency=numbers.speedup(latency["ratio"]),
         size=numbers.NONE if size["ratio"] is None else f"{size['ratio']:.2f}×",
     )
+
+
+def _from_to(a: str, b: str) -> str:
+    """ "91.1 %" and "90.6 %" -> "91.1 -> 90.6 %": a unit that both have is said once."""
+    (number, _, unit), other = a.partition(" "), b.partition(" ")[2]
+    return f"{number if unit == other else a} -> {b}"
+
+
+def class_rows(pair: Json | None) -> list[tuple[str, ...]]:
+    """Label, samples, both recalls, change, flips and p of each class, what lost most first."""
+    classes = (pair or {"accuracy": {}})["accuracy"].get("per_class") or []
+    return [
+        (
+            row["label"],
+            str(row["n"]),
+            numbers.percent(row["recall_a"]),
+            numbers.percent(row["recall_b"]),
+            numbers.points(row["value"]),
+            f"-{row['negative_flips']} +{row['positive_flips']}",
+            numbers.probability(row["p_holm"]),
+        )
+        for row in sorted(classes, key=lambda row: (row["value"], -row["negative_flips"], row["label"]))
+    ]
 
 
 def check_line(check: Json) -> str:
@@ -81,12 +104,9 @@ def samples_line(target: Json) -> str:
 
 
 def notes(data: Json) -> list[str]:
-    """What a reader must know beside the numbers."""
+    """What a reader must know beside the numbers and ``samples_line``."""
     lines = []
     for target in data["targets"]:
-        if target["ships"] is None and not target["candidates"]:
-            continue
-        lines.append(samples_line(target))
         if target["latency_not_comparable"]:
             lines.append(f"{target['target']}: latencies cannot be compared: {target['latency_not_comparable']}.")
         same = [pair["a"] for pair in target["candidates"] if pair["identical"]]

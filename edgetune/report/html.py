@@ -18,7 +18,7 @@ WORST = 25
 
 def render_html(data: view.Json) -> str:
     """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         data=data,
         view=view,
@@ -40,7 +40,8 @@ def json_for_script(value: Any) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where all pages' templates and styles are; what is put into them is escaped."""
     return Environment(
         loader=PackageLoader("edgetune.report"),
         autoescape=True,
