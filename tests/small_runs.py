@@ -55,7 +55,11 @@ def write_run(
         plain = {"name": engine, "precision": "int8" if "int8" in engine else "fp32", "pruning_ratio": 0.0}
         made.append(
             {
-                **unmeasured({**plain, "pruning_speedup": None}, "measured" if timed else "prepared", None),
+                **unmeasured(
+                    {**plain, "pruning_speedup": None},
+                    "measured" if timed else "prepared",
+                    None if timed else "Not timed.",
+                ),
                 "metrics": classification_metrics(arrays["test_logits"], arrays["test_labels"]),
                 "latency_ms": latency_summary(raw[engine]) if timed else None,
                 "size_bytes": size,

@@ -35,6 +35,13 @@ def check_pair(target: str, pair: Mapping[str, Any], limits: Limits) -> list[dic
     return [{"target": target, **_strictly(check, limits.strict)} for check in checks]
 
 
+def check_candidate(target: str, pair: Mapping[str, Any], limits: Limits) -> list[dict[str, Any]]:
+    """The checks of one candidate of a target that ships nothing: of accuracy, since such engines are not timed."""
+    checks = [_proven_lower(pair["accuracy"]), _drop(pair["accuracy"], limits.max_accuracy_drop)]
+    named = ({**check, "name": f"{pair['a']}: {check['name']}"} for check in checks)
+    return [{"target": target, **_strictly(check, limits.strict)} for check in named]
+
+
 def not_compared(target: str, why: str, limits: Limits) -> list[dict[str, Any]]:
     """The one check of a target that is not in both runs, or that shipped no engine in one."""
     return [{"target": target, **_strictly(_check("compared", SKIPPED, why), limits.strict)}]

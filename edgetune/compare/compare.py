@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from edgetune import __version__
-from edgetune.compare.checks import FAILED, SKIPPED, Limits, check_pair, not_compared
+from edgetune.compare.checks import FAILED, SKIPPED, Limits, check_candidate, check_pair, not_compared
 from edgetune.compare.pairs import compare_engines, flips, not_comparable, pair_samples
 from edgetune.compare.runs import Run
 from edgetune.errors import InputError
@@ -116,7 +116,10 @@ def _checks(target: Mapping[str, Any], limits: Limits) -> list[dict[str, Any]]:
     if target["ships"] is not None:
         return check_pair(target["target"], target["ships"], limits)
     told = " and ".join(f"{which} is {status}" for which, status in zip("AB", target["status"], strict=True))
-    return not_compared(target["target"], f"no engine was chosen in both runs ({told})", limits)
+    return [
+        *not_compared(target["target"], f"no engine was chosen in both runs ({told})", limits),
+        *(check for pair in target["candidates"] for check in check_candidate(target["target"], pair, limits)),
+    ]
 
 
 # --- what may have been the cause -----------------------------------------------------------
