@@ -348,6 +348,8 @@ def compare(
         max_size_growth=max_size_growth,
         strict=strict,
     )
+    if data is not None and html is None:
+        raise InputError("--data is where --html finds the samples", hint="give --html FILE too")
     files = {form: _writable(file) for form, file in (("junit", junit), ("markdown", markdown), ("html", html))}
     runs = read_run(Path(run_a)), read_run(Path(run_b))
     found = compare_runs(*runs, limits)

@@ -45,6 +45,7 @@ def write_run(
     raw = {engine: latencies(median, seed + i) for i, engine in enumerate(answers)}
     content = {
         "unit": "ms", "batch": 1, "threads": threads, "device": device or local.describe(),
+        "telemetry": {"before": {}, "after": {}},
         "engines": {e: {"values": v, "runs_by_load": [RUNS] * LOADS, "runs_per_round": 4} for e, v in raw.items()},
     }  # fmt: skip
     if timed:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from edgetune import __version__
 from edgetune.compare.checks import FAILED, SKIPPED, Limits, check_candidate, check_pair, not_compared
-from edgetune.compare.pairs import compare_engines, flips, not_comparable, pair_samples
+from edgetune.compare.pairs import compare_engines, flips, measured_once, noise, not_comparable, pair_samples
 from edgetune.compare.runs import Run
 from edgetune.errors import InputError
 from edgetune.report.view import candidates, flatten
@@ -104,6 +104,8 @@ def _target(a: Run, b: Run, name: str) -> dict[str, Any]:
         "status": [entry["status"] for entry in entries],
         "samples": samples.to_json(),
         "latency_not_comparable": not_comparable(a, b, name, samples),
+        "measured_once": measured_once(a, b, name),
+        "noise": {"a": noise(a, name), "b": noise(b, name)},
         "ships": ships,
         "candidates": others,
         "only_a": [one for one in known[0] if one not in known[1]],
@@ -128,8 +130,17 @@ def _checks(target: Mapping[str, Any], limits: Limits) -> list[dict[str, Any]]:
 def _changed(a: Run, b: Run) -> dict[str, list[dict[str, str]]]:
     """Where recipes and library versions differ: what a reader looks at next."""
     recipes = [dict(flatten(run.report["recipe"])) for run in (a, b)]
-    versions = [dict(flatten(run.report["environment"].get("versions") or {})) for run in (a, b)]
+    versions = [dict(_versions(run)) for run in (a, b)]
     return {"recipe": _differences(*recipes), "versions": _differences(*versions)}
+
+
+def _versions(run: Run) -> Iterator[tuple[str, str]]:
+    """Of the libraries here, and on each device that measured for itself."""
+    if here := run.report["environment"].get("versions"):
+        yield from flatten(here)
+    for target, raw in run.latency.items():
+        if isinstance(device := raw.get("device"), dict) and device.get("versions"):
+            yield from flatten(device["versions"], f"{target} device")
 
 
 def _differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[dict[str, str]]:

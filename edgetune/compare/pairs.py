@@ -14,6 +14,8 @@ from edgetune.compare.predictions import Predictions
 from edgetune.compare.runs import Run
 from edgetune.devices.identity import fingerprint
 from edgetune.errors import MeasureError
+from edgetune.measure.latency import RawLatency
+from edgetune.measure.noise import judge
 from edgetune.measure.statistics import accuracy_change, per_class_change, ratio_between_runs, unpaired_interval
 from edgetune.report.view import candidates
 
@@ -218,6 +220,24 @@ def not_comparable(a: Run, b: Run, target: str, samples: Samples) -> str | None:
     if samples.a is None or samples.b is None:
         return "latencies of texts are over validation texts, and a run does not say which"
     return None if samples.a.validation == samples.b.validation else "timed over different validation texts"
+
+
+def measured_once(a: Run, b: Run, target: str) -> bool:
+    """Whether both runs show one and the same measurement, found in the store by the second."""
+    first, second = a.latency.get(target), b.latency.get(target)
+    return first is not None and second is not None and first["engines"] == second["engines"]
+
+
+def noise(run: Run, target: str) -> list[str]:
+    """Why the machine was noisy while a target was measured, as far as the raw values tell; empty: it was quiet."""
+    found = run.latency.get(target)
+    if found is None:
+        return []
+    try:
+        raw = {str(name): RawLatency(**values) for name, values in found["engines"].items() if values["values"]}
+        return judge(raw, found["telemetry"], None, queued=False)["reasons"]
+    except (KeyError, TypeError, ValueError):  # damaged, which the ratio tells
+        return []
 
 
 def _reads_text(run: Run) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgetune.errors import InputError
+from edgetune.errors import InputError, ReportError
 from edgetune.hashing import canonical_json, digest_json
 from edgetune.measure.metrics import softmax
 
@@ -53,15 +53,22 @@ def write_predictions(
     Args:
         dataset: the checked dataset, as ``DatasetIndex.to_json`` has it.
         logits: {engine: {"test_logits": [N, K], "test_labels": [N]}} in the order of the dataset.
+
+    Raises:
+        ReportError: they are in another order.
     """
     samples = {split: [s for s in dataset["samples"] if s["split"] == split] for split in ("val", "test")}
+    truth = [sample["label"] for sample in samples["test"]]
+    for name, arrays in logits.items():
+        if not np.array_equal(arrays["test_labels"], truth):
+            raise ReportError(f"the answers of {name} are not in the order of the dataset", hint="this is a bug")
     content = {
         "schema": SCHEMA,
         "target": target,
         "split": "test",
         "labels": dataset["labels"],
         "ids": [sample["sha256"][:ID_LENGTH] for sample in samples["test"]],
-        "truth": [sample["label"] for sample in samples["test"]],
+        "truth": truth,
         "engines": {name: _answers(np.asarray(arrays["test_logits"])) for name, arrays in logits.items()},
         "validation": digest_json(sorted(sample["sha256"] for sample in samples["val"])),
     }

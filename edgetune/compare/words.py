@@ -109,6 +109,15 @@ def notes(data: Json) -> list[str]:
     for target in data["targets"]:
         if target["latency_not_comparable"]:
             lines.append(f"{target['target']}: latencies cannot be compared: {target['latency_not_comparable']}.")
+        elif target["measured_once"]:
+            lines.append(f"{target['target']}: both runs show the same measurement; nothing was timed anew for B.")
+        else:
+            lines += [
+                f"{target['target']}: the machine was noisy when {which.upper()} was measured: {'; '.join(reasons)}."
+                for which, reasons in target["noise"].items()
+                if reasons
+            ]
+        lines += _resolvable(target, data["limits"]["max_accuracy_drop"])
         same = [pair["a"] for pair in target["candidates"] if pair["identical"]]
         if same:
             lines.append(f"{target['target']}: byte for byte the same engine in both runs: {', '.join(same)}.")
@@ -120,6 +129,15 @@ def notes(data: Json) -> list[str]:
     lines += [f"The recipes differ: {'; '.join(changed)}."] if changed else []
     lines += [f"The libraries differ: {'; '.join(versions)}."] if versions else []
     return lines
+
+
+def _resolvable(target: Json, limit: float) -> list[str]:
+    """A warning if the limit is finer than the test set: chance alone fails that check then."""
+    change = target["ships"]["accuracy"]["change"] if target["ships"] else None
+    if change is None or change.get("resolvable_drop", 0.0) <= limit:
+        return []
+    told = f"on {change['n']} samples a drop below {change['resolvable_drop']:.1f} points cannot be told from chance"
+    return [f"{target['target']}: {told}: with --max-accuracy-drop {limit:g} a check fails by chance too."]
 
 
 def verdict(data: Json) -> str:

@@ -226,3 +226,42 @@ def test_a_comparison_turned_around_has_the_same_flips_with_the_other_sign(seed)
         assert sum(row["positive_flips"] for row in classes) == forth["positive_flips"]
     finally:
         shutil.rmtree(folder)
+
+
+def told(*args):
+    return " ".join(invoke(*args).output.split())
+
+
+def test_notes_on_noise_on_one_measurement_and_on_a_limit_finer_than_the_test_set(tmp_path):
+    a, b = one(tmp_path / "a"), one(tmp_path / "b", seed=9)
+    assert "noisy" not in told(a, b) and "same measurement" not in told(a, b)
+    # six flips all one way are the fewest that can be told from chance: 10 points of 60 samples
+    assert "a drop below 10.0 points cannot be told from chance" in told(a, b)
+    assert "told from chance" not in told(a, b, "--max-accuracy-drop", "10")
+    path = b / "measurements/x86-cpu.json"
+    raw = json.loads(path.read_text())
+    values = raw["engines"]["int8"]["values"]
+    raw["engines"]["int8"]["values"] = values[:200] + [1.2 * value for value in values[200:]]
+    path.write_text(json.dumps(raw))
+    assert "the machine was noisy when B was measured: int8: the second half was 20% slower" in told(a, b)
+    assert "noisy when A" not in told(a, b)
+    shutil.copyfile(a / "measurements/x86-cpu.json", path)
+    assert "both runs show the same measurement" in told(a, b)
+
+
+def test_what_may_be_the_cause_is_told(tmp_path):
+    a, b = one(tmp_path / "a", model="torchvision/resnet18"), one(tmp_path / "b", model="torchvision/resnet34")
+    report = json.loads((b / "report.json").read_text())
+    report["environment"]["versions"]["onnxruntime"] = "1.32.0"
+    (b / "report.json").write_text(json.dumps(report))
+    raw = json.loads((b / "measurements/x86-cpu.json").read_text())
+    raw["device"]["versions"] = {"onnxruntime": "1.30.0"}
+    (b / "measurements/x86-cpu.json").write_text(json.dumps(raw))
+    text = told(a, b)
+    assert "The recipes differ: model.name torchvision/resnet18 -> torchvision/resnet34." in text
+    assert "onnxruntime 1.31.0 -> 1.32.0" in text and "x86-cpu device.onnxruntime - -> 1.30.0" in text
+
+
+def test_data_without_a_page_is_refused(runs, tmp_path):
+    result = invoke(*runs, "--data", tmp_path)
+    assert result.exit_code == 2 and "give --html FILE too" in result.output
