@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgetune.errors import InputError
 from edgetune.measure.statistics import SIGNIFICANCE
 from edgetune.report import numbers
 
@@ -15,12 +17,22 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What run b may be worse by than run a; ``strict``: a check that could not be made has failed."""
+    """What run b may be worse by than run a; ``strict``: a check that could not be made has failed.
+
+    Raises:
+        InputError: a limit that is no number from 0 on, which would let everything or nothing pass.
+    """
 
     max_accuracy_drop: float = 1.0  # percentage points
     max_slowdown: float = 5.0  # percent
     max_size_growth: float | None = None  # percent; None: any
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_accuracy_drop", "max_slowdown", "max_size_growth"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} is {value}", hint="give a number from 0 on")
 
 
 def check_pair(target: str, pair: Mapping[str, Any], limits: Limits) -> list[dict[str, Any]]:

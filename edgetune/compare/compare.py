@@ -58,11 +58,11 @@ def _about(run: Run) -> dict[str, Any]:
 
 
 def _same_classes(a: Run, b: Run) -> None:
-    names = [set(run.report["dataset"].get("labels") or ()) for run in (a, b)]
+    names = [_labels(run) for run in (a, b)]
     if names[0] == names[1]:
         return
     told = [
-        f"only in {which}: {', '.join(sorted(map(str, only))[:SHOWN])}{' and more' if len(only) > SHOWN else ''}"
+        f"only in {which}: {', '.join(sorted(only)[:SHOWN])}{' and more' if len(only) > SHOWN else ''}"
         for which, only in (("A", names[0] - names[1]), ("B", names[1] - names[0]))
         if only
     ]
@@ -70,6 +70,11 @@ def _same_classes(a: Run, b: Run) -> None:
         f"the runs were trained on different classes ({'; '.join(told)})",
         hint="compare runs of the same classes: an answer to another question is neither better nor worse",
     )
+
+
+def _labels(run: Run) -> set[str]:
+    kept = next((found.labels for found in run.predictions.values()), ())
+    return set(map(str, run.report["dataset"].get("labels") or kept))
 
 
 def _targets(a: Run, b: Run) -> list[str]:

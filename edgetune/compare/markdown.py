@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgetune.compare.words import check_line, class_rows, notes, rows, samples_line, title, verdict
+from edgetune.compare.words import check_line, class_rows, notes, rows, samples_line, short, title, verdict
 from edgetune.report.markdown import escape, table
 
 COLUMNS = ("engine", "accuracy", "change, points", "flips", "McNemar p", "median", "time, B / A", "size, B / A")
 CLASS_COLUMNS = ("class", "samples", "recall, A", "recall, B", "change, points", "flips", "p, Holm")
 MARKS = {"passed": "✅", "failed": "❌", "skipped": "⚪"}
+NOTE_LENGTH, LABEL_LENGTH = 2000, 80  # GitHub takes comments of up to 65,536 characters
 CLASSES = 10  # those that changed most; a comment is read, not searched
 
 
@@ -21,7 +22,7 @@ def render_markdown(data: Mapping[str, Any]) -> str:
     parts.append("\n".join(f"- {MARKS[check['outcome']]} {escape(check_line(check))}" for check in data["checks"]))
     for target in data["targets"]:
         parts += _target(target)
-    parts += ["\n".join(f"- {escape(line)}" for line in found)] if (found := notes(data)) else []
+    parts += ["\n".join(f"- {escape(short(line, NOTE_LENGTH))}" for line in found)] if (found := notes(data)) else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -49,6 +50,6 @@ def _classes(classes: Sequence[tuple[str, ...]]) -> list[str]:
     changed = [cells for cells in classes if cells[5] != "-0 +0"]
     if not changed:
         return []
-    shown = [(escape(cells[0]), *cells[1:]) for cells in changed[:CLASSES]]
+    shown = [(escape(short(cells[0], LABEL_LENGTH)), *cells[1:]) for cells in changed[:CLASSES]]
     more = f", the {CLASSES} that lost most of {len(changed)} that changed" if len(changed) > CLASSES else ""
     return [f"Class by class, of what ships{more}:", table(CLASS_COLUMNS, shown)]

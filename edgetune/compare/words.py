@@ -140,10 +140,15 @@ def _resolvable(target: Json, limit: float) -> list[str]:
     return [f"{target['target']}: {told}: with --max-accuracy-drop {limit:g} a check fails by chance too."]
 
 
+def short(text: str, most: int) -> str:
+    """``text`` cut to ``most`` characters, and so marked."""
+    return text if len(text) <= most else text[: most - 4] + " ..."
+
+
 def verdict(data: Json) -> str:
     """The last line."""
     failed = sum(check["outcome"] == "failed" for check in data["checks"])
     skipped = sum(check["outcome"] == "skipped" for check in data["checks"])
     passed = len(data["checks"]) - failed - skipped
-    counted = f"{passed} checks passed, {failed} failed, {skipped} could not be made"
+    counted = f"of {len(data['checks'])} checks {passed} passed, {failed} failed, {skipped} could not be made"
     return f"REGRESSION: {counted}" if data["regression"] else f"no regression: {counted}"

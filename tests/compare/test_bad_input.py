@@ -13,6 +13,7 @@ from small_runs import contents, write_run
 from edgetune import api
 from edgetune.cli import cli
 from edgetune.devices import local
+from edgetune.errors import InputError
 
 N = 60
 TRUTH = np.arange(N) % 3
@@ -123,6 +124,22 @@ def test_damaged_latencies(runs):
     assert "does not say which device" in api.compare(*runs)["targets"][0]["latency_not_comparable"]
     path.write_text("[]")
     assert "holds no latencies" in refused(*runs)
+
+
+@pytest.mark.parametrize("value", ["nan", "-1", "inf", "much"])
+@pytest.mark.parametrize("option", ["--max-accuracy-drop", "--max-slowdown", "--max-size-growth"])
+def test_a_limit_that_would_let_all_or_nothing_pass(runs, option, value):
+    refused(*runs, option, value)
+    if value != "much":
+        with pytest.raises(InputError):
+            api.compare(*runs, **{option[2:].replace("-", "_"): float(value)})
+
+
+def test_other_classes_in_the_answers_alone(runs):
+    for run, last in zip(runs, ("owl", "emu"), strict=True):
+        edit(run / "report.json", lambda r: r["dataset"].pop("labels"))
+        edit(run / "predictions/x86-cpu.json", lambda p, last=last: p.update(labels=["cat", "dog", last]))
+    assert "only in A: owl; only in B: emu" in refused(*runs)
 
 
 def test_outputs_that_cannot_be_written_are_told_before(runs, tmp_path):

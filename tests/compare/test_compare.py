@@ -47,7 +47,7 @@ def test_lost_answers_are_a_regression_and_the_numbers_are_those_of_the_statisti
 
 def test_the_command_prints_and_exits_with_3(runs):
     result = invoke(*runs)
-    assert result.exit_code == 3 and "REGRESSION: 1 checks passed, 2 failed" in result.output
+    assert result.exit_code == 3 and "REGRESSION: of 3 checks 1 passed, 2 failed" in result.output
     assert "12 became wrong and 2 right" in " ".join(result.output.split())
     assert json.loads(invoke(*runs, "--json").stdout)["schema"] == "edgetune.compare/1"
     assert invoke(*reversed(runs)).exit_code == 0
