@@ -384,9 +384,23 @@ def bench(
 @cli.command(epilog=example("edgetune compare runs/main runs/new --junit compare.xml --markdown compare.md"))
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option("--max-accuracy-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True, metavar="POINTS")
-@click.option("--max-slowdown", type=click.FloatRange(0, 10_000), default=5.0, show_default=True, metavar="PERCENT")
-@click.option("--max-size-growth", type=click.FloatRange(0), metavar="PERCENT", help="Of the engine's file.")
+@click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="What ships may lose so much; a drop that is no chance is too much anyway.",
+)
+@click.option(
+    "--max-slowdown",
+    type=click.FloatRange(0, 10_000),
+    default=5.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Its latency may be proven so much higher.",
+)
+@click.option("--max-size-growth", type=click.FloatRange(0), metavar="PERCENT", help="Its file may be so much larger.")
 @click.option("--strict", is_flag=True, help="A check that could not be made has failed.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML: a test case for each check.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="For a pull request.")

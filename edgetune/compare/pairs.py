@@ -20,7 +20,7 @@ from edgetune.measure.statistics import accuracy_change, per_class_change, ratio
 from edgetune.report.view import candidates
 
 Json = Mapping[str, Any]
-REBUILD = "`edgetune build` writes it where it is missing, from what is cached"
+REBUILD = "`edgetune build` makes a run that has it, from what is cached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def pair_samples(a: Run, b: Run, target: str) -> Samples:
     first, second = a.predictions.get(target), b.predictions.get(target)
     if first is None or second is None:
         which = " and ".join(name for name, found in (("A", first), ("B", second)) if found is None)
-        why = f"run {which} has no predictions/{target}.json, so that answers cannot be paired; {REBUILD}"
+        why = f"there is no predictions/{target}.json in run {which}, so that answers cannot be paired ({REBUILD})"
         return Samples(a=first, b=second, matched=None, why_unpaired=why)
     names = [[found.labels[k] for k in found.truth] for found in (first, second)]
     matched = match(first.ids, names[0], second.ids, names[1])
@@ -204,7 +204,7 @@ def not_comparable(a: Run, b: Run, target: str, samples: Samples) -> str | None:
     """Why the latencies of a target in two runs say nothing about each other; None: they do."""
     raw = [run.latency.get(target) for run in (a, b)]
     if missing := [name for name, found in zip("AB", raw, strict=True) if found is None]:
-        return f"run {' and '.join(missing)} has no measurements/{target}.json"
+        return f"there is no measurements/{target}.json in run {' and '.join(missing)}"
     first, second = (found for found in raw if found is not None)
     try:
         same = fingerprint(first["device"]) == fingerprint(second["device"])

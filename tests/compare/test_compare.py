@@ -192,7 +192,7 @@ def test_a_run_from_before_predictions_is_compared_unpaired(runs):
     (target,) = api.compare(*runs)["targets"]
     assert target["samples"]["common"] is None and not target["ships"]["accuracy"]["paired"]
     assert target["ships"]["accuracy"]["change"]["value"] == pytest.approx(100 * (48 - 58) / 60)
-    assert "run A has no predictions/x86-cpu.json" in " ".join(invoke(*runs).output.split())
+    assert "there is no predictions/x86-cpu.json in run A" in " ".join(invoke(*runs).output.split())
 
 
 def test_targets_of_one_run_only_are_told(tmp_path):
