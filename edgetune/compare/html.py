@@ -8,7 +8,7 @@ from typing import Any
 from edgetune.compare import words
 from edgetune.compare.samples import Shown, shown_first
 from edgetune.report import numbers
-from edgetune.report.html import environment
+from edgetune.report.html import render_page
 
 MAX_BYTES = 5_000_000
 MAX_FLIPS = 240
@@ -32,7 +32,8 @@ def render_html(data: Mapping[str, Any], samples: Mapping[str, Shown], missing: 
 
 def _render(data: Mapping[str, Any], samples: Mapping[str, Shown], missing: str | None, most: int) -> str:
     shown = shown_first(data, most)
-    return environment().get_template("compare.html").render(
+    return render_page(
+        "compare.html",
         data=data,
         words=words,
         numbers=numbers,
@@ -47,7 +48,7 @@ def _render(data: Mapping[str, Any], samples: Mapping[str, Shown], missing: str 
             }
             for target in data["targets"]
         ],
-    )  # fmt: skip
+    )
 
 
 def _kinds(

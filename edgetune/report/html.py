@@ -18,7 +18,7 @@ WORST = 25
 
 def render_html(data: view.Json) -> str:
     """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
-    template = environment().get_template("report.html")
+    template = _environment().get_template("report.html")
     return template.render(
         data=data,
         view=view,
@@ -31,6 +31,11 @@ def render_html(data: view.Json) -> str:
     )
 
 
+def render_page(template: str, **content: Any) -> str:
+    """Another page of this room's templates and styles; what is put into it is escaped."""
+    return _environment().get_template(template).render(**content)
+
+
 def json_for_script(value: Any) -> Markup:
     """JSON that cannot end a <script> element or begin a comment in it, whatever strings it holds."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False)
@@ -40,8 +45,7 @@ def json_for_script(value: Any) -> Markup:
 
 
 @cache
-def environment() -> Environment:
-    """Where all pages' templates and styles are; what is put into them is escaped."""
+def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("edgetune.report"),
         autoescape=True,
