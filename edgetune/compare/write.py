@@ -13,7 +13,7 @@ from edgetune.compare.runs import Run
 from edgetune.compare.samples import find_samples, shown_first
 from edgetune.errors import ReportError
 from edgetune.progress import Tick, silent
-from edgetune.report.write import replace
+from edgetune.report.write import replace_file
 
 
 def write_forms(
@@ -38,6 +38,6 @@ def write_forms(
         texts[path] = render_html(found, *find_samples(runs, list(dict.fromkeys(wanted)), data, progress))
     for path, text in texts.items():
         try:
-            replace(path, text)
+            replace_file(path, text)
         except OSError as error:
             raise ReportError(f"cannot write {path}: {error.strerror}", hint="choose another place") from error

@@ -31,11 +31,6 @@ def render_html(data: view.Json) -> str:
     )
 
 
-def render_page(template: str, **content: Any) -> str:
-    """Another page of this room's templates and styles; what is put into it is escaped."""
-    return _environment().get_template(template).render(**content)
-
-
 def json_for_script(value: Any) -> Markup:
     """JSON that cannot end a <script> element or begin a comment in it, whatever strings it holds."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False)
@@ -53,6 +48,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render_page(template: str, **content: Any) -> str:
+    """Another page of this room's templates and styles; what is put into it is escaped."""
+    return _environment().get_template(template).render(**content)
 
 
 @cache
