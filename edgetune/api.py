@@ -349,6 +349,61 @@ def _writable(output: str | Path | None) -> Path | None:
     return path
 
 
+def compare(
+    run_a: str | Path,
+    run_b: str | Path,
+    *,
+    max_accuracy_drop: float = 1.0,
+    max_slowdown: float = 5.0,
+    max_size_growth: float | None = None,
+    strict: bool = False,
+    junit: str | Path | None = None,
+    markdown: str | Path | None = None,
+    html: str | Path | None = None,
+    data: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """What changed from run a to run b in accuracy, latency and size, and whether that is a ``regression``.
+
+    Args:
+        run_a, run_b: folders that ``build`` wrote.
+        max_accuracy_drop: percentage points the shipped engine may lose; a drop that is no chance is too much anyway.
+        max_slowdown: percent its latency may be proven higher by.
+        max_size_growth: percent its file may be larger by; None: any.
+        strict: a check that could not be made has failed.
+        junit, markdown, html: files to write the same to.
+        data: where ``html`` finds the samples that flipped; None: where the recipes say.
+
+    Returns:
+        Plain data of schema ``edgetune.compare/1``; ``docs/compare.md`` describes it.
+
+    Raises:
+        InputError: no runs, or runs that have nothing to compare. ReportError: a file cannot be written.
+    """
+    from edgetune.compare.checks import Limits  # these load scipy
+    from edgetune.compare.compare import compare_runs
+    from edgetune.compare.runs import read_run
+    from edgetune.compare.write import write_forms
+
+    limits = Limits(
+        max_accuracy_drop=max_accuracy_drop,
+        max_slowdown=max_slowdown,
+        max_size_growth=max_size_growth,
+        strict=strict,
+    )
+    if data is not None and html is None:
+        raise InputError("--data is where --html finds the samples", hint="give --html FILE too")
+    files = {form: _writable(file) for form, file in (("junit", junit), ("markdown", markdown), ("html", html))}
+    runs = read_run(Path(run_a)), read_run(Path(run_b))
+    found = compare_runs(*runs, limits)
+    reporter = reporter or Quiet()
+    try:
+        write_forms(found, runs, files, Path(data) if data is not None else None, reporter.tick("find samples"))
+    finally:
+        reporter.close()
+    return found
+
+
 def find_report(run: str | Path | None = None) -> Path:
     """The folder of a run: the one given, or the newest under ``runs/``.
 
@@ -573,9 +628,10 @@ def _leave(folder: Path) -> None:
 
 def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
     """Copy bundles, and for targets that cannot run here the ONNX files, into the run's folder, in place of others."""
-    for name in ("bundles", "measurements", "prepared"):
+    for name in ("bundles", "measurements", "predictions", "prepared"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for target in plan.targets:
+        _publish_predictions(plan, target, outcomes, folder)
         measured, bundle = outcomes.get(f"measure:{target.name}"), outcomes.get(f"bundle:{target.name}")
         if measured is not None and measured.artifact is not None:
             (folder / "measurements").mkdir(parents=True, exist_ok=True)
@@ -586,6 +642,24 @@ def _publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) ->
             shutil.copyfile(bundle.artifact.path / "bundle.tar", folder / "bundles" / f"{target.name}.tar")
             continue
         _publish_prepared(plan, target, outcomes, folder / "prepared" / target.name)
+
+
+def _publish_predictions(plan: Plan, target: Target, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
+    """Each evaluated engine's answers to the test split, by which two runs are compared."""
+    import numpy as np  # with the next: runs that evaluate nothing do without
+
+    from edgetune.compare.predictions import FOLDER, write_predictions
+
+    logits, dataset = {}, outcomes["check-data"].artifact
+    for candidate in plan.candidates:
+        evaluated = outcomes.get(candidate.evaluate_step or "")
+        if candidate.target == target.name and evaluated is not None and evaluated.artifact is not None:
+            with np.load(evaluated.artifact.path / "logits.npz") as arrays:
+                logits[candidate.name] = {key: arrays[key] for key in ("test_logits", "test_labels")}
+    if logits:
+        assert dataset is not None  # what was evaluated was checked before
+        content = json.loads((dataset.path / "dataset.json").read_text(encoding="utf-8"))
+        write_predictions(folder / FOLDER / f"{target.name}.json", target.name, content, logits)
 
 
 def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:

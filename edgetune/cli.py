@@ -401,6 +401,43 @@ def bench(
     return 0
 
 
+@cli.command(epilog=example("edgetune compare runs/main runs/new --junit compare.xml --markdown compare.md"))
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="What ships may lose so much; a drop that is no chance is too much anyway.",
+)
+@click.option(
+    "--max-slowdown",
+    type=click.FloatRange(0, 10_000),
+    default=5.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Its latency may be proven so much higher.",
+)
+@click.option("--max-size-growth", type=click.FloatRange(0), metavar="PERCENT", help="Its file may be so much larger.")
+@click.option("--strict", is_flag=True, help="A check that could not be made has failed.")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML: a test case for each check.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="For a pull request.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="One page with the samples that flipped.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where --html finds the samples [default: see recipe].")
+@command_options
+def compare(run_a: Path, run_b: Path, as_json: bool, **options: Any) -> int:
+    """Tell what changed from RUN_A to RUN_B, folders of `edgetune build`; exit 3 if RUN_B is a regression."""
+    from edgetune import api
+    from edgetune.compare.terminal import render_comparison
+    from edgetune.progress import Console
+
+    found = api.compare(run_a, run_b, reporter=Console(), **options)
+    emit(found, as_json, lambda: render_comparison(found))
+    return 3 if found["regression"] else 0
+
+
 @cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))
 @click.pass_context
 @command_options

@@ -151,6 +151,44 @@ def speedup_over_loads(
     return Speedup(value=math.exp(mean), ci95=[math.exp(mean - reach), math.exp(mean + reach)])
 
 
+def ratio_between_runs(
+    before_ms: ArrayLike,
+    after_ms: ArrayLike,
+    *,
+    before_loads: Sequence[int],
+    after_loads: Sequence[int],
+) -> Speedup:
+    """How many times as long the second engine takes, measured in another session, with a 95 % interval.
+
+    ``before_loads`` and ``after_loads`` say how many of the values, in order, each load of an engine gave. A load
+    counts as one logarithm of its median; the value is the ratio of the geometric means, the interval Welch's
+    (Welch 1947; Satterthwaite 1946 for the degrees of freedom). Nothing is paired, so what differed between the
+    sessions (clocks, heat, neighbours) is in the ratio and not in its interval: allow for it.
+
+    Raises:
+        MeasureError: for values that are no latencies of these loads, or fewer than three loads.
+    """
+    before, after = _load_logs(before_ms, before_loads), _load_logs(after_ms, after_loads)
+    shares = [float(logs.var(ddof=1)) / logs.size for logs in (before, after)]
+    difference, variance = float(after.mean() - before.mean()), sum(shares)
+    reach = 0.0
+    if variance > 0:
+        sizes = (before.size, after.size)
+        freedom = variance**2 / sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
+        reach = float(student_t.ppf(1 - SIGNIFICANCE / 2, freedom)) * math.sqrt(variance)
+    return Speedup(value=math.exp(difference), ci95=[math.exp(difference - reach), math.exp(difference + reach)])
+
+
+def _load_logs(values: ArrayLike, loads: Sequence[int]) -> NDArray[np.float64]:
+    """The logarithm of each load's median."""
+    array = _rounds(values, 1).ravel()
+    if sum(loads) != array.size or min(loads, default=0) < 1:
+        raise MeasureError(f"{array.size} latencies are not of loads of {list(loads)}", hint="measure again")
+    if len(loads) < MIN_LOADS:
+        raise MeasureError(f"{len(loads)} loads say nothing of the next one", hint=f"measure {MIN_LOADS} or more")
+    return np.array([math.log(np.median(part)) for part in np.split(array, np.cumsum(loads)[:-1])])
+
+
 def _median_ratio(baseline: NDArray[np.float64], candidate: NDArray[np.float64]) -> float:
     """Logarithm of one load's ratio from rounds [rounds, runs_per_round]."""
     return float(np.median(np.log(np.median(baseline, axis=1)) - np.log(np.median(candidate, axis=1))))
@@ -226,6 +264,36 @@ def paired_interval(lost: int, won: int, n: int) -> tuple[float, float]:
         return float(brentq(lambda difference: score(difference) - wanted, -inner, inner, xtol=1e-12))
 
     return end(limit), end(-limit)
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a proportion (Wilson 1927), in [0, 1].
+
+    Raises:
+        MeasureError: for counts that make no proportion.
+    """
+    if not 0 <= right <= n or n < 1:
+        raise MeasureError(f"{right} of {n} is no proportion", hint="count the samples of a split")
+    z = float(norm.ppf(1 - SIGNIFICANCE / 2))
+    share, scale = right / n, 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / scale
+    reach = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+    return (0.0 if right == 0 else low), (1.0 if right == n else high)  # exactly: rounding must not leave a rest
+
+
+def unpaired_interval(right_a: int, n_a: int, right_b: int, n_b: int) -> tuple[float, float]:
+    """95 % interval of the difference of two independent proportions, b - a, in [-1, 1].
+
+    Newcombe 1998, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods", Statistics in Medicine 17, method 10: from the two Wilson intervals.
+
+    Raises:
+        MeasureError: for counts that make no proportions.
+    """
+    (low_a, high_a), (low_b, high_b) = wilson_interval(right_a, n_a), wilson_interval(right_b, n_b)
+    a, b = right_a / n_a, right_b / n_b
+    return b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
 
 
 def mcnemar_p(lost: int, won: int) -> float:

@@ -78,6 +78,11 @@ def _environment() -> Environment:
     )
 
 
+def render_page(template: str, **content: Any) -> str:
+    """Another page of this room's templates and styles; what is put into it is escaped."""
+    return _environment().get_template(template).render(**content)
+
+
 @cache
 def _static(name: str) -> str:
     text: str = resources.files("edgetune.report").joinpath("static", name).read_text(encoding="utf-8")

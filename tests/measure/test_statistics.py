@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest, bootstrap, multinomial, ttest_1samp
+from scipy.stats import binomtest, bootstrap, multinomial, ttest_1samp, ttest_ind
 
 from edgetune.errors import MeasureError
 from edgetune.measure import statistics as s
@@ -308,3 +308,74 @@ def test_per_class_change_finds_the_class_that_broke():
     assert rows[0]["p_holm"] == rows[2]["p_holm"] == 1.0
     with pytest.raises(MeasureError, match="labels"):
         s.per_class_change([0], a, b, ["cat"])
+
+
+# --- two runs that share nothing ------------------------------------------------------------
+
+
+def test_wilson_and_newcombe_are_those_of_the_paper():
+    """Newcombe 1998 (Statistics in Medicine 17:873-890), table II, method 10: 56/70 - 48/80 and others."""
+    for (x1, n1, x2, n2), (low, high) in {
+        (56, 70, 48, 80): (0.0524, 0.3339),
+        (9, 10, 3, 10): (0.1705, 0.8090),
+        (10, 10, 0, 20): (0.6791, 1.0000),
+        (5, 56, 0, 29): (-0.0381, 0.1926),
+    }.items():
+        found = s.unpaired_interval(x2, n2, x1, n1)
+        assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+counts = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts, counts)
+def test_an_unpaired_interval_holds_the_difference_and_turns_with_the_runs(a, b):
+    low, high = s.unpaired_interval(*a, *b)
+    assert -1 - 1e-12 <= low <= b[0] / b[1] - a[0] / a[1] + 1e-12 and low < high <= 1 + 1e-12
+    assert s.unpaired_interval(*b, *a) == (pytest.approx(-high), pytest.approx(-low))
+
+
+@given(counts)
+def test_wilson_is_scipys(count):
+    expected = binomtest(*count).proportion_ci(method="wilson")
+    assert s.wilson_interval(*count) == (
+        pytest.approx(expected.low, abs=1e-12),
+        pytest.approx(expected.high, abs=1e-12),
+    )
+
+
+def test_counts_that_are_no_proportion_are_refused():
+    with pytest.raises(MeasureError, match="no proportion"):
+        s.wilson_interval(3, 2)
+
+
+def test_the_ratio_between_runs_is_welchs():
+    rng = np.random.default_rng(3)
+    a, b = rng.lognormal(0, 0.02, 10), rng.lognormal(0.1, 0.05, 7)
+    found = s.ratio_between_runs(np.repeat(a, 5), np.repeat(b, 4), before_loads=[5] * 10, after_loads=[4] * 7)
+    expected = ttest_ind(np.log(b), np.log(a), equal_var=False).confidence_interval()
+    assert found["value"] == pytest.approx(np.exp(np.log(b).mean() - np.log(a).mean()))
+    assert found["ci95"] == [pytest.approx(np.exp(expected.low)), pytest.approx(np.exp(expected.high))]
+
+
+@given(st.integers(0, 1000), st.floats(0.2, 5))
+def test_the_ratio_between_runs_follows_the_scale_and_turns(seed, scale):
+    rng = np.random.default_rng(seed)
+    a, b = rng.lognormal(0, 0.1, 30), rng.lognormal(0, 0.1, 40)
+    loads = {"before_loads": [10, 10, 10], "after_loads": [10, 20, 10]}
+    once, scaled = s.ratio_between_runs(a, b, **loads), s.ratio_between_runs(a, b * scale, **loads)
+    assert scaled["value"] == pytest.approx(scale * once["value"])
+    back = s.ratio_between_runs(b, a, before_loads=[10, 20, 10], after_loads=[10, 10, 10])
+    assert back["ci95"] == [pytest.approx(1 / once["ci95"][1]), pytest.approx(1 / once["ci95"][0])]
+    assert once["ci95"][0] < once["value"] < once["ci95"][1]
+
+
+def test_loads_that_do_not_vary_have_an_interval_without_width():
+    found = s.ratio_between_runs([1.0] * 6, [2.0] * 6, before_loads=[2, 2, 2], after_loads=[2, 2, 2])
+    assert found["value"] == pytest.approx(2) and found["ci95"] == [pytest.approx(2)] * 2
+
+
+@pytest.mark.parametrize("loads", [[3, 3], [2, 2, 1], [6, 0, 0], []])
+def test_loads_that_do_not_fit_are_refused(loads):
+    with pytest.raises(MeasureError):
+        s.ratio_between_runs([1.0] * 6, [1.0] * 6, before_loads=loads, after_loads=[2, 2, 2])
