@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.report.html import render_diagnosis
+from edgetune.report.html import json_for_script, plotting, render_page
 from edgetune.report.write import replace_file
 
 SHOWN = 8  # layers in the terminal; the page has all
@@ -26,7 +26,15 @@ def write_diagnosis(found: dict[str, Any], folder: Path) -> list[Path]:
     advice = "\n".join(line.removeprefix("    ") for line in verdict(found) if line.startswith(" "))
     texts = {
         "diagnosis.json": json.dumps(found, indent=1) + "\n",
-        "diagnosis.html": render_diagnosis(found, sentences, advice, ranked(found)),
+        "diagnosis.html": render_page(
+            "diagnosis.html",
+            found=found,
+            verdict=sentences,
+            advice=advice,
+            ranked=ranked(found),
+            plots=json_for_script([_plotted(layer) for layer in found["layers"]]),
+            **plotting(),
+        ),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,6 +43,11 @@ def write_diagnosis(found: dict[str, Any], folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
     return [folder / name for name in texts]
+
+
+def _plotted(layer: Json) -> dict[str, Any]:
+    names = {"name": layer["layer"], "operator": layer["operator"]}
+    return {**names, "sqnr": layer["sqnr_db"], "divergence": layer["alone"]["divergence"]}
 
 
 def verdict(found: Json) -> list[str]:

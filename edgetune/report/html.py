@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -26,36 +25,8 @@ def render_html(data: view.Json) -> str:
         numbers=numbers,
         targets=[_target(data, target) for target in data["targets"]],
         plots=json_for_script(_plots(data)),
-        plotly=Markup(_static("plotly-cartesian.min.js")),
-        plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
+        **plotting(),
         numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
-    )
-
-
-def render_diagnosis(found: view.Json, verdict: list[str], advice: str, ranked: Sequence[view.Json]) -> str:
-    """A diagnosis of quantization as one HTML file; ``ranked`` are its operators, worst first."""
-    return (
-        _environment()
-        .get_template("diagnosis.html")
-        .render(
-            found=found,
-            verdict=verdict,
-            advice=advice,
-            ranked=ranked,
-            plots=json_for_script(
-                [
-                    {
-                        "name": layer["layer"],
-                        "operator": layer["operator"],
-                        "sqnr": layer["sqnr_db"],
-                        "divergence": layer["alone"]["divergence"],
-                    }
-                    for layer in found["layers"]
-                ]
-            ),
-            plotly=Markup(_static("plotly-cartesian.min.js")),
-            plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
-        )
     )
 
 
@@ -81,6 +52,14 @@ def _environment() -> Environment:
 def render_page(template: str, **content: Any) -> str:
     """Another page of this room's templates and styles; what is put into it is escaped."""
     return _environment().get_template(template).render(**content)
+
+
+def plotting() -> dict[str, Markup]:
+    """The plotting library and its licence, for a template to embed."""
+    return {
+        "plotly": Markup(_static("plotly-cartesian.min.js")),
+        "plotly_license": Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
+    }
 
 
 @cache
