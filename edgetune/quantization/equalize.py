@@ -3,7 +3,10 @@
 relu(s x) = s relu(x) for s > 0, so a channel's scale may move from a layer to the one behind it without changing the
 network (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1). It
 helps where a whole weight has one scale. As in that paper, ReLU6 between two such layers becomes ReLU: a change of
-the network that calibrated ranges, which clip too, make small.
+the network that calibrated ranges, which clip too, make small where few values reached 6.
+
+A channel that is almost only its bias (its weights died in training) is not blown up to the others' weights, as its bias
+would be too and stretch the activations' range; the paper moves such biases on to the next layer instead (section 4.1.3).
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ aten = torch.ops.aten
 RELU = {aten.relu.default, aten.relu_.default}
 RELU6 = {aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default, aten.relu6_.default}
 LAYERS = {aten.conv2d.default, aten.linear.default}
+LARGEST_INPUT = 6.0  # what a bias is held against a weight with: ReLU6 lets no more through
 ROUNDS = 20
 ENOUGH = 1e-3  # largest relative change of a scale at which rounds end
 
@@ -98,7 +102,9 @@ def _groups(layer: fx.Node) -> int:
 def _rescale(pair: _Pair, weights: dict[fx.Node, Tensor], biases: dict[fx.Node, Tensor | None]) -> float:
     """Make the pair's ranges equal by channel; returns how far the largest scale is from 1."""
     first, second, depthwise = weights[pair.first], weights[pair.second], _groups(pair.second) > 1
-    before = first.abs().flatten(1).amax(1)
+    before, bias = first.abs().flatten(1).amax(1), biases[pair.first]
+    if bias is not None:
+        before = torch.maximum(before, bias.abs() / LARGEST_INPUT)
     by_input = second.reshape(len(first), -1) if depthwise else second.transpose(0, 1).flatten(1)
     after = by_input.abs().amax(1)
     scale = torch.where((before > 0) & (after > 0), (before * after).sqrt() / after.clamp_min(1e-30), 1.0)
@@ -108,7 +114,6 @@ def _rescale(pair: _Pair, weights: dict[fx.Node, Tensor], biases: dict[fx.Node, 
         weights[pair.second] = second * filters.reshape(-1, *[1] * (second.ndim - 1))
     else:
         weights[pair.second] = second * scale.reshape(1, -1, *[1] * (second.ndim - 2))
-    bias = biases[pair.first]
     if bias is not None:
         biases[pair.first] = bias / scale
     return float((scale - 1).abs().max())

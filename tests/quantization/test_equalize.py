@@ -51,6 +51,16 @@ def test_one_scale_a_weight_is_enough_after_it():
     assert errors[("equalisation",)] < 0.2 * errors[()]
 
 
+def test_a_channel_that_is_only_its_bias_does_not_stretch_the_range():
+    network = chain(scale=1.0)
+    with torch.no_grad():
+        network[2].weight[3] = 1e-7
+        network[2].bias[3] = 1.0
+    graph, _ = equalized(network)
+    assert max(float(v.abs().max()) for n, v in graph.named_parameters() if "bias" in n) < 20
+    torch.testing.assert_close(graph(pictures()[0]), network(pictures()[0]), atol=1e-3, rtol=1e-3)
+
+
 def test_relu6_becomes_relu_only_between_layers_that_are_rescaled():
     graph, pairs = equalized(chain(nn.ReLU6, scale=1.0))
     assert pairs == 2 and "aten.hardtanh" not in graph.code
