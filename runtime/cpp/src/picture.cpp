@@ -54,11 +54,11 @@ std::uint8_t to_byte(std::int32_t sum) {
 
 constexpr std::int32_t kHalf = 1 << (kFraction - 1);
 
-// One row along x: RGB bytes in, 3 * windows.size() bytes out.
-void resample_row(const std::uint8_t* row, const std::vector<Window>& windows, std::uint8_t* out) {
+// One row along x: RGB bytes from the pixel `first` on, 3 * windows.size() bytes out.
+void resample_row(const std::uint8_t* row, std::size_t first, const std::vector<Window>& windows, std::uint8_t* out) {
   for (const Window& window : windows) {
     std::int32_t red = kHalf, green = kHalf, blue = kHalf;
-    const std::uint8_t* pixel = row + 3 * window.begin;
+    const std::uint8_t* pixel = row + 3 * (window.begin - first);
     for (const std::int32_t weight : window.weights) {
       red += weight * pixel[0];
       green += weight * pixel[1];
@@ -71,15 +71,50 @@ void resample_row(const std::uint8_t* row, const std::vector<Window>& windows, s
   }
 }
 
-// One output row along y, from rows of `width` bytes.
-void resample_column(const std::uint8_t* rows, std::size_t width, const std::vector<std::int32_t>& weights,
-                     std::vector<std::int32_t>& sums, std::uint8_t* out) {
-  sums.assign(width, kHalf);
+// One output row of `out.size()` bytes along y, from rows that lie `stride` apart.
+void resample_column(const std::uint8_t* rows, std::size_t stride, const std::vector<std::int32_t>& weights,
+                     std::vector<std::int32_t>& sums, std::vector<std::uint8_t>& out) {
+  sums.assign(out.size(), kHalf);
   for (const std::int32_t weight : weights) {
-    for (std::size_t i = 0; i < width; ++i) sums[i] += weight * rows[i];
-    rows += width;
+    for (std::size_t i = 0; i < out.size(); ++i) sums[i] += weight * rows[i];
+    rows += stride;
   }
-  for (std::size_t i = 0; i < width; ++i) out[i] = to_byte(sums[i]);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = to_byte(sums[i]);
+}
+
+std::size_t end_of(const std::vector<Window>& windows) { return windows.back().begin + windows.back().weights.size(); }
+
+// The order of the two passes shows in the last bit, because pixels are rounded between them. Pillow 13 begins with
+// the rows where far more of them go than columns; older ones always begin with the columns.
+bool vertical_first(const Image& image, std::uint64_t width, std::uint64_t height) {
+  const auto rows = static_cast<std::int64_t>(image.height) - static_cast<std::int64_t>(height);
+  const auto columns = static_cast<std::int64_t>(image.width) - static_cast<std::int64_t>(width);
+  return rows > 0 && rows > 2 * columns;
+}
+
+// RGB bytes [down.size(), across.size()].
+std::vector<std::uint8_t> resample(const Image& image, std::size_t stride, const std::vector<Window>& across,
+                                   const std::vector<Window>& down, bool rows_first) {
+  const std::size_t row = 3 * across.size(), left = across.front().begin, top = down.front().begin;
+  std::vector<std::uint8_t> result(row * down.size());
+  std::vector<std::int32_t> sums;
+  if (rows_first) {
+    std::vector<std::uint8_t> line(3 * (end_of(across) - left));
+    for (std::size_t y = 0; y < down.size(); ++y) {
+      resample_column(image.pixels + down[y].begin * stride + 3 * left, stride, down[y].weights, sums, line);
+      resample_row(line.data(), left, across, result.data() + y * row);
+    }
+    return result;
+  }
+  std::vector<std::uint8_t> rows((end_of(down) - top) * row), line(row);
+  for (std::size_t y = top; y < end_of(down); ++y) {
+    resample_row(image.pixels + y * stride, 0, across, rows.data() + (y - top) * row);
+  }
+  for (std::size_t y = 0; y < down.size(); ++y) {
+    resample_column(rows.data() + (down[y].begin - top) * row, row, down[y].weights, sums, line);
+    std::copy(line.begin(), line.end(), result.begin() + static_cast<std::ptrdiff_t>(y * row));
+  }
+  return result;
 }
 
 // Half to even, as Python's round.
@@ -121,21 +156,11 @@ void Preprocessing::operator()(const Image& image, float* values) const {
   const std::size_t top = (static_cast<std::size_t>(height) - height_) / 2;
   const auto across = make_windows(image.width, static_cast<std::size_t>(width), left, width_);
   const auto down = make_windows(image.height, static_cast<std::size_t>(height), top, height_);
-  const std::size_t first = down.front().begin, last = down.back().begin + down.back().weights.size();
-  const std::size_t row = 3 * width_;
-  std::vector<std::uint8_t> rows((last - first) * row), line(row);
-  for (std::size_t y = first; y < last; ++y) {
-    resample_row(image.pixels + y * stride, across, rows.data() + (y - first) * row);
-  }
-  std::vector<std::int32_t> sums;
+  const auto pixels = resample(image, stride, across, down, vertical_first(image, width, height));
   const std::size_t plane = height_ * width_;
-  for (std::size_t y = 0; y < height_; ++y) {
-    resample_column(rows.data() + (down[y].begin - first) * row, row, down[y].weights, sums, line.data());
-    float* to = values + y * width_;
-    for (std::size_t x = 0; x < width_; ++x) {
-      for (std::size_t channel = 0; channel < 3; ++channel) {
-        to[channel * plane + x] = table_[channel][line[3 * x + channel]];
-      }
+  for (std::size_t i = 0; i < plane; ++i) {
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      values[channel * plane + i] = table_[channel][pixels[3 * i + channel]];
     }
   }
 }

@@ -1,4 +1,4 @@
-// From a decoded picture to the network's input, value for value as the Python runtime does it.
+// From a decoded picture to the network's input, value for value as the Python runtime does it with Pillow 13.
 #pragma once
 
 #include <array>

@@ -1,6 +1,7 @@
 """The C++ runtime, compiled once, and called through its C interface."""
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -133,7 +134,12 @@ def make(build: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """The build folder: a shared library, the runner and the tests of single parts; warnings are errors."""
+    """The build folder: a shared library, the runner and the tests of single parts; warnings are errors.
+
+    EDGETUNE_CPP_BUILD names one that was made by hand, such as with sanitizers (docs/cpp.md).
+    """
+    if "EDGETUNE_CPP_BUILD" in os.environ:
+        return Path(os.environ["EDGETUNE_CPP_BUILD"])
     options = ("-DBUILD_SHARED_LIBS=ON", "-DEDGETUNE_BUILD_TESTS=ON", "-DEDGETUNE_WARNINGS_AS_ERRORS=ON")
     return make(tmp_path_factory.mktemp("cpp") / "build", *options)
 
@@ -159,6 +165,12 @@ def open_engine(library):
         engine.close()
 
 
+@pytest.fixture(scope="session")
+def sources() -> Path:
+    """runtime/cpp."""
+    return SOURCE
+
+
 @pytest.fixture
 def make_build():
     """``make``, for builds of another kind."""
@@ -175,3 +187,22 @@ def failed() -> type[Failed]:
 def ort_library() -> Path:
     """libonnxruntime of the installed wheel."""
     return onnxruntime_library()
+
+
+@pytest.fixture
+def run_parts(built, bundle):
+    """Preprocesses a picture with the C++ code alone, with another description in the bundle's manifest."""
+
+    def apply(description: dict, image: np.ndarray, program: tuple = ()) -> np.ndarray:
+        path = bundle / "manifest.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        height, width = description["crop"]
+        manifest["preprocessing"] = description
+        manifest["inputs"][0]["shape"] = ["batch", 3, height, width]
+        path.write_text(json.dumps(manifest), encoding="utf-8")
+        command = [*(program or [built / "edgetune-parts"]), "preprocess", bundle, image.shape[1], image.shape[0]]
+        done = subprocess.run([str(part) for part in command], input=image.tobytes(), capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return np.frombuffer(done.stdout, dtype=np.float32).reshape(1, 3, height, width)
+
+    return apply
