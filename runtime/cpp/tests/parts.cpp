@@ -110,7 +110,7 @@ int preprocess(char** words) {
 int unpack(std::size_t size) {
   const std::string packed = standard_input();
   const Bytes found = inflate(reinterpret_cast<const std::uint8_t*>(packed.data()), packed.size(), size);
-  return std::fwrite(found.data(), 1, found.size(), stdout) == found.size() ? 0 : 2;
+  return found.empty() || std::fwrite(found.data(), 1, found.size(), stdout) == found.size() ? 0 : 2;
 }
 
 int serve(int count, char** words) {

@@ -1,12 +1,23 @@
-"""Preprocessing in C++ gives the floats that numpy and Pillow give, all of them."""
+"""Preprocessing in C++ gives the floats that numpy and Pillow 13 give, all of them."""
 
 import numpy as np
+import PIL
 import pytest
 from edgetune_runtime import Preprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 
 ODD = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+# Before 13, Pillow resized columns first always; tall pictures that shrink then differ in the last bit of some bytes
+LEVELS = 0 if int(PIL.__version__.split(".")[0]) >= 13 else 1
+
+
+def assert_same(found, expected, description):
+    """Equal; with an older Pillow, to one level of 255."""
+    level = description["scale"] / min(description["std"])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=LEVELS * level * 1.001)
 
 
 def noise(height, width, seed=0):
@@ -23,17 +34,19 @@ def test_no_value_differs(built, preprocessing, run_parts, width, height, short,
     description = preprocessing | ODD | {"resize_short_side": short, "crop": list(crop)}
     image = noise(height, width, width)
     expected = Preprocessing(description)(image)
-    np.testing.assert_array_equal(run_parts(description, image), expected)
+    assert_same(run_parts(description, image), expected, description)
 
 
-@pytest.mark.parametrize(("width", "height"), [(320, 240), (240, 320), (224, 224), (256, 256), (1920, 1080), (37, 911)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(320, 240), (240, 320), (224, 224), (256, 256), (1920, 1080), (300, 900), (37, 911)]
+)
 def test_no_value_differs_at_the_sizes_of_cameras(preprocessing, run_parts, width, height):
     description = preprocessing | ODD | {"resize_short_side": 256, "crop": [224, 224]}
     image = noise(height, width)
     expected = Preprocessing(description)(image)
-    np.testing.assert_array_equal(run_parts(description, image), expected)
+    assert_same(run_parts(description, image), expected, description)
     smooth = np.linspace(0, 255, image.size).astype(np.uint8).reshape(image.shape)
-    np.testing.assert_array_equal(run_parts(description, smooth), Preprocessing(description)(smooth))
+    assert_same(run_parts(description, smooth), Preprocessing(description)(smooth), description)
 
 
 def test_rows_may_lie_apart(bundle, open_engine):
