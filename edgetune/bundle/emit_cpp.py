@@ -12,7 +12,7 @@ from edgetune_runtime.manifest import read_manifest, verify_files
 
 from edgetune.errors import BundleError, InputError
 
-SOURCES = ("CMakeLists.txt", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
+SOURCES = ("CMakeLists.txt", "README.md", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
 PROJECT = ("CMakeLists.txt", "main.cpp", "README.md")  # of runtime/cpp/project
 
 

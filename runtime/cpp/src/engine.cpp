@@ -16,18 +16,29 @@ using detail::Array;
 using detail::Bytes;
 
 struct Engine::State {
-  State(detail::Files where, detail::Manifest what, bool check, const Bytes& engine, int threads,
+  State(detail::Files where, detail::Manifest what, bool check, Bytes bytes, int threads,
         const detail::Library& library)
       : files(std::move(where)),
         manifest(std::move(what)),
         verify(check),
         preprocessing(manifest.preprocessing),
-        session(library, engine, manifest, threads) {}
+        engine(std::move(bytes)),
+        session(library, engine, manifest, threads) {
+    if (!lends_bytes()) Bytes().swap(engine);
+  }
+
+  // Whether the manifest has ONNX Runtime read the engine's bytes where they are, as long as the session lives.
+  bool lends_bytes() const {
+    const auto& config = manifest.session_config;
+    return std::any_of(config.begin(), config.end(),
+                       [](const auto& entry) { return entry.first.find("model_bytes") != std::string::npos; });
+  }
 
   detail::Files files;
   detail::Manifest manifest;
   bool verify;
   detail::Preprocessing preprocessing;
+  Bytes engine;  // empty once the session is made, but for lends_bytes
   detail::Session session;
 
   std::vector<Prediction> best(const float* logits, std::size_t top) const;
@@ -66,7 +77,9 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 Engine Engine::open(const std::string& bundle, const Options& options) {
-  if (options.threads < 0) throw InputError("threads is " + std::to_string(options.threads) + ", it must be 1 or more");
+  if (options.threads < 0 || options.threads > detail::kMaxThreads) {
+    throw InputError("threads is " + std::to_string(options.threads) + ", it must be 1 to 1024, or 0 for the bundle's");
+  }
   detail::Files files(bundle);
   detail::Manifest manifest = detail::read_manifest(files);
   Bytes engine_bytes;  // what was verified is what runs: the file is read once
@@ -79,8 +92,8 @@ Engine Engine::open(const std::string& bundle, const Options& options) {
   }
   const detail::Library& library = detail::load_library(options.onnxruntime);
   const int threads = options.threads != 0 ? options.threads : manifest.threads;
-  Engine engine(std::make_unique<State>(std::move(files), std::move(manifest), options.verify, engine_bytes, threads,
-                                        library));
+  Engine engine(std::make_unique<State>(std::move(files), std::move(manifest), options.verify, std::move(engine_bytes),
+                                        threads, library));
   if (options.self_test && engine.has_golden()) engine.self_test();
   return engine;
 }

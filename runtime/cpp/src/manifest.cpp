@@ -17,6 +17,7 @@ constexpr const char* kName = "manifest.json";
 constexpr std::int64_t kVersion = 1;
 constexpr std::uint64_t kMaxManifestBytes = 16 << 20;
 constexpr std::int64_t kMaxPixels = 1 << 26;  // as in the Python runtime
+constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 31;  // an ONNX file cannot be larger
 constexpr const char* kUpdate = "; update the edgetune runtime";
 
 // Reads one manifest; holds what every complaint names.
@@ -75,6 +76,7 @@ class Reader {
                          digest->is(Kind::text) && digest->text.size() == 64 &&
                          digest->text.find_first_not_of("0123456789abcdef") == std::string::npos;
       if (!right) fail("no size and sha256 of " + name);
+      if (size->integer > kMaxFileBytes) fail(name + " is larger than 2 GiB: refused");
       result.files.push_back({name, digest->text, static_cast<std::uint64_t>(size->integer)});
     }
   }
@@ -187,15 +189,17 @@ class Reader {
   double temperature() const {
     const Json* found = root_.find("temperature");
     if (found == nullptr) return 1;
-    if (!found->is_number() || !(found->real > 0)) fail("temperature must be a number above 0");
+    if (!found->is_number() || !(found->real > 0) || !std::isfinite(1 / found->real)) {
+      fail("temperature must be a number above 0");
+    }
     return found->real;
   }
 
   void read_session(Manifest& result) const {
     const Json& session = need(root_, "session", Kind::object, "an object");
     if (const Json* threads = session.find("threads")) {
-      if (!threads->is(Kind::integer) || threads->integer < 1 || threads->integer > 1 << 16) {
-        fail("session threads must be a number of 1 or more");
+      if (!threads->is(Kind::integer) || threads->integer < 1 || threads->integer > kMaxThreads) {
+        fail("session threads must be a number of 1 to 1024");
       }
       result.threads = static_cast<int>(threads->integer);
     }

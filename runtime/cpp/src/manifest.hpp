@@ -12,6 +12,8 @@
 
 namespace edgetune::detail {
 
+constexpr int kMaxThreads = 1024;
+
 struct Signature {
   std::string name;
   std::vector<std::int64_t> shape;  // -1: any size

@@ -71,7 +71,7 @@ Arguments parse(int count, char** words) {
     } else if (word == "--top") {
       result.top = positive(value(), 1 << 30);
     } else if (word == "--threads") {
-      result.options.threads = static_cast<int>(positive(value(), 1 << 16));
+      result.options.threads = static_cast<int>(positive(value(), 1024));
     } else if (word == "--onnxruntime") {
       result.options.onnxruntime = value();
     } else if (word == "--raw") {

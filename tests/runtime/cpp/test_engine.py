@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from edgetune_runtime import Engine
 from hypothesis import given
@@ -189,10 +190,26 @@ def test_the_c_interface_refuses_what_does_not_fit(bundle, library, open_engine,
     library.edgetune_close(None)
 
 
-@pytest.mark.parametrize("threads", [-1, 1, 2])
+def test_an_engine_that_onnx_runtime_reads_in_place_stays_in_memory(bundle, open_engine):
+    """ONNX Runtime's own format, and the configuration that has it keep no copy of its own."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(bundle / "engine.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(bundle / "engine.onnx"), options, providers=["CPUExecutionProvider"])
+    expected = open_engine(bundle).run(batch(2))
+    (bundle / "engine.ort").replace(bundle / "engine.onnx")
+    direct = {f"session.use_ort_model_bytes_{key}": "1" for key in ("directly", "for_initializers")}
+    rewrite(bundle, session={"threads": 1, "config": {"session.load_model_format": "ORT", **direct}})
+    engine = open_engine(bundle)
+    for _ in range(20):
+        np.frombuffer(bytearray(1000), dtype=np.uint8)  # what was freed would be used again
+        np.testing.assert_array_equal(engine.run(batch(2)), expected)
+
+
+@pytest.mark.parametrize("threads", [-1, 1025, 1, 2])
 def test_threads(bundle, open_engine, failed, threads):
-    if threads < 0:
-        with pytest.raises(failed, match="threads is -1"):
+    if not 0 < threads <= 1024:
+        with pytest.raises(failed, match=f"threads is {threads}"):
             open_engine(bundle, threads=threads)
     else:
         np.testing.assert_allclose(

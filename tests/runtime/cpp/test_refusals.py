@@ -64,8 +64,10 @@ def refuse(open_engine, failed, bundle, message, code=1):
         (lambda m: m.update(temperature=0), "temperature must be a number above 0"),
         (lambda m: m.update(temperature="hot"), "temperature must be"),
         (lambda m: m.update(temperature=True), "temperature must be"),
+        (lambda m: m.update(temperature=5e-324), "temperature must be"),
         (lambda m: m["session"].update(threads=0), "threads must be"),
         (lambda m: m["session"].update(threads=True), "threads must be"),
+        (lambda m: m["session"].update(threads=1_000_000), "threads must be"),
         (lambda m: m["session"].update(graph_optimization="most"), "graph_optimization must be one of"),
         (lambda m: m["session"].update(config={"a": []}), "config must map"),
         (lambda m: m["session"].update(config={"session.load_model_format": "ORT"}), "refuses the engine"),
@@ -88,6 +90,7 @@ def refuse(open_engine, failed, bundle, message, code=1):
         (lambda m: m["files"]["engine.onnx"].update(sha256="A" * 64), "no size and sha256 of engine.onnx"),
         (lambda m: m["files"]["engine.onnx"].update(size=-1), "no size and sha256 of engine.onnx"),
         (lambda m: m["files"]["engine.onnx"].update(size=2**63), "too large"),
+        (lambda m: m["files"]["engine.onnx"].update(size=2**40), "larger than 2 GiB"),
         (lambda m: m["files"].update({"engine.onnx": None}), "no size and sha256 of engine.onnx"),
     ],
 )
