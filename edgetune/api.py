@@ -531,6 +531,17 @@ def validate(model: str | Path, version: str) -> list[dict[str, str]]:
     return [finding.to_json() for finding in tensorrt_rules.validate(Path(model), version)]
 
 
+def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
+    """Write a CMake project that runs ``bundle`` (a folder or a ``.tar``) into ``folder``, which must be new.
+
+    Raises:
+        BundleError: damaged, altered, or of a kind the C++ runtime does not run. InputError: the folder is in use.
+    """
+    from edgetune.bundle import emit_cpp as emitter  # the other commands do without it
+
+    emitter.emit_cpp(Path(bundle), Path(folder))
+
+
 def device_times(folder: str | Path) -> dict[str, Any]:
     """What ``build_on_device.sh`` measured: the device, and each engine's latency and reformat layers.
 

@@ -438,6 +438,28 @@ def compare(run_a: Path, run_b: Path, as_json: bool, **options: Any) -> int:
     return 3 if found["regression"] else 0
 
 
+@cli.command(epilog=example("edgetune bundle runs/2026-11-21T07-19-23/bundles/x86-cpu --emit cpp classify"))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--emit",
+    "program",
+    nargs=2,
+    required=True,
+    metavar="cpp DIR",
+    type=(click.Choice(["cpp"]), click.Path(path_type=Path)),
+    help="Write a CMake project that runs it into DIR, which must be new.",
+)
+@command_options
+def bundle(bundle: Path, program: tuple[str, Path], as_json: bool) -> None:
+    """Write programs that run BUNDLE, a folder or a .tar that `build` made."""
+    from edgetune import api
+
+    language, folder = program
+    api.emit_cpp(bundle, folder)
+    result = {"language": language, "project": str(folder)}
+    emit(result, as_json, lambda: f"wrote {folder}\nnext: cmake -S {folder} -B build && cmake --build build")
+
+
 @cli.group(invoke_without_command=True, epilog=example("edgetune targets show jetson"))
 @click.pass_context
 @command_options

@@ -21,7 +21,7 @@ from edgetune.cli import cli
 COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["targets", "probe"], ["doctor"],
     ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"], ["bench"],
-    ["check"], ["compare"], ["diagnose"],
+    ["check"], ["compare"], ["diagnose"], ["bundle"],
 ]  # fmt: skip
 
 

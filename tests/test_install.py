@@ -21,6 +21,11 @@ assert all(home in path.parents for path in target_files().values()) and len(tar
 assert load_target("jetson").name == "jetson-orin-nano"
 assert WEIGHTS.stat().st_size < 1_000_000
 assert edgetune.__version__ == edgetune_runtime.__version__
+from importlib.resources import files
+from edgetune.bundle.emit_cpp import PROJECT, SOURCES
+cpp = pathlib.Path(str(files("edgetune.runtime_cpp")))
+assert home in cpp.parents and all((cpp / name).exists() for name in SOURCES)
+assert all((cpp / "project" / name).exists() for name in PROJECT)
 from edgetune.report.html import render_html  # templates and the plotting library are read when it is called
 """
 
@@ -53,6 +58,8 @@ def test_the_wheel_works_by_itself(wheel, tmp_path):
     }
     assert packaged <= names, f"not in the wheel: {sorted(packaged - names)}"
     assert {f"edgetune/targets/{path.name}" for path in (ROOT / "targets").glob("*.toml")} <= names
+    cpp = [path.relative_to(ROOT / "runtime/cpp").as_posix() for path in (ROOT / "runtime/cpp").rglob("*.[ch]*")]
+    assert {f"edgetune/runtime_cpp/{name}" for name in (*cpp, "CMakeLists.txt", "project/CMakeLists.txt")} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
     site = str(tmp_path / "site")
     done = subprocess.run(

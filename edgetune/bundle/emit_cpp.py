@@ -1,0 +1,90 @@
+"""A CMake project for one bundle: the C++ runtime's sources, a program to begin with, and the bundle beside it."""
+
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from edgetune_runtime.archive import unpack
+from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.manifest import read_manifest, verify_files
+
+from edgetune.errors import BundleError, InputError
+
+SOURCES = ("CMakeLists.txt", "README.md", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
+PROJECT = ("CMakeLists.txt", "main.cpp", "README.md")  # of runtime/cpp/project
+
+
+def emit_cpp(bundle: Path, folder: Path) -> None:
+    """Write the project into ``folder``, whole or not at all.
+
+    Args:
+        bundle: a folder or a ``.tar``; its files are held against their digests.
+        folder: new, or empty.
+
+    Raises:
+        BundleError: damaged, altered, of a newer schema, for texts or for another backend than ONNX Runtime.
+        InputError: ``folder`` holds something, or cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} exists and is not overwritten", hint="give a new folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            project = Path(temporary) / "project"
+            project.mkdir()
+            _write(bundle, project)
+            project.replace(folder)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}", hint="give another folder") from error
+
+
+def _write(bundle: Path, project: Path) -> None:
+    runtime = Path(str(files("edgetune.runtime_cpp")))
+    manifest = _copy_bundle(bundle, project / "bundle")
+    for name in SOURCES:
+        source, target = runtime / name, project / "edgetune" / name
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+    versions = manifest.get("versions")
+    version = versions.get("onnxruntime") if isinstance(versions, dict) else None
+    facts = {
+        "@NAME@": str(manifest.get("name")),
+        "@TARGET@": str(manifest.get("target")),
+        "@ONNXRUNTIME@": str(version or "of an unknown version"),
+    }
+    for name in PROJECT:
+        text = (runtime / "project" / name).read_text(encoding="utf-8")
+        for mark, value in facts.items():
+            text = text.replace(mark, value)
+        (project / name).write_text(text, encoding="utf-8")
+
+
+def _copy_bundle(bundle: Path, folder: Path) -> dict[str, Any]:
+    """Copy the files that the manifest lists, and the manifest; returns it."""
+    folder.mkdir()
+    try:
+        if bundle.is_dir():
+            manifest = read_manifest(bundle)
+            for name in ("manifest.json", *manifest["files"]):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                if not (bundle / name).is_file():
+                    raise BundleError(f"{bundle} lacks {name}", hint="copy the bundle again")
+                shutil.copyfile(bundle / name, folder / name)
+        else:
+            unpack(bundle, folder)
+            manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+    except RuntimeProblem as problem:
+        raise BundleError(str(problem), hint="give a bundle of `edgetune build`: a folder or a .tar") from problem
+    kind, backend = manifest["preprocessing"].get("kind"), manifest["backend"]
+    if kind != "image" or backend != "onnxruntime":
+        raise BundleError(
+            f"the C++ runtime runs bundles for pictures with onnxruntime, this one is for {kind} with {backend}",
+            hint="run it with the Python package edgetune-runtime",
+        )
+    return dict(manifest)

@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <sstream>
+#include <utility>
+
+#include "edgetune/edgetune.hpp"
+#include "npz.hpp"
+#include "picture.hpp"
+#include "session.hpp"
+
+namespace edgetune {
+
+using detail::Array;
+using detail::Bytes;
+
+struct Engine::State {
+  State(detail::Files where, detail::Manifest what, bool check, Bytes bytes, int threads,
+        const detail::Library& library)
+      : files(std::move(where)),
+        manifest(std::move(what)),
+        verify(check),
+        preprocessing(manifest.preprocessing),
+        engine(std::move(bytes)),
+        session(library, engine, manifest, threads) {
+    if (!lends_bytes()) Bytes().swap(engine);
+  }
+
+  // Whether the manifest has ONNX Runtime read the engine's bytes where they are, as long as the session lives.
+  bool lends_bytes() const {
+    const auto& config = manifest.session_config;
+    return std::any_of(config.begin(), config.end(),
+                       [](const auto& entry) { return entry.first.find("model_bytes") != std::string::npos; });
+  }
+
+  detail::Files files;
+  detail::Manifest manifest;
+  bool verify;
+  detail::Preprocessing preprocessing;
+  Bytes engine;  // empty once the session is made, but for lends_bytes
+  detail::Session session;
+
+  std::vector<Prediction> best(const float* logits, std::size_t top) const;
+};
+
+// The largest of softmax(logits / T); the largest logit is subtracted, so that nothing overflows.
+std::vector<Prediction> Engine::State::best(const float* logits, std::size_t top) const {
+  const std::size_t classes = manifest.labels.size(), count = std::min(top, classes);
+  float highest = logits[0];
+  for (std::size_t i = 0; i < classes; ++i) {
+    if (!(logits[i] <= std::numeric_limits<float>::max())) {  // NaN too
+      throw BackendError("the engine computed an output that is no finite number");
+    }
+    highest = std::max(highest, logits[i]);
+  }
+  const double sharpness = 1.0 / manifest.temperature;
+  const auto weight = [&](std::size_t i) { return std::exp((double{logits[i]} - double{highest}) * sharpness); };
+  double total = 0;
+  for (std::size_t i = 0; i < classes; ++i) total += weight(i);
+  std::vector<std::size_t> order(classes);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    [&](std::size_t a, std::size_t b) {  // of equal ones the first comes first
+                      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+                    });
+  std::vector<Prediction> result(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    result[i] = {order[i], manifest.labels[order[i]], weight(order[i]) / total};
+  }
+  return result;
+}
+
+Engine::Engine(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+Engine Engine::open(const std::string& bundle, const Options& options) {
+  if (options.threads < 0 || options.threads > detail::kMaxThreads) {
+    throw InputError("threads is " + std::to_string(options.threads) + ", it must be 1 to 1024, or 0 for the bundle's");
+  }
+  detail::Files files(bundle);
+  detail::Manifest manifest = detail::read_manifest(files);
+  Bytes engine_bytes;  // what was verified is what runs: the file is read once
+  for (const detail::FileFacts& facts : manifest.files) {
+    if (facts.name == manifest.engine_file) {
+      engine_bytes = detail::read_listed(files, facts, options.verify);
+    } else if (options.verify) {
+      detail::read_listed(files, facts, true);
+    }
+  }
+  const detail::Library& library = detail::load_library(options.onnxruntime);
+  const int threads = options.threads != 0 ? options.threads : manifest.threads;
+  Engine engine(std::make_unique<State>(std::move(files), std::move(manifest), options.verify, std::move(engine_bytes),
+                                        threads, library));
+  if (options.self_test && engine.has_golden()) engine.self_test();
+  return engine;
+}
+
+const std::vector<std::string>& Engine::labels() const noexcept { return state_->manifest.labels; }
+double Engine::temperature() const noexcept { return state_->manifest.temperature; }
+std::size_t Engine::input_height() const noexcept { return state_->preprocessing.height(); }
+std::size_t Engine::input_width() const noexcept { return state_->preprocessing.width(); }
+std::size_t Engine::input_size() const noexcept { return 3 * input_height() * input_width(); }
+bool Engine::has_golden() const noexcept { return state_->manifest.golden.has_value(); }
+const std::string& Engine::onnxruntime_version() const noexcept { return state_->session.library().version; }
+
+void Engine::preprocess(const Image& image, float* values) const { state_->preprocessing(image, values); }
+
+void Engine::run(const float* inputs, std::size_t count, float* logits) const {
+  if (inputs == nullptr || logits == nullptr || count == 0) throw InputError("the batch is empty");
+  const std::int64_t fixed = state_->manifest.input.shape[0];
+  if (fixed == 1) {  // an engine of one sample takes them one by one
+    for (std::size_t i = 0; i < count; ++i) {
+      state_->session.run(inputs + i * input_size(), 1, logits + i * labels().size());
+    }
+    return;
+  }
+  if (fixed > 0 && static_cast<std::uint64_t>(fixed) != count) {
+    throw InputError("the engine takes " + std::to_string(fixed) + " pictures at once, not " + std::to_string(count));
+  }
+  state_->session.run(inputs, count, logits);
+}
+
+std::vector<Prediction> Engine::predict(const Image& image, std::size_t top) const {
+  std::vector<float> values(input_size());
+  preprocess(image, values.data());
+  return predict(values.data(), top);
+}
+
+std::vector<Prediction> Engine::predict(const float* input, std::size_t top) const {
+  if (top == 0) throw InputError("top is 0, it must be 1 or more");
+  std::vector<float> logits(labels().size());
+  run(input, 1, logits.data());
+  return state_->best(logits.data(), top);
+}
+
+std::vector<std::vector<Prediction>> Engine::predict(const std::vector<Image>& images, std::size_t top) const {
+  std::vector<float> values(images.size() * input_size());
+  for (std::size_t i = 0; i < images.size(); ++i) preprocess(images[i], values.data() + i * input_size());
+  return predict(values.data(), images.size(), top);
+}
+
+std::vector<std::vector<Prediction>> Engine::predict(const float* inputs, std::size_t count, std::size_t top) const {
+  if (top == 0) throw InputError("top is 0, it must be 1 or more");
+  std::vector<float> logits(count * labels().size());
+  run(inputs, count, logits.data());
+  std::vector<std::vector<Prediction>> result;
+  for (std::size_t i = 0; i < count; ++i) result.push_back(state_->best(logits.data() + i * labels().size(), top));
+  return result;
+}
+
+double Engine::self_test() const {
+  if (!has_golden()) throw BundleError("the bundle has no golden samples to test itself with");
+  const detail::Golden& golden = *state_->manifest.golden;
+  const std::size_t classes = labels().size();
+  const Bytes archive = detail::read_listed(state_->files, state_->manifest.facts(golden.file), state_->verify);
+  const Array inputs = detail::read_npz(archive, "inputs"), expected = detail::read_npz(archive, "outputs");
+  const std::size_t count = inputs.shape.empty() ? 0 : inputs.shape[0];
+  if (count == 0 || inputs.shape != std::vector<std::size_t>{count, 3, input_height(), input_width()} ||
+      expected.shape != std::vector<std::size_t>{count, classes}) {
+    throw BundleError("the golden samples do not fit the engine");
+  }
+  std::vector<float> actual(classes);
+  std::size_t other_labels = 0;
+  double largest = 0;
+  bool within = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    run(inputs.values.data() + i * input_size(), 1, actual.data());
+    const float* wanted = expected.values.data() + i * classes;
+    for (std::size_t k = 0; k < classes; ++k) {
+      const double difference = std::fabs(double{actual[k]} - double{wanted[k]});
+      within = within && difference <= golden.atol;  // not for NaN
+      largest = difference > largest ? difference : largest;
+    }
+    const auto best = std::max_element(actual.begin(), actual.end()) - actual.begin();
+    other_labels += best != std::max_element(wanted, wanted + classes) - wanted;
+  }
+  if (other_labels != 0 || !within) {
+    std::ostringstream text;
+    text << "self-test failed: " << other_labels << " of " << count
+         << " golden samples get another label than on the desk, outputs differ by up to " << largest << " (allowed: "
+         << golden.atol << "). This device computes the engine differently; build it for this target.";
+    throw BundleError(text.str());
+  }
+  return largest;
+}
+
+}  // namespace edgetune

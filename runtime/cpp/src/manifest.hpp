@@ -1,0 +1,61 @@
+// A bundle's manifest.json, checked for its form.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "files.hpp"
+
+namespace edgetune::detail {
+
+constexpr int kMaxThreads = 1024;
+
+struct Signature {
+  std::string name;
+  std::vector<std::int64_t> shape;  // -1: any size
+};
+
+struct PictureSteps {
+  std::int64_t short_side = 0, height = 0, width = 0;
+  double scale = 0;
+  std::array<double, 3> mean{}, std{};
+};
+
+struct Golden {
+  std::string file;
+  double atol = 0;
+};
+
+struct FileFacts {
+  std::string name, sha256;
+  std::uint64_t size = 0;
+};
+
+struct Manifest {
+  std::string engine_file;
+  Signature input, output;
+  PictureSteps preprocessing;
+  std::vector<std::string> labels;
+  double temperature = 1;
+  int threads = 1;
+  int graph_optimization = 99;  // as ONNX Runtime numbers its levels
+  std::vector<std::pair<std::string, std::string>> session_config;
+  std::optional<Golden> golden;
+  std::vector<FileFacts> files;
+
+  // Of a file that a checked manifest lists.
+  const FileFacts& facts(const std::string& name) const;
+};
+
+// The manifest of a bundle. Throws BundleError: malformed, of another or a newer schema, incomplete, naming files
+// outside the bundle, for another backend, or for texts.
+Manifest read_manifest(const Files& files);
+
+// A listed file's bytes, held against their size and, with `verify`, their digest. Throws BundleError.
+Bytes read_listed(const Files& files, const FileFacts& facts, bool verify);
+
+}  // namespace edgetune::detail

@@ -1,0 +1,51 @@
+// ONNX Runtime, loaded at run time, and an engine in it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "manifest.hpp"
+#include "ort_abi.hpp"
+
+namespace edgetune::detail {
+
+// ONNX Runtime in this process; loaded once for each path and never unloaded.
+struct Library {
+  const ort::Api* api = nullptr;
+  ort::Env* env = nullptr;
+  ort::MemoryInfo* memory = nullptr;  // the processor's
+  std::string version;
+
+  // Throws BackendError for a status that is an error, and releases it.
+  void check(ort::Status* status, const char* what) const;
+};
+
+// `path` as in Options::onnxruntime. Throws BackendError: not found, no ONNX Runtime, or one that is unknown here.
+const Library& load_library(const std::string& path);
+
+// An engine on the processor. Throws BundleError: refused, or of another signature than the manifest's.
+class Session {
+ public:
+  Session(const Library& library, const Bytes& engine, const Manifest& manifest, int threads);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // float32 [count, 3, H, W] -> [count, K], straight into `outputs`. Throws BackendError.
+  void run(const float* inputs, std::size_t count, float* outputs) const;
+
+  const Library& library() const noexcept { return library_; }
+  ort::Session* raw() const noexcept { return session_; }
+  const Signature& input() const noexcept { return input_; }
+  const Signature& output() const noexcept { return output_; }
+
+ private:
+  void check_signature(const char* key, const Signature& declared, bool of_inputs) const;
+
+  const Library& library_;
+  Signature input_, output_;
+  std::size_t input_values_ = 1, output_values_ = 1;  // of one sample
+  ort::Session* session_ = nullptr;
+};
+
+}  // namespace edgetune::detail
