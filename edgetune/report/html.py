@@ -18,15 +18,15 @@ WORST = 25
 
 def render_html(data: view.Json) -> str:
     """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
-    template = _environment().get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         data=data,
         view=view,
         numbers=numbers,
         targets=[_target(data, target) for target in data["targets"]],
         plots=json_for_script(_plots(data)),
-        plotly=Markup(_static("plotly-cartesian.min.js")),
-        plotly_license=Markup(_static("plotly-LICENSE.txt").replace("*/", "")),
+        plotly=Markup(static("plotly-cartesian.min.js")),
+        plotly_license=Markup(static("plotly-LICENSE.txt").replace("*/", "")),
         numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
     )
 
@@ -40,7 +40,8 @@ def json_for_script(value: Any) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Of the templates; what comes from the user is escaped."""
     return Environment(
         loader=PackageLoader("edgetune.report"),
         autoescape=True,
@@ -51,7 +52,8 @@ def _environment() -> Environment:
 
 
 @cache
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """A file that is put into pages as it is."""
     text: str = resources.files("edgetune.report").joinpath("static", name).read_text(encoding="utf-8")
     return text
 

@@ -32,7 +32,7 @@ def write_reports(data: view.Json, run_dir: Path) -> None:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            _replace(run_dir / name, text)
+            replace_file(run_dir / name, text)
     except OSError as error:
         raise ReportError(
             f"cannot write the report to {run_dir}: {error.strerror or error}",
@@ -40,7 +40,7 @@ def write_reports(data: view.Json, run_dir: Path) -> None:
         ) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write under a temporary name beside ``path``, then take its place."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
