@@ -120,8 +120,8 @@ def test_a_tuned_recipe_of_someone_else_is_not_overwritten(search):
 
 
 def test_ctrl_c_ends_with_130_and_the_trial_goes_on_afterwards(search):
-    edit(search, "epochs = 1\n", "epochs = 400\n")
-    edit(search, "epochs = [1, 2]", "epochs = [1, 400]")
+    edit(search, "epochs = 1\n", "epochs = 150\n")
+    edit(search, "epochs = [1, 2]", "epochs = [1, 150]")
     edit(search, "trials = 4", "trials = 1")
     process = subprocess.Popen(
         [sys.executable, "-m", "edgetune", "tune"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True

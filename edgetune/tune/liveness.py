@@ -59,7 +59,7 @@ class Pulse:
             self._trial = None
 
     def _run(self) -> None:
-        while not self._end.wait(self.lost_after / BEATS):
+        while True:
             with self._lock:
                 trial = self._trial
             try:
@@ -68,6 +68,8 @@ class Pulse:
                 self._look(None if trial is None else trial.number)
             except Exception:  # noqa: BLE001 - the storage is away, or the trial has just ended: next time
                 self._seen.clear()
+            if self._end.wait(self.lost_after / BEATS):
+                return
 
     def _beat(self, trial: Trial) -> None:
         self._count += 1
