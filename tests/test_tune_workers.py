@@ -16,6 +16,7 @@ from postgresql_server import PASSWORD, postgresql, why_not
 from edgetune import api
 from edgetune.errors import InputError, TuneError
 from edgetune.report.validate import validate_tune
+from edgetune.tune.liveness import BEAT
 
 pytestmark = pytest.mark.slow
 needs_postgresql = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
@@ -29,7 +30,7 @@ lost_after_seconds = 6
 learning_rate = { low = 1e-3, high = 1e-1, log = true }
 epochs = [1, 2]
 """
-LONG = 100  # epochs of the recipe's own trial, which the tests stop in the middle
+LONG = 200  # epochs of the recipe's own trial, which the tests stop in the middle
 
 
 @pytest.fixture
@@ -83,6 +84,20 @@ def in_training(url: str) -> bool:
     return any(t.state is TrialState.RUNNING and len(t.intermediate_values) > 1 for t in load(url))
 
 
+def kill_the_first(url: str, *workers: subprocess.Popen) -> subprocess.Popen:
+    """Kill the worker of the recipe's long trial when all workers have a trial; returns the other."""
+    by_pid = {worker.pid: worker for worker in workers}
+
+    def pids() -> list[int]:
+        return [t.user_attrs[BEAT]["pid"] for t in load(url) if BEAT in t.user_attrs]
+
+    until(lambda: set(pids()) == set(by_pid) and len(load(url)[0].intermediate_values) > 1, *workers)
+    killed = by_pid.pop(pids()[0])
+    killed.kill()
+    assert load(url)[0].state is TrialState.RUNNING
+    return next(iter(by_pid.values()))
+
+
 def finished(process: subprocess.Popen) -> str:
     assert process.wait(timeout=240) == 0, process.log.read_text()
     return process.log.read_text()
@@ -99,12 +114,7 @@ def check_one_retried(data: dict) -> None:
 
 def test_two_workers_on_sqlite_and_one_is_killed(search, start):
     url = f"sqlite:///{search}/tune/search.db"
-    first = start()
-    until(lambda: in_training(url), first)
-    second = start()
-    until(lambda: sum(t.state is TrialState.COMPLETE for t in load(url)) >= 1, first, second)
-    first.kill()
-    log = finished(second)
+    log = finished(kill_the_first(url, start(), start()))
     assert "whose worker was lost, again" in log
     check_one_retried(json.loads((search / "tune/tune.json").read_text()))
     assert not [t for t in load(url) if t.state in (TrialState.RUNNING, TrialState.WAITING)]
@@ -118,11 +128,8 @@ def test_two_workers_through_the_proxy_of_postgresql_and_one_is_killed(search, s
         server = start("--storage", database.url, "--serve", "127.0.0.1:0")
         until(lambda: "--join" in server.log.read_text(), server)
         url = re.search(r"grpc://127\.0\.0\.1:\d+", server.log.read_text()).group()
-        first = start("--join", url)
-        until(lambda: in_training(database.url.replace("postgresql:", "postgresql+psycopg:")), server, first)
-        second = start("--join", url)
-        first.kill()
-        log = finished(second)
+        direct = database.url.replace("postgresql:", "postgresql+psycopg:")
+        log = finished(kill_the_first(direct, start("--join", url), start("--join", url)))
         assert "whose worker was lost, again" in log and "wrote edgetune.tuned.toml" in log
         data = json.loads((search / "tune/tune.json").read_text())
         check_one_retried(data)
@@ -139,10 +146,16 @@ def test_two_workers_through_the_proxy_of_postgresql_and_one_is_killed(search, s
 
 
 @needs_postgresql
-def test_a_database_that_stops_for_a_while_costs_no_trial(search, start):
+@pytest.mark.parametrize("proxy", [False, True], ids=["direct", "through the proxy"])
+def test_a_database_that_stops_for_a_while_costs_no_trial(search, start, proxy):
     with postgresql() as database:
         url = database.url.replace("postgresql:", "postgresql+psycopg:")
-        worker = start("--storage", database.url, "--patience", "120")
+        reached = ["--storage", database.url]
+        if proxy:
+            server = start(*reached, "--serve", "127.0.0.1:0")
+            until(lambda: "--join" in server.log.read_text(), server)
+            reached = ["--join", re.search(r"grpc://\S+", server.log.read_text()).group()]
+        worker = start(*reached, "--patience", "120")
         until(lambda: in_training(url), worker)
         database.stop()
         until(lambda: "asking again" in worker.log.read_text(), worker)

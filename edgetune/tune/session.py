@@ -69,9 +69,12 @@ def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict
     hours = recipe.tune.timeout_hours
     try:
         work(search, None if hours is None else time.monotonic() + 3600 * hours)
-    except Interrupted:
+    except (KeyboardInterrupt, Interrupted):
         _write_what_there_is(search, samples, url)
-        raise
+        raise Interrupted(
+            "stopped; finished trials are kept, and the one in training goes on from its last epoch",
+            hint=f"go on with: {search.go_on}",
+        ) from None
     return _finish(search, file, samples, url, options.force)
 
 

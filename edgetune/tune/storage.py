@@ -6,7 +6,7 @@ the first is asked again and the second is an error at once.
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ R = TypeVar("R")
 SCHEME = "grpc"
 FIRST_ANSWER_SECONDS = 20.0  # of a proxy
 LOCK_SECONDS = 60.0  # that an SQLite file may be held by another process
+OPENINGS = 5
+MADE_BY_ANOTHER = ("already exists", "unique constraint", "duplicate key", "database is locked")
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 ASK_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -74,7 +76,7 @@ def open_storage(url: str) -> BaseStorage:
         arguments = {"timeout": LOCK_SECONDS}
         _make_folder(Path(str(parts.database)).parent)
     try:
-        return get_storage(RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": arguments}))
+        return get_storage(_with_tables(url, arguments))
     except (ImportError, sqlalchemy.exc.NoSuchModuleError):
         raise InputError(
             f"there is no driver here for {parts.drivername}",
@@ -85,6 +87,19 @@ def open_storage(url: str) -> BaseStorage:
             f"the storage {shown(url)} cannot be opened: {reason(error)}",
             hint="check the address, the user and that the database runs; nothing was started",
         ) from error
+
+
+def _with_tables(url: str, arguments: Mapping[str, object]) -> RDBStorage:
+    """Two workers that start at once both make the tables: the later one finds them when it looks again."""
+    for left in reversed(range(OPENINGS)):
+        try:
+            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(arguments)})
+        except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+            text = f"{error} {error.__cause__}".lower()
+            if not left or not any(words in text for words in MADE_BY_ANOTHER):
+                raise
+            time.sleep(FIRST_PAUSE_SECONDS)
+    raise AssertionError("the last opening returns or raises")
 
 
 def parse_address(text: str) -> tuple[str, int]:

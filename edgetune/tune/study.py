@@ -4,11 +4,13 @@ The name is a digest of all that makes two trials comparable. So the same comman
 recipe that trains something else begins another one in the same storage.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
@@ -24,6 +26,7 @@ PREFIX = "edgetune-"
 PARTS, RECIPE, SURPLUS, VALUES, REASON = (
     f"edgetune:{name}" for name in ("parts", "recipe", "surplus", "values", "reason")
 )
+FIRST_TRIAL_SECONDS = 10.0  # from making a study to queueing its first trial, on a busy machine
 RANDOM_TRIALS = 8  # before the sampler learns from those that were
 FIRST_SHARE = 25  # of a training in percent, before which none is pruned
 DIGITS = 3  # of a sampled value
@@ -58,16 +61,31 @@ def open_study(storage: BaseStorage, recipe: Recipe, parts: dict[str, Any], *, j
     pruner, sampler = make_pruner(recipe.tune.pruner), make_sampler(recipe.tune.seed, 0)
     if join and name not in optuna.get_all_study_names(storage):
         raise _not_served(storage, parts)
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner, sampler=sampler
-    )
-    if not study.get_trials(deepcopy=False) and not join:
+    try:
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", pruner=pruner, sampler=sampler
+        )
+        ours = True
+    except DuplicatedStudyError:
+        study = optuna.load_study(storage=storage, study_name=name, pruner=pruner, sampler=sampler)
+        ours = not _has_begun(study)
+    if ours:
         study.set_user_attr(PARTS, parts)
         own = {d.name: getattr(recipe.finetune, d.name) for d in space_of(recipe)}
         study.enqueue_trial(
             {d.name: own[d.name] for d in space_of(recipe) if d.holds(own[d.name])}, user_attrs={RECIPE: True}
         )
     return study
+
+
+def _has_begun(study: optuna.Study) -> bool:
+    """Whether whoever made the study queued its first trial, which may take a moment."""
+    end = time.monotonic() + FIRST_TRIAL_SECONDS
+    while not study.get_trials(deepcopy=False):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def make_sampler(seed: int, number: int) -> TPESampler:

@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from edgetune import pipeline
-from edgetune.errors import Abandoned, Interrupted, TrainingError, TuneError
+from edgetune.errors import Abandoned, TrainingError, TuneError
 from edgetune.plan import make_finetune_plan
 from edgetune.progress import Reporter, Tick
 from edgetune.records import Artifact, Recipe
@@ -77,7 +77,7 @@ def work(search: Search, deadline: float | None) -> bool:
         deadline: of ``time.monotonic``, after which no trial is begun.
 
     Raises:
-        TuneError: the storage was away for too long. Interrupted: Ctrl-C; the trial goes on the next time.
+        TuneError: the storage was away for too long. Interrupted, KeyboardInterrupt: Ctrl-C; the trial was given back.
         EdgetuneError: from a step that fails for every trial.
     """
     wanted, told = search.recipe.tune.trials, 0
@@ -126,13 +126,8 @@ def _run(search: Search, trial: Trial, pulse: Pulse) -> None:
         search.ask(lambda: search.study.tell(trial, accuracy, state=state, skip_if_finished=True))
     except UpdateFinishedTrialError:
         search.reporter.say(f"trial {trial.number}: another worker has taken it, as this one gave no sign of life")
-    except BaseException as error:
+    except BaseException:
         _give_back(search, trial)
-        if isinstance(error, KeyboardInterrupt | Interrupted):
-            raise Interrupted(
-                "stopped; finished trials are kept, and the one in training goes on from its last epoch",
-                hint=f"go on with: {search.go_on}",
-            ) from None
         raise
     finally:
         pulse.end()
