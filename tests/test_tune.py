@@ -66,6 +66,7 @@ def test_it_finds_better_values_and_writes_them_as_a_recipe(search):
     assert next(status.cached for status in statuses if status.step.id == "finetune")
 
     page = (search / "tune/tune.html").read_text()
+    assert str(search) not in page and str(search) not in (search / "tune/tune.json").read_text()
     assert data["study"] in page and "http-equiv" in page and "<script src" not in page
 
 
@@ -144,12 +145,30 @@ def test_ctrl_c_ends_with_130_and_the_trial_goes_on_afterwards(search):
 
 def test_time_that_is_up_and_trials_that_cannot_be_trained(search):
     edit(search, "trials = 4", "trials = 4\ntimeout_hours = 1e-7")
-    with pytest.raises(TuneError, match="no trial came to an end"):
+    with pytest.raises(TuneError, match="the time was up before"):
         api.tune()
     edit(search, "timeout_hours = 1e-7\n", "")
     edit(search, "low = 1e-3, high = 1e-1, log = true", "low = 9, high = 10")
     data = api.tune()
     assert data["complete"] and data["best_trial"] is not None
+
+
+def test_no_trial_that_can_be_trained(search):
+    edit(search, "trials = 4", "trials = 1")
+    edit(search, "learning_rate = 1e-6  # too low", "learning_rate = 10\nweight_decay = 1.0\nlayer_decay = 1.0")
+    edit(search, 'name = "tiny_network:tiny"', 'name = "diverging:net"')
+    (search / "diverging.py").write_text(
+        "import torch\nfrom tiny_network import tiny\n\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, n):\n        super().__init__()\n        self.net = tiny(num_classes=n)\n"
+        "    def forward(self, x):\n        out = self.net(x)\n"
+        "        return out * float('nan') if self.training else out\n\n"
+        "def net(num_classes):\n    return Net(num_classes)\n"
+    )
+    done = CliRunner().invoke(cli, ["tune"])
+    assert done.exit_code == 1 and "no trial came to an end: the loss became NaN" in done.stderr, done.output
+    (only,) = json.loads((search / "tune/tune.json").read_text())["trials"]
+    assert only["state"] == "failed" and "NaN" in only["reason"]
 
 
 def test_nothing_to_search(search):

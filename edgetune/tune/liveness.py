@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +65,8 @@ class Pulse:
                 trial = self._trial
             try:
                 if trial is not None:
-                    self._beat(trial)
+                    with suppress(UpdateFinishedTrialError):  # another worker has taken it
+                        self._beat(trial)
                 self._look(None if trial is None else trial.number)
             except Exception:  # noqa: BLE001 - the storage is away, or the trial has just ended: next time
                 self._seen.clear()

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage, run_grpc_proxy_server
 from edgetune.errors import InputError
 from edgetune.tune.storage import SCHEME
 
-ANY = ("0.0.0.0", "::", "[::]")
+ANY = ("0.0.0.0", "[::]")
 
 
 def serve(storage: BaseStorage, host: str, port: int, announce: Callable[[str], None]) -> None:
@@ -32,7 +32,8 @@ def free_port(host: str, port: int) -> int:
         InputError: it is taken, or is not this machine's.
     """
     try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        with socket.create_server((host.strip("[]"), port), family=family) as taken:
             found: int = taken.getsockname()[1]
             return found
     except OSError as error:

@@ -23,7 +23,7 @@ from edgetune.store import Store
 from edgetune.surroundings import Surroundings, look_around
 from edgetune.tune import proxy, tuned_recipe
 from edgetune.tune.outcome import describe
-from edgetune.tune.storage import SCHEME, has_gone, open_storage, parse_address, resolve, shown
+from edgetune.tune.storage import SCHEME, has_gone, open_storage, parse_address, resolve, shown, told
 from edgetune.tune.study import REASON, VALUES, best_of, counted, identity, open_study
 from edgetune.tune.worker import Search, work
 
@@ -68,13 +68,15 @@ def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict
     reporter.say(_cost(search))
     hours = recipe.tune.timeout_hours
     try:
-        work(search, None if hours is None else time.monotonic() + 3600 * hours)
+        done = work(search, None if hours is None else time.monotonic() + 3600 * hours)
     except (KeyboardInterrupt, Interrupted):
         _write_what_there_is(search, samples, url)
         raise Interrupted(
             "stopped; finished trials are kept, and the one in training goes on from its last epoch",
             hint=f"go on with: {search.go_on}",
         ) from None
+    if not done and search.ask(lambda: _best(study)) is None:
+        raise TuneError("the time was up before a trial came to its end", hint="give it more `[tune] timeout_hours`")
     return _finish(search, file, samples, url, options.force)
 
 
@@ -164,7 +166,7 @@ def _check_way(file: Path, search: Search) -> None:
 def _finish(search: Search, file: Path, samples: int, url: str, force: bool) -> dict[str, Any]:
     """Write the report and the recipe that won."""
     study = search.study
-    data = search.ask(lambda: describe(study, search.recipe, samples, shown(url)))
+    data = search.ask(lambda: describe(study, search.recipe, samples, told(url)))
     files = write_tune(data, search.recipe.base / FOLDER)
     best = search.ask(lambda: _best(study))
     if best is None:
@@ -183,7 +185,7 @@ def _finish(search: Search, file: Path, samples: int, url: str, force: bool) -> 
 
 def _write_what_there_is(search: Search, samples: int, url: str) -> None:
     try:
-        write_tune(describe(search.study, search.recipe, samples, shown(url)), search.recipe.base / FOLDER)
+        write_tune(describe(search.study, search.recipe, samples, told(url)), search.recipe.base / FOLDER)
     except Exception as error:
         if not has_gone(error):
             raise

@@ -61,6 +61,13 @@ def shown(url: str) -> str:
     return sqlalchemy.make_url(url).render_as_string(hide_password=True)
 
 
+def told(url: str) -> str:
+    """The URL for a report, which is passed on: without password and without anyone's folders."""
+    if url.startswith("sqlite://"):
+        return f"sqlite:///{Path(str(sqlalchemy.make_url(url).database)).name}"
+    return shown(url)
+
+
 def open_storage(url: str) -> BaseStorage:
     """Connect, and make the tables where there are none.
 
@@ -103,7 +110,7 @@ def _with_tables(url: str, arguments: Mapping[str, object]) -> RDBStorage:
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT``, with or without ``grpc://``.
+    """``HOST:PORT``, with or without ``grpc://``; an IPv6 host keeps its brackets.
 
     Raises:
         InputError: it is not that.
@@ -115,7 +122,7 @@ def parse_address(text: str) -> tuple[str, int]:
         host = port = None
     if not host or port is None or parts.scheme != SCHEME or parts.path not in ("", "/"):
         raise InputError(f"{text!r} is no address of a search", hint="write it as grpc://HOST:PORT")
-    return host, port
+    return (f"[{host}]" if ":" in host else host), port
 
 
 def patient(call: Callable[[], R], seconds: float, say: Callable[[str], None], gone: Callable[[str], TuneError]) -> R:

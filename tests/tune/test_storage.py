@@ -40,7 +40,7 @@ def test_an_address_is_read_or_refused_with_a_sentence(text):
 
 def test_addresses_with_and_without_scheme():
     assert parse_address("grpc://desk:13000") == parse_address("desk:13000") == ("desk", 13000)
-    assert parse_address("grpc://[::1]:1/") == ("::1", 1)
+    assert parse_address("grpc://[::1]:1/") == ("[::1]", 1)
     for bad in ("desk", "http://desk:1", "desk:port", "desk:99999", "grpc://desk:1/path"):
         with pytest.raises(InputError):
             parse_address(bad)
