@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,70 @@ def _write_curve(found: Mapping[str, Any], folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
     return [table, whole]
+
+
+def tune(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    storage: str | None = None,
+    join: str | None = None,
+    force: bool = False,
+    patience: float = 300.0,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Search values for ``[finetune]`` on validation, as ``[tune]`` says; go on with a search that was begun.
+
+    Args:
+        storage: a URL, or an SQLite file by the recipe; None: the recipe's.
+        join: ``grpc://HOST:PORT`` of a search that ``tune_serve`` serves.
+        force: overwrite ``edgetune.tuned.toml``, whoever wrote it.
+        patience: seconds to wait for a storage that has gone.
+
+    Returns:
+        What ``tune/tune.json`` holds, and ``recipe`` and ``files``: what was written.
+
+    Raises:
+        EdgetuneError: with what is wrong and what to do; finished trials are kept.
+    """
+    with _tuning() as session:
+        options = session.Options(storage=storage, join=join, force=force, patience=patience)
+        found: dict[str, Any] = session.tune(Path(recipe), options, _store(cache_dir), reporter or Quiet())
+    return found
+
+
+def tune_serve(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    address: str,
+    storage: str | None = None,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve the search of a recipe to workers on other machines, until the process is stopped.
+
+    Args:
+        address: ``HOST:PORT`` to listen at.
+        announce: told the URL to join.
+
+    Raises:
+        InputError: it cannot be listened there. TuneError: the storage cannot be opened.
+    """
+    with _tuning() as session:
+        session.serve(Path(recipe), session.Options(storage=storage), address, announce)
+
+
+@contextmanager
+def _tuning() -> Iterator[Any]:
+    """The module of ``tune``, whose libraries are an extra."""
+    try:
+        from edgetune.tune import session
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("optuna", "grpc", "google", "tomlkit"):
+            raise
+        raise InputError(
+            f"a search needs {error.name}, which is not installed", hint="pip install 'edgetune[tune]'"
+        ) from None
+    yield session
 
 
 def bench(

@@ -314,6 +314,72 @@ def findings_text(findings: list[dict[str, str]], version: str) -> str:
     return "\n".join(lines)
 
 
+@cli.command(epilog=example("edgetune tune"))
+@recipe_argument
+@click.option("--storage", metavar="URL", help="Database, or an SQLite file [default: tune/search.db by RECIPE].")
+@click.option("--serve", metavar="HOST:PORT", help="Let workers join through this address; trains nothing itself.")
+@click.option("--join", metavar="grpc://HOST:PORT", help="Work on a search that is served there.")
+@click.option("--force", is_flag=True, help="Overwrite a tuned recipe that something else wrote.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 86_400),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for a storage that has gone.",
+)
+@cache_option
+@command_options
+def tune(
+    recipe: Path,
+    storage: str | None,
+    serve: str | None,
+    join: str | None,
+    force: bool,
+    patience: float,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Search better values for [finetune] on validation; write them as a new recipe beside RECIPE.
+
+    The same command goes on with a search that was stopped. Several workers may share one: start the command again
+    with the same --storage, or --join one that --serve serves.
+    """
+    from edgetune import api
+    from edgetune.progress import Console
+    from edgetune.report.tune import render_tune
+
+    if join and (serve or storage):
+        raise InputError("--join takes the storage from the search it joins", hint="leave --storage and --serve out")
+    if serve:
+        api.tune_serve(recipe, address=serve, storage=storage, announce=lambda url: announce_search(url, as_json))
+        return
+    found = api.tune(
+        recipe,
+        storage=storage,
+        join=join,
+        force=force,
+        patience=patience,
+        cache_dir=cache_dir,
+        reporter=Console(),
+    )
+    emit(found, as_json, lambda: tune_text(found, render_tune(found)))
+
+
+def announce_search(url: str, as_json: bool) -> None:
+    """Where workers join, and how."""
+    emit({"url": url}, as_json, lambda: f"serving {url}\nworkers: edgetune tune --join {url}")
+    sys.stdout.flush()
+
+
+def tune_text(found: dict[str, Any], table: str) -> str:
+    """The trials, what was written, and what to do next."""
+    page = next(path for path in found["files"] if path.endswith(".html"))
+    if not found["complete"]:
+        table += "\nThe time is up; the same command goes on."
+    recipe = os.path.relpath(found["recipe"])
+    return f"{table}\nwrote {recipe}, {os.path.relpath(page)}\nnext: edgetune build {recipe}"
+
+
 @cli.command("device-times", epilog=example("edgetune device-times engines"))
 @click.argument("folder", type=click.Path(path_type=Path))
 @command_options

@@ -56,6 +56,14 @@ class TrainingError(EdgetuneError):
     """Training diverged or could not go on."""
 
 
+class Abandoned(TrainingError):
+    """A training that is given up on purpose; nothing of it is kept."""
+
+
+class TuneError(EdgetuneError):
+    """The storage of a search has gone, or no trial came to an end."""
+
+
 class PruningError(EdgetuneError):
     """The network cannot be pruned as asked."""
 

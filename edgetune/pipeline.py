@@ -13,7 +13,7 @@ from typing import Any
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, StoreError
-from edgetune.progress import Reporter
+from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
 from edgetune.steps.context import StepContext
@@ -42,8 +42,10 @@ class Status:
     size_bytes: int | None
 
 
-def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
-    """Run every step of ``plan`` that is not in the store; returns {step id: outcome}.
+def run(
+    plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter, watch: Watch = unwatched
+) -> dict[str, Outcome]:
+    """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning tells ``watch``.
 
     A candidate's step that fails takes its candidate out of the race; a step that every candidate
     or the float baseline needs ends the build.
@@ -61,7 +63,7 @@ def run(plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter
             outcomes[step.id] = Outcome(step=step, artifact=None, cached=False, seconds=0.0, reason=reason)
             continue
         try:
-            artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label)
+            artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label, watch)
         except (StoreError, Interrupted, InputError, DeviceError):  # not a candidate's fault
             raise
         except KeyboardInterrupt:
@@ -190,6 +192,7 @@ def _make(
     surroundings: Surroundings,
     reporter: Reporter,
     label: str,
+    watch: Watch,
 ) -> tuple[Artifact, bool]:
     inputs = _present_inputs(step, outcomes)
     recipe = plan.recipe
@@ -209,6 +212,7 @@ def _make(
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
             device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),
+            watch=watch,
         )
         try:
             importlib.import_module(STEPS[step.name]).run(context)

@@ -76,6 +76,13 @@ def make_diagnosis_plan(recipe: Recipe, target: Target, facts: Facts, *, samples
     return Plan(recipe=recipe, targets=(target,), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
+def make_finetune_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps of a build up to its fine-tuning."""
+    builder = _Builder(recipe, facts)
+    builder.add_finetune()
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
 @dataclass(slots=True)
 class _Builder:
     recipe: Recipe
@@ -91,7 +98,7 @@ class _Builder:
             int8 = int8 and target.backend == "onnxruntime"  # dynamic ranges are ONNX Runtime's
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
-            network = self._prune(pruning, target, int8) if pruning.asked else self._finetune()
+            network = self._prune(pruning, target, int8) if pruning.asked else self.add_finetune()
             floating = self._typed(self._export(network, target), network, target)
             ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
             if int8:
@@ -142,7 +149,7 @@ class _Builder:
             return ("torch", *TEXT_LIBRARIES)
         return (*TRAINING, "timm") if self.recipe.model.name.startswith("timm/") else TRAINING
 
-    def _finetune(self) -> str:
+    def add_finetune(self) -> str:
         params, inputs = self._training()
         libraries = self._training_libraries()
         return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=libraries)
@@ -191,7 +198,7 @@ class _Builder:
             "time_layers",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self._finetune(), "processor": self._device(target).replace("device", "processor")},
+            inputs={"network": self.add_finetune(), "processor": self._device(target).replace("device", "processor")},
             libraries=BACKEND_LIBRARY.get(target.backend, ()),
         )
 
@@ -207,7 +214,7 @@ class _Builder:
             "time_encoder",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self._finetune(), **self._data(), "processor": "source:processor"},
+            inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
             libraries=(*EXPORTING, *BACKEND_LIBRARY.get(target.backend, ())),
         )
 
@@ -232,7 +239,7 @@ class _Builder:
             "prune_encoder",
             f"prune to {speedup:g}x on {target.name}",
             params,
-            inputs={"network": self._finetune(), **self._data(), "latency": self._time_encoder(target, int8)},
+            inputs={"network": self.add_finetune(), **self._data(), "latency": self._time_encoder(target, int8)},
             libraries=("torch", *TEXT_LIBRARIES),
         )
 
@@ -241,7 +248,7 @@ class _Builder:
             assert pruning.speedup is not None
             return self._prune_encoder(pruning.speedup, target, int8)
         prune, finetune = self.recipe.prune, self.recipe.finetune
-        inputs = {"network": self._finetune(), "dataset": self._check_data()}
+        inputs = {"network": self.add_finetune(), "dataset": self._check_data()}
         if pruning.speedup is not None:
             inputs["latency"] = self._time_layers(target, int8)
         params = {
@@ -551,7 +558,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data for a report: of absolute paths only the last part, which tells no one's folders."""
     content = asdict(recipe)
-    del content["base"]
+    del content["base"], content["tune"]  # no result depends on it, and a storage's URL may hold a password
     for section, key in (("data", "path"), ("model", "weights")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():

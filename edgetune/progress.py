@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 LINE_EVERY_SECONDS = 15.0
@@ -15,6 +15,14 @@ Tick = Callable[[int, int, str], None]
 
 def silent(done: int, total: int, note: str = "") -> None:
     """The Tick of whoever does not want to watch."""
+
+
+Watch = Callable[[Sequence[Mapping[str, float]]], None]
+"""What a training calls after each epoch with all epochs so far; raising ``errors.Abandoned`` ends it."""
+
+
+def unwatched(history: Sequence[Mapping[str, float]]) -> None:
+    """The Watch of whoever lets trainings run to their end."""
 
 
 class Reporter(Protocol):

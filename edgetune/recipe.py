@@ -7,6 +7,7 @@ from typing import Any
 
 from edgetune.errors import RecipeError
 from edgetune.records import Recipe
+from edgetune.search_space import read_space
 from edgetune.toml import TomlFile, into_record, read_toml
 
 DEFAULT_NAME = "edgetune.toml"
@@ -30,6 +31,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
         "random",
     ),
     ("prune", "scope"): ("global", "local", "isomorphic"),
+    ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "bias-correction"),
@@ -80,6 +82,10 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("bench", "min_runs"): (lambda v: 10 <= v <= 1_000_000, "10 or more"),
     ("bench", "min_seconds"): (lambda v: 0 <= v <= 3600, "from 0 to 3600"),
     ("bench", "max_seconds"): (lambda v: 0 < v <= 36_000, "above 0"),
+    ("tune", "trials"): (lambda v: 1 <= v <= 100_000, "1 or more"),
+    ("tune", "timeout_hours"): (lambda v: v is None or v > 0, "above 0"),
+    ("tune", "seed"): (lambda v: v >= 0, "0 or more"),
+    ("tune", "lost_after_seconds"): (lambda v: 1 <= v <= 86_400, "from 1 to 86400"),
     ("targets", "names"): (lambda v: len(v) > 0, "at least one target"),
 }
 
@@ -136,7 +142,21 @@ def parse_recipe(file: TomlFile) -> Recipe:
             shown = list(value) if isinstance(value, tuple) else value
             raise file.fail(f"`{section}.{key}` is {shown}; it must be {says}", (section, key))
     _check_model_name(recipe.model.name, file)
-    return _for_text(recipe, file) if recipe.reads_text else recipe
+    recipe = _for_text(recipe, file) if recipe.reads_text else recipe
+    if recipe.tune.space is not None:
+        read_space(recipe.tune.space, file, lambda value, where: _check_finetune(value, where, recipe, file))
+    return recipe
+
+
+def _check_finetune(value: Any, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
+    """A value of ``[tune.space]`` is one that ``[finetune]`` takes."""
+    key = ("finetune", where[-1])
+    if recipe.reads_text and key in FOR_PICTURES:
+        raise file.fail(f"`{'.'.join(where)}` is for pictures; this network reads text", where, "leave it out")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise file.fail(f'`{".".join(where)}` cannot be "{value}"', where, f"write some of: {', '.join(CHOICES[key])}")
+    if key in LIMITS and not LIMITS[key][0](value):
+        raise file.fail(f"`{'.'.join(where)}` holds {value}; it must be {LIMITS[key][1]}", where)
 
 
 def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:

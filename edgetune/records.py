@@ -128,6 +128,35 @@ class TargetsSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TuneSpec:
+    """How ``edgetune tune`` searches values for ``[finetune]``; a build does not look at it."""
+
+    trials: int = 20  # trainings in all, the recipe's own among them
+    timeout_hours: float | None = None  # no trial starts after it
+    seed: int = 0  # of the sampler
+    pruner: str = "median"  # median | hyperband | none
+    storage: str | None = None  # a URL, or an SQLite file by the recipe; None: tune/search.db there
+    lost_after_seconds: float = 120.0  # without a sign of life from a trial's worker
+    space: Mapping[str, Any] | None = None  # {key of [finetune]: list or low and high}; None: the usual ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dimension:
+    """The values that one key of ``[finetune]`` may take in a search: ``choices``, or from ``low`` to ``high``."""
+
+    name: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """Whether ``value`` is among them."""
+        return value in self.choices if self.choices else bool(self.low <= value <= self.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """One ``edgetune.toml``, parsed. ``base`` is the folder its paths are relative to."""
 
@@ -140,6 +169,7 @@ class Recipe:
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     bench: BenchSpec = field(default_factory=BenchSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
+    tune: TuneSpec = field(default_factory=TuneSpec)
     seed: int = 0
 
     @property

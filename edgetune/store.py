@@ -27,7 +27,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from edgetune.errors import StoreError
+from edgetune.errors import Abandoned, StoreError
 from edgetune.hashing import canonical_json, digest_file, digest_json, digest_tree
 from edgetune.records import Artifact, Step
 
@@ -257,7 +257,11 @@ class Store:
         out.mkdir(parents=True)
         scratch.mkdir(exist_ok=True)
         started = time.monotonic()
-        body(out, scratch)
+        try:
+            body(out, scratch)
+        except Abandoned:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
         files = {
             path.relative_to(out).as_posix(): {"sha256": digest_file(path), "size": path.stat().st_size}
             for path in sorted(out.rglob("*"))

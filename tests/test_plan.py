@@ -16,6 +16,7 @@ from edgetune.records import (
     Pruning,
     QuantizeSpec,
     Recipe,
+    TuneSpec,
 )
 from edgetune.store import step_key
 from edgetune.target import load_target
@@ -26,6 +27,13 @@ RECIPE = Recipe(
     data=DataSpec(path="/home/me/data"),
     prune=PruneSpec(ratio=(0.0, 0.3)),
 )
+
+
+def test_a_search_changes_no_key_and_its_storage_stays_private():
+    searched = replace(RECIPE, tune=TuneSpec(trials=3, storage="postgresql://me:secret@host/db", space={"epochs": [1]}))
+    before, after = plan_of(), plan_of(searched)
+    assert [step_key(step, {}, {}) for step in before.steps] == [step_key(step, {}, {}) for step in after.steps]
+    assert "secret" not in json.dumps(recipe_as_data(searched))
 
 
 def plan_of(recipe=RECIPE, names=("x86-cpu",), here=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.errors import StoreError
+from edgetune.errors import Abandoned, StoreError
 from edgetune.records import Step
 from edgetune.store import Store, step_key
 
@@ -124,6 +124,17 @@ print("cached" if cached else "made", (made.path / "value.txt").read_text(), flu
 def child(root: Path, sleep: float) -> subprocess.Popen:
     code = textwrap.dedent(CHILD).format(sleep=sleep)
     return subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True)
+
+
+def test_what_is_given_up_on_purpose_leaves_nothing(tmp_path):
+    def body(out: Path, scratch: Path) -> None:
+        (scratch / "checkpoint").write_text("half done")
+        raise Abandoned("pruned")
+
+    store = Store(tmp_path)
+    with pytest.raises(Abandoned):
+        store.make("k", STEP, (), body)
+    assert store.work_bytes() == 0 and not list((tmp_path / "work").iterdir()) and store.lookup("k") is None
 
 
 def test_kill_9_leaves_a_store_that_goes_on(tmp_path):

@@ -23,7 +23,7 @@ from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
 from edgetune.finetune.update import Loss, Update, to_device
 from edgetune.models.tensors import load_tensors
-from edgetune.progress import Tick
+from edgetune.progress import Tick, Watch, unwatched
 from edgetune.tasks.image_classification import correct
 
 CHECKPOINT_EVERY_SECONDS = 30.0
@@ -96,6 +96,7 @@ def train(
     scratch: Path,
     tick: Tick,
     head: frozenset[str] = frozenset(),
+    watch: Watch = unwatched,
 ) -> Trained:
     """Train ``network`` in place, going on from the checkpoint in ``scratch`` if there is one.
 
@@ -104,6 +105,7 @@ def train(
 
     Args:
         head: state-dict keys of the head (``edgetune.models.head``); empty: that of the last stage.
+        watch: told the history after each epoch; a strategy without epochs does not call it.
 
     Raises:
         TrainingError: the loss was not finite twice. Interrupted: Ctrl-C; the state is saved.
@@ -113,7 +115,7 @@ def train(
         trained: Trained = strategy.learn(network, options, examples, loss, scratch, tick, head)
         return trained
     initial = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    run = _Run(network, options, examples, loss, scratch, tick, head)
+    run = _Run(network, options, examples, loss, scratch, tick, head, watch)
     while True:
         try:
             return run.to_the_end()
@@ -143,11 +145,12 @@ class _Run:
         scratch: Path,
         tick: Tick,
         head: frozenset[str],
+        watch: Watch,
     ) -> None:
         self.compute: Compute = choose_compute(options.precision)
         self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.options, self.examples, self.loss = options, examples, loss
-        self.scratch, self.tick = scratch, tick
+        self.scratch, self.tick, self.watch = scratch, tick, watch
         self.strategy = importlib.import_module(STRATEGIES[options.strategy])
         self.stages = split_stages(network, head)
         self.total_steps = options.epochs * examples.steps_per_epoch
@@ -284,6 +287,7 @@ class _Run:
             self.best = {key: value.detach().cpu().clone() for key, value in judged.state_dict().items()}
         progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0
         self._save()
+        self.watch(progress.history)
 
     def _save(self) -> None:
         self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()

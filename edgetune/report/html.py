@@ -40,6 +40,7 @@ def json_for_script(value: Any) -> Markup:
 
 @cache
 def _environment() -> Environment:
+    """Of the templates; what comes from the user is escaped."""
     return Environment(
         loader=PackageLoader("edgetune.report"),
         autoescape=True,

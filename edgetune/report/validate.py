@@ -33,9 +33,23 @@ def validate(data: Mapping[str, Any]) -> None:
         _check_target(target, f"targets[{i}]")
 
 
+def validate_tune(data: Mapping[str, Any]) -> None:
+    """Check the result of a search.
+
+    Raises:
+        ReportError: naming the place in the document, as in ``trials[3].accuracy``.
+    """
+    problem = best_match(_validator("tune-schema.json").iter_errors(data))
+    if problem is not None:
+        raise ReportError(
+            f"tune.json: {_place(problem.absolute_path)}: {problem.message[:300]}",
+            hint="edgetune/report/tune-schema.json documents every field",
+        )
+
+
 @cache
-def _validator() -> Draft202012Validator:
-    schema = json.loads(resources.files("edgetune.report").joinpath("schema.json").read_text(encoding="utf-8"))
+def _validator(name: str = "schema.json") -> Draft202012Validator:
+    schema = json.loads(resources.files("edgetune.report").joinpath(name).read_text(encoding="utf-8"))
     return Draft202012Validator(schema)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.devices.protocol import Device
-from edgetune.progress import Tick
+from edgetune.progress import Tick, Watch, unwatched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class StepContext:
     cache_mb: int
     workers: int
     device: Device | None = None  # where the step's engines run; None: here
+    watch: Watch = unwatched  # told of each epoch of fine-tuning
 
     def note(self, name: str) -> Path:
         """A file for facts on how the result came about; kept, but not part of its digest."""

@@ -33,7 +33,7 @@ def run(context: StepContext) -> None:
     options = train_options(wanted, context.seed)
     examples = training_examples(context, wanted, spec)
     loss = training_loss(context, wanted)
-    trained = train(network, options, examples, loss, context.scratch, context.tick, head)
+    trained = train(network, options, examples, loss, context.scratch, context.tick, head, context.watch)
     save_checkpoint(context.out, spec, network.cpu(), [])
     if trained.strategy != wanted.strategy:
         reason += f"; {wanted.strategy} needs a head that is one linear layer at the end"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from edgetune.errors import Interrupted, TrainingError
+from edgetune.errors import Abandoned, Interrupted, TrainingError
 from edgetune.finetune.trainer import BAD_BATCH, TrainOptions, train
 from edgetune.progress import silent
 from edgetune.tasks.image_classification import cross_entropy, logits_of
@@ -64,6 +64,19 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path):
     assert accuracies[-1] > 0.9
     assert trained.best_epoch == max(range(4), key=lambda i: (accuracies[i], i)) + 1
     assert not model.training
+
+
+def test_whoever_watches_is_told_of_each_epoch_and_may_end_it(tmp_path):
+    seen = []
+
+    def watch(history):
+        seen.append([row["epoch"] for row in history])
+        if len(history) == 2:
+            raise Abandoned("enough")
+
+    with pytest.raises(Abandoned):
+        train(network(), OPTIONS, Colours(), loss, tmp_path, silent, watch=watch)
+    assert seen == [[1], [1, 2]]
 
 
 class Stop(Exception):

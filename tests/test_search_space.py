@@ -1,0 +1,87 @@
+"""What may be searched, and the sentence for what may not."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgetune.errors import RecipeError
+from edgetune.recipe import LIMITS, load_recipe
+from edgetune.search_space import space_of, usual_space
+
+MODEL = '[model]\nname = "torchvision/resnet18"\n[data]\npath = "photos"\n'
+
+
+def recipe(tmp_path, text, model=MODEL):
+    path = tmp_path / "edgetune.toml"
+    path.write_text(model + text)
+    return load_recipe(path)
+
+
+def test_ranges_and_lists_become_dimensions(tmp_path):
+    found = recipe(
+        tmp_path,
+        "[tune.space]\nlearning_rate = { low = 1e-4, high = 1, log = true }\nepochs = { low = 2, high = 9 }\n"
+        'mixup = [0, 0.2]\nstrategy = ["full", "gradual"]\n',
+    )
+    rate, epochs, mixup, strategy = space_of(found)
+    assert (rate.low, rate.high, rate.log, rate.whole) == (1e-4, 1.0, True, False)
+    assert (epochs.low, epochs.high, epochs.log, epochs.whole) == (2.0, 9.0, False, True)
+    assert mixup.choices == (0.0, 0.2) and all(isinstance(value, float) for value in mixup.choices)
+    assert strategy.choices == ("full", "gradual")
+    assert rate.holds(0.01) and not rate.holds(2.0) and strategy.holds("full") and not strategy.holds("partial")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("learning_rat = [1e-3]", r"edgetune.toml:6: `learning_rat` in \[tune.space\] is no key of \[finetune\]"),
+        ("ratio = [0.1]", "is no key of"),
+        ("learning_rate = 1e-3", "must be a list of values, or a table such as"),
+        ("strategy = { low = 1, high = 2 }", "must be a list of values"),
+        ("learning_rate = []", "a list of values, each once"),
+        ("epochs = [4, 4]", "a list of values, each once"),
+        ('epochs = ["four"]', "holds 'four'; it must be a whole number"),
+        ("epochs = [4.5]", "holds 4.5; it must be a whole number"),
+        ("epochs = { low = 1.5, high = 3 }", "it must be whole numbers"),
+        ("epochs = { low = 0, high = 3 }", "`tune.space.epochs` holds 0; it must be 1 or more"),
+        ("learning_rate = { low = 1e-2, high = 1e-3 }", "low must be below high"),
+        ("weight_decay = { low = 0, high = 0.1, log = true }", "it must begin above 0"),
+        ("learning_rate = { low = 1e-4, high = 11 }", "holds 11.0; it must be above 0 and at most 10"),
+        ("learning_rate = { low = 1e-4, hihg = 1 }", "unknown key `hihg`"),
+        ("learning_rate = { low = 1e-4 }", "`high` is missing"),
+        ('augmentation = ["loud"]', 'cannot be "loud"'),
+    ],
+)
+def test_what_cannot_be_searched_is_told_with_its_line(tmp_path, line, words):
+    with pytest.raises(RecipeError, match=words):
+        recipe(tmp_path, f"[tune.space]\n{line}\n")
+
+
+def test_an_empty_space_and_pictures_for_text(tmp_path):
+    with pytest.raises(RecipeError, match="is empty"):
+        recipe(tmp_path, "[tune.space]\n")
+    text = '[model]\nname = "transformers/encoder"\n[data]\npath = "reviews.csv"\n'
+    with pytest.raises(RecipeError, match="is for pictures"):
+        recipe(tmp_path, "[tune.space]\nmixup = [0.0, 0.2]\n", text)
+    assert "augmentation" not in [dimension.name for dimension in space_of(recipe(tmp_path, "", text))]
+
+
+@pytest.mark.parametrize("line", ["trials = 0", "timeout_hours = 0", 'pruner = "harsh"', "lost_after_seconds = 0.1"])
+def test_the_other_keys_have_limits(tmp_path, line):
+    with pytest.raises(RecipeError, match="tune"):
+        recipe(tmp_path, f"[tune]\n{line}\n")
+
+
+@given(rate=st.floats(1e-9, 10.0), epochs=st.integers(1, 10_000), decay=st.floats(0, 1), pretrained=st.booleans())
+def test_the_usual_space_is_of_values_that_finetune_takes(tmp_path_factory, rate, epochs, decay, pretrained):
+    found = recipe(tmp_path_factory.mktemp("usual"), "")
+    own = replace(found.finetune, learning_rate=rate, epochs=epochs, weight_decay=decay)
+    found = replace(found, finetune=own, model=replace(found.model, pretrained=pretrained))
+    space = {dimension.name: dimension for dimension in usual_space(found)}
+    assert ("strategy" in space) == pretrained
+    for name in ("learning_rate", "weight_decay"):
+        test, _ = LIMITS[("finetune", name)]
+        assert test(space[name].low) and test(space[name].high) and space[name].low < space[name].high
+    assert space["learning_rate"].holds(rate) and space["epochs"].holds(epochs)
