@@ -167,7 +167,7 @@ class _Builder:
             "samples": samples,
             "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
         }
-        inputs = {"network": self._finetune(), "dataset": self._check_data()}
+        inputs = {"network": self.add_finetune(), "dataset": self._check_data()}
         title = f"diagnose 8 bits of {target.name}"
         return self._add("diagnose", "diagnose", title, params, inputs=inputs, libraries=self._training_libraries())
 

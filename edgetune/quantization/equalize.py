@@ -5,8 +5,9 @@ network (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization 
 helps where a whole weight has one scale. As in that paper, ReLU6 between two such layers becomes ReLU: a change of
 the network that calibrated ranges, which clip too, make small where few values reached 6.
 
-A channel that is almost only its bias (its weights died in training) is not blown up to the others' weights, as its bias
-would be too and stretch the activations' range; the paper moves such biases on to the next layer instead (section 4.1.3).
+A channel that is almost only its bias (its weights died in training) is not blown up to the others' weights, as its
+bias would be too and stretch the activations' range; the paper moves such biases on to the next layer instead (section
+4.1.3).
 """
 
 from dataclasses import dataclass
