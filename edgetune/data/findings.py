@@ -3,19 +3,23 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import combinations
+from textwrap import shorten
 
 from scipy.stats import chi2_contingency
 
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
+from edgetune.data.near_texts import near_texts
 from edgetune.data.perceptual import look_alikes
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 LOOK_ALIKE_BITS = 8  # of 256: none on two real datasets of photos, and what re-encoding and resizing change
+NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or two differ in a sentence
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
 FEWEST = 10  # images of a class to judge it by
 SHIFT_P = 0.001
+LONGEST_SHOWN = 60  # letters of a text among the examples
 
 
 def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFinding]:
@@ -24,6 +28,7 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_unusable(index),
         *_leaks(index, allow_leaks),
         *_look_alikes(index),
+        *_near_texts(index),
         *_duplicates(index),
         *_two_labels(index),
         *_label_typos(index),
@@ -81,6 +86,40 @@ def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
             examples=tuple(sorted(" ~ ".join(sorted(pair)) for pair in found)),
             do="if they are copies of one picture, keep all of them in one split",
         )
+
+
+def _near_texts(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Texts that differ by little: those of val and test that another split nearly has, and those within a split."""
+    if index.noun != "text":
+        return
+    first_of = {sample.sha256: sample for sample in reversed(_by_split(index))}  # equal texts are told of elsewhere
+    samples = list(first_of.values())[::-1]
+    pairs = near_texts([s.text or "" for s in samples], [SPLITS.index(s.split) for s in samples], NEAR_TEXT)
+    ordered = [(samples[p.first], samples[p.second]) for p in sorted(pairs, key=lambda pair: -pair.similarity)]
+    across = [(one, other) for one, other in ordered if one.split != other.split]
+    within = [(one, other) for one, other in ordered if one.split == other.split]
+    if across:
+        yield DataFinding(
+            id="look-alike",
+            severity=WARNING,
+            count=len(across),
+            problem=f"{counted(len(across), 'pair')} of texts in different splits that are nearly the same",
+            examples=tuple(_both(one, other) for one, other in across),
+            do="if one was made from the other, keep both in one split: else accuracy is overstated",
+        )
+    if within:
+        yield DataFinding(
+            id="near-duplicate",
+            severity=INFO,
+            count=len(within),
+            problem=f"{counted(len(within), 'pair')} of texts in the same split that are nearly the same",
+            examples=tuple(_both(one, other) for one, other in within),
+            do="they say less than as many different texts would",
+        )
+
+
+def _both(one: IndexedSample, other: IndexedSample) -> str:
+    return f"{one.path} ~ {other.path} ({shortened(one.text)} ~ {shortened(other.text)})"
 
 
 def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
@@ -186,10 +225,19 @@ def _carved(index: DatasetIndex) -> Iterator[DataFinding]:
 
 def _same_content(index: DatasetIndex) -> list[list[IndexedSample]]:
     by_content: dict[str, list[IndexedSample]] = defaultdict(list)
-    for sample in sorted(index.samples, key=lambda s: (SPLITS.index(s.split), s.path)):
+    for sample in _by_split(index):
         by_content[sample.sha256].append(sample)
     several = Counter(sample.sha256 for sample in index.samples)
     return [same for content, same in by_content.items() if several[content] > 1]
+
+
+def _by_split(index: DatasetIndex) -> list[IndexedSample]:
+    return sorted(index.samples, key=lambda sample: (SPLITS.index(sample.split), sample.path))
+
+
+def shortened(text: str | None) -> str:
+    """A text in quotes and on one line, its beginning if it is long."""
+    return f'"{shorten(text or "", LONGEST_SHOWN, placeholder="...")}"'
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -82,10 +82,15 @@ def fingerprint_texts(path: Path) -> str:
 
 
 def content_digest(text: str) -> str:
-    """sha256 of a text without what does not change its meaning: case, width of letters, punctuation, spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(letter if letter.isalnum() else " " for letter in folded).split()
-    return hashlib.sha256((" ".join(words) or folded.strip()).encode("utf-8", "replace")).hexdigest()
+    """sha256 of a text without what does not change its meaning (``folded``)."""
+    return hashlib.sha256(folded(text).encode("utf-8", "replace")).hexdigest()
+
+
+def folded(text: str) -> str:
+    """A text without what does not change its meaning: case, width of letters, punctuation, spaces."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    words = "".join(letter if letter.isalnum() else " " for letter in plain).split()
+    return " ".join(words) or plain.strip()
 
 
 def _split_files(folder: Path) -> dict[Path, str]:
