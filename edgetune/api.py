@@ -17,10 +17,10 @@ from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
-from edgetune.plan import make_lr_find_plan, make_plan
+from edgetune.plan import make_check_labels_plan, make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import BenchSpec, DataSpec, Plan, Report, Target
+from edgetune.records import BenchSpec, DataFinding, DataSpec, Plan, Recipe, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import Store, default_root, storage_errors
@@ -380,7 +380,12 @@ def probe(device: str | None = None, output: str | Path | None = None) -> dict[s
 
 
 def check(
-    path: str | Path = "edgetune.toml", *, fix: str | Path | None = None, reporter: Reporter | None = None
+    path: str | Path = "edgetune.toml",
+    *,
+    fix: str | Path | None = None,
+    labels: bool = False,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """What is suspicious about a dataset: ``findings`` (as ``DataFinding``), ``counts`` by split and class,
     ``noun`` (picture or text), ``failed``.
@@ -388,13 +393,17 @@ def check(
     Args:
         path: a recipe, the folder of one, or the data itself (folder, CSV or JSON Lines).
         fix: a new CSV for the samples that are left without duplicates, leaks and unusable files.
+        labels: also look for wrong labels: with the network of a recipe, or on the words of texts. Left out when
+            something was found that stops a build.
+        cache_dir: the store of finished steps, for ``labels`` with a recipe.
 
     Raises:
-        DataError: data that cannot be listed. InputError: ``fix`` exists.
+        DataError: data that cannot be listed. InputError: ``fix`` exists; ``labels`` for pictures without a recipe.
     """
-    from edgetune.data.clean import write_list  # with the two below: they load scipy and Pillow
-    from edgetune.data.findings import examine
+    from edgetune.data.clean import write_list  # with those below: they load scipy and Pillow
+    from edgetune.data.findings import by_severity, examine
     from edgetune.data.index import build_index
+    from edgetune.data.label_errors import label_errors_by_words
 
     reporter, path = reporter or Quiet(), Path(path)
     is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
@@ -410,6 +419,13 @@ def check(
     )
     reporter.close()
     findings = examine(index, allow_leaks=spec.allow_leaks)
+    stops = any(f.severity == "error" or (f.id == "unusable" and spec.on_bad_file == "error") for f in findings)
+    if labels and recipe is None:
+        findings += label_errors_by_words(index, reporter.tick("check labels"))
+        reporter.close()
+    elif labels and recipe is not None and not stops:
+        findings += _label_errors_by_network(recipe, cache_dir, reporter)
+    findings = by_severity(findings)
     found: dict[str, Any] = {
         "findings": [finding.to_json() for finding in findings],
         "counts": index.counts(),
@@ -420,6 +436,15 @@ def check(
         found["left_out"] = write_list(index, Path(fix))
         found["list"] = str(fix)
     return found
+
+
+def _label_errors_by_network(recipe: Recipe, cache_dir: str | Path | None, reporter: Reporter) -> list[DataFinding]:
+    surroundings = look_around(recipe, ())
+    made = make_check_labels_plan(recipe, surroundings.facts)
+    artifact = pipeline.run(made, _store(cache_dir), surroundings, reporter)["check-labels"].artifact
+    assert artifact is not None  # every step of a plan without candidates is needed
+    found = json.loads((artifact.path / "label_errors.json").read_text(encoding="utf-8"))["findings"]
+    return [DataFinding(**{**content, "examples": tuple(content["examples"])}) for content in found]
 
 
 def validate(model: str | Path, version: str) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """What is suspicious about a dataset, from its index alone: leaks, duplicates, labels, balance."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from textwrap import shorten
 
@@ -37,6 +37,11 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_shift(index),
         *_carved(index),
     ]
+    return by_severity(found)
+
+
+def by_severity(found: Sequence[DataFinding]) -> list[DataFinding]:
+    """Errors first, then warnings."""
     return sorted(found, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
 
 
