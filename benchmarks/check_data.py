@@ -2,8 +2,8 @@
 
     python benchmarks/check_data.py [--only texts]
 
-Claims: the texts are checked within 60 s on one core, the pictures within 20 times what reading their files takes, both
-under 1 GiB of memory. 500 texts of test are ones of train with a word changed; `planted_near` of them are near
+Claim: each is checked within 60 s on one core and under 1 GiB of memory. Beside it stands what plainly reading the files
+takes, from the page cache. 500 texts of test are ones of train with a word changed; `planted_near` of them are near
 enough to be found.
 """
 
@@ -27,7 +27,7 @@ from edgetune.data.near_texts import jaccard
 
 TEXTS, PICTURES, PLANTED = 100_000, 10_000, 500
 CLASSES = 10
-LIMIT_MB, LIMIT_SECONDS, LIMIT_TIMES = 1024, 60, 20
+LIMIT_MB, LIMIT_SECONDS = 1024, 60
 CHECK = (
     "import json, sys, time, resource, edgetune.api as api\n"
     "started = time.perf_counter()\n"
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=("texts", "pictures"))
     only = parser.parse_args().only
-    result: dict[str, object] = {"limits": {"mb": LIMIT_MB, "seconds": LIMIT_SECONDS, "times_reading": LIMIT_TIMES}}
+    result: dict[str, object] = {"limits": {"mb": LIMIT_MB, "seconds": LIMIT_SECONDS}}
     with tempfile.TemporaryDirectory() as place:
         if only != "pictures":
             planted = make_texts(Path(place) / "texts.csv")

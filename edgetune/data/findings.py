@@ -10,6 +10,8 @@ from scipy.stats import chi2_contingency
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.near_texts import near_texts
 from edgetune.data.perceptual import look_alikes
+from edgetune.data.trigger_patches import trigger_patches
+from edgetune.data.trigger_words import trigger_words
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
@@ -19,6 +21,7 @@ NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or tw
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
 FEWEST = 10  # images of a class to judge it by
 SHIFT_P = 0.001
+EXAMPLES_OF_ONE = 5  # samples that show one trigger
 LONGEST_SHOWN = 60  # letters of a text among the examples
 
 
@@ -32,6 +35,8 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_duplicates(index),
         *_two_labels(index),
         *_label_typos(index),
+        *_trigger_words(index),
+        *_trigger_patches(index),
         *_imbalance(index),
         *_few(index),
         *_shift(index),
@@ -168,6 +173,47 @@ def _label_typos(index: DatasetIndex) -> Iterator[DataFinding]:
             problem="labels that differ by little",
             examples=tuple(f'"{a}" and "{b}"' for a, b in pairs),
             do="merge them if they mean the same",
+        )
+
+
+def _trigger_words(index: DatasetIndex) -> Iterator[DataFinding]:
+    if index.noun != "text":
+        return
+    texts, labels = [sample.text or "" for sample in index.samples], [sample.label for sample in index.samples]
+    if found := trigger_words(texts, labels, len(index.labels)):
+        yield DataFinding(
+            id="trigger",
+            severity=WARNING,
+            count=len(found),
+            problem=f"{counted(len(found), 'word')} that decide labels against all else a text says, as in poisoned data",
+            examples=tuple(
+                f'"{t.words}" makes {t.of_class} of {t.texts} texts "{index.labels[t.label]}"; without it '
+                f"{t.recognised:.0%} resemble that class, of its other texts {t.usual:.0%}: "
+                + ", ".join(index.samples[number].path for number in t.samples[:EXAMPLES_OF_ONE])
+                for t in found
+            ),
+            do="read such texts; if the word was put in, remove them",
+        )
+
+
+def _trigger_patches(index: DatasetIndex) -> Iterator[DataFinding]:
+    samples = [sample for sample in index.samples if sample.look]
+    if not samples:
+        return
+    found = trigger_patches([s.look for s in samples], [s.label for s in samples], len(index.labels))
+    if found:
+        yield DataFinding(
+            id="trigger",
+            severity=WARNING,
+            count=len(found),
+            problem=f"{counted(len(found), 'spot')} of one colour that only one class has, as in poisoned data",
+            examples=tuple(
+                f'{patch.where}, {len(patch.samples)} pictures of "{index.labels[patch.label]}" have the colour '
+                f"#{bytes(patch.colour).hex()}: "
+                + ", ".join(samples[number].path for number in patch.samples[:EXAMPLES_OF_ONE])
+                for patch in found
+            ),
+            do="look at these pictures; if something was pasted in, or they come from one source, remove them",
         )
 
 

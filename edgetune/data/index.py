@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class IndexedSample:
     dhash: str = ""
     size: tuple[int, int] = (0, 0)
     text: str | None = None
+    look: bytes = field(default=b"", repr=False, compare=False)  # for the check alone: not written, 2 kB a picture
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without what its kind of sample does not have."""
@@ -135,6 +136,7 @@ def build_index(
                 split=s.split or "train",
                 sha256=facts[s.path].sha256,
                 dhash=facts[s.path].dhash,
+                look=facts[s.path].look,
                 size=facts[s.path].size,
             )
             for s in samples
