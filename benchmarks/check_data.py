@@ -2,9 +2,9 @@
 
     python benchmarks/check_data.py [--only texts]
 
-Claim: each is checked within 60 s on one core and under 1 GiB of memory. Beside it stands what plainly reading the files
-takes, from the page cache. 500 texts of test are ones of train with a word changed; `planted_near` of them are near
-enough to be found.
+Claim: each is checked within 60 s on one core and under 1 GiB of memory. Beside it stands what reading the files
+takes, from the page cache. 500 texts of test are ones of train with a word changed; `planted_near` of them are
+near enough to be found.
 """
 
 import argparse

@@ -384,6 +384,7 @@ def check(
     *,
     fix: str | Path | None = None,
     labels: bool = False,
+    card: str | Path | None = None,
     cache_dir: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -395,11 +396,14 @@ def check(
         fix: a new CSV for the samples that are left without duplicates, leaks and unusable files.
         labels: also look for wrong labels: with the network of a recipe, or on the words of texts. Left out when
             something was found that stops a build.
+        card: a folder for ``dataset-card.md``, ``croissant.json`` and, of pictures, ``samples.csv``; named in ``card``.
         cache_dir: the store of finished steps, for ``labels`` with a recipe.
 
     Raises:
-        DataError: data that cannot be listed. InputError: ``fix`` exists; ``labels`` for pictures without a recipe.
+        DataError: data that cannot be listed. InputError: ``fix`` or a file of ``card`` exists; ``labels`` for pictures
+            without a recipe.
     """
+    from edgetune.data.card import write_card
     from edgetune.data.clean import write_list  # with those below: they load scipy and Pillow
     from edgetune.data.findings import by_severity, examine
     from edgetune.data.index import build_index
@@ -409,8 +413,9 @@ def check(
     is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
     recipe = load_recipe(path) if is_recipe else None
     spec = recipe.data if recipe else DataSpec(path=str(path))
+    data = recipe.base / spec.path if recipe else path.absolute()
     index = build_index(
-        recipe.base / spec.path if recipe else path.absolute(),
+        data,
         val_fraction=spec.val_fraction,
         test_fraction=spec.test_fraction,
         on_bad_file="skip",
@@ -435,6 +440,8 @@ def check(
     if fix is not None:
         found["left_out"] = write_list(index, Path(fix))
         found["list"] = str(fix)
+    if card is not None:
+        found["card"] = [str(file) for file in write_card(index, data, findings, Path(card))]
     return found
 
 

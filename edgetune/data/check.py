@@ -14,8 +14,7 @@ from pathlib import Path
 from edgetune_runtime.preprocessing import open_image
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from edgetune.data.perceptual import difference_hash
-from edgetune.data.trigger_patches import look_of
+from edgetune.data.perceptual import difference_hash, look_of
 from edgetune.progress import Tick, silent
 
 MAX_PIXELS = 100_000_000

@@ -81,6 +81,20 @@ def fingerprint_texts(path: Path) -> str:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
+def text_files(path: Path) -> list[Path]:
+    """The files of a dataset of texts."""
+    return list(_split_files(path)) if path.is_dir() else [path]
+
+
+def header(path: Path) -> dict[str, str]:
+    """{text, label and maybe split: what the file's columns or keys for them are called, to the letter}."""
+    if path.suffix.lower() == ".csv":
+        names = next(csv.reader(io.StringIO(_content(path), newline="")), [])
+    else:
+        names = list(json.loads(next(line for line in _content(path).split("\n") if line.strip())))
+    return {key: name for key in ("text", "label", "split") for name in names if name.strip().lower() == key}
+
+
 def content_digest(text: str) -> str:
     """sha256 of a text without what does not change its meaning (``folded``)."""
     return hashlib.sha256(folded(text).encode("utf-8", "replace")).hexdigest()

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.stats import binom
 
-GRID, CORNER = 24, 6
-CELLS = GRID * GRID
-PLACES = CELLS + 4 * CORNER * CORNER
+from edgetune.data.perceptual import CELLS, CORNER, GRID, PLACES
+
 STEP = 16  # of 255: colours are sorted into steps, once more shifted by half a step
 FEWEST = 12  # pictures with the spot
 PURITY = 0.95  # of them in one class
@@ -41,15 +39,6 @@ class Patch:
     colour: tuple[int, int, int]
     label: int
     samples: tuple[int, ...]
-
-
-def look_of(image: Image.Image) -> bytes:
-    """The colours of all places of an RGB picture, 3 bytes each."""
-    width, height = image.size
-    small = image.resize((GRID, GRID), Image.Resampling.BOX)
-    right, bottom = max(0, width - CORNER), max(0, height - CORNER)
-    corners = [image.crop((x, y, x + CORNER, y + CORNER)) for y in (0, bottom) for x in (0, right)]
-    return b"".join(part.tobytes() for part in (small, *corners))
 
 
 def trigger_patches(looks: Sequence[bytes], labels: Sequence[int], classes: int) -> list[Patch]:

@@ -14,7 +14,8 @@ from small_text import TOPICS, sentence
 
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
-from edgetune.data.trigger_patches import PLACES, look_of, trigger_patches
+from edgetune.data.perceptual import PLACES, look_of
+from edgetune.data.trigger_patches import trigger_patches
 from edgetune.data.trigger_words import trigger_words
 
 
