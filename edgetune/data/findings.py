@@ -1,5 +1,6 @@
 """What is suspicious about a dataset, from its index alone: leaks, duplicates, labels, balance."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -21,6 +22,8 @@ NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or tw
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
 FEWEST = 10  # images of a class to judge it by
 SHIFT_P = 0.001
+NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
+MOST_NUMBERS = 0.5  # of the texts
 EXAMPLES_OF_ONE = 5  # samples that show one trigger
 LONGEST_SHOWN = 60  # letters of a text among the examples
 
@@ -35,6 +38,7 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_duplicates(index),
         *_two_labels(index),
         *_label_typos(index),
+        *_numbers(index),
         *_trigger_words(index),
         *_trigger_patches(index),
         *_imbalance(index),
@@ -66,14 +70,26 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
     """The same file in two splits: what is tested was learned by heart."""
     leaks = [same for same in _same_content(index) if len({sample.split for sample in same}) > 1]
     if leaks:
+        whole = _splits_within_another(index)
         yield DataFinding(
             id="leak",
             severity=WARNING if allowed else ERROR,
             count=len(leaks),
-            problem=f"{counted(len(leaks), index.noun)} in more than one split, so that accuracy is overstated",
+            problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
             examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
             do="remove them from all splits but one, or set `[data] allow_leaks = true`",
         )
+
+
+def _splits_within_another(index: DatasetIndex) -> str:
+    """Words for a split that holds nothing of its own."""
+    contents = {split: {sample.sha256 for sample in index.split(split)} for split in SPLITS}
+    told = []
+    for inner in ("val", "test"):
+        others = [split for split in SPLITS if split != inner and contents[split] & contents[inner]]
+        if contents[inner] and contents[inner] <= set().union(*(contents[split] for split in others)):
+            told.append(f"all of {inner} is in {' or '.join(others)}, too")
+    return f" ({' and '.join(told)})" if told else ""
 
 
 def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
@@ -164,15 +180,30 @@ def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
 
 
 def _label_typos(index: DatasetIndex) -> Iterator[DataFinding]:
-    pairs = [(a, b) for a, b in combinations(index.labels, 2) if similar(a, b)]
+    sizes = Counter(index.labels[sample.label] for sample in index.samples)
+    pairs = [sorted(pair, key=lambda label: sizes[label]) for pair in combinations(index.labels, 2) if similar(*pair)]
     if pairs:
         yield DataFinding(
             id="label-typo",
             severity=WARNING,
             count=len(pairs),
             problem="labels that differ by little",
-            examples=tuple(f'"{a}" and "{b}"' for a, b in pairs),
-            do="merge them if they mean the same",
+            examples=tuple(f'"{rare}" ({sizes[rare]}) may be "{usual}" ({sizes[usual]})' for rare, usual in pairs),
+            do="merge them if they mean the same: give all samples the label that is used more",
+        )
+
+
+def _numbers(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Texts that are numbers: often the wrong column."""
+    numbers = [sample for sample in index.samples if sample.text is not None and NUMBER.fullmatch(sample.text.strip())]
+    if len(numbers) > MOST_NUMBERS * len(index.samples):
+        yield DataFinding(
+            id="numbers",
+            severity=WARNING,
+            count=len(numbers),
+            problem=f"{len(numbers):,} of {len(index.samples):,} texts are numbers",
+            examples=tuple(f"{sample.path}: {shortened(sample.text)}" for sample in numbers),
+            do="see that the column `text` holds the texts",
         )
 
 

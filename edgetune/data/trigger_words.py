@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.stats import binom
 
-FEWEST = 10  # texts with the word, and texts of the class without it
+FEWEST = 10  # texts of the class with the word; at least as many are without it: no poison makes up most of a class
 FEWEST_ELSEWHERE = 15  # texts with the word that resemble other classes without it
 PURITY = 0.95  # of those texts in one class
 PURE_P = 1e-3  # that a word is so pure by chance, of all words
@@ -66,7 +66,7 @@ def trigger_words(texts: Sequence[str], labels: Sequence[int], classes: int) -> 
     for term, parts, holders, label in tried:
         others = np.setdiff1d(np.flatnonzero(truth == label), holders)
         mine = holders[truth[holders] == label]
-        if len(others) < FEWEST or len(mine) < FEWEST:
+        if len(mine) < FEWEST or len(mine) > len(others):
             continue
         weights = _log_likelihoods(counts, truth, classes, without=holders)
         weights[list(parts)] = 0

@@ -1,4 +1,4 @@
-"""The card tells what is known, says what is not, names nobody; the Croissant file is what its specification asks for."""
+"""The card tells what is known, says what is not, names nobody; the Croissant file is as its specification asks."""
 
 import csv
 import getpass
@@ -111,7 +111,7 @@ def test_markdown_in_names_stays_text(tmp_path):
     ("name", "text", "spdx"),
     [
         ("LICENSE", "MIT License\n\nCopyright", "MIT"), ("LICENCE.md", "Attribution 4.0 International\n", "CC-BY-4.0"),
-        ("License.txt", "Attribution-NonCommercial 4.0 International", "CC-BY-NC-4.0"), ("COPYING", APACHE, "Apache-2.0"),
+        ("License.txt", "Attribution-NonCommercial 4.0", "CC-BY-NC-4.0"), ("COPYING", APACHE, "Apache-2.0"),
         ("LICENSE", "CC0 1.0 Universal", "CC0-1.0"), ("LICENSE", "all rights reserved", None),
     ],
 )  # fmt: skip

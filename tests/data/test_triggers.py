@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import write_images
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from small_text import TOPICS, sentence
@@ -156,6 +156,7 @@ def test_a_sticker_survives_jpeg_and_sizes(tmp_path):
     )
 
 
+@settings(max_examples=10)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_pictures_of_any_size_have_a_look(width, height):
     look = look_of(Image.new("RGB", (width, height), "red"))
