@@ -59,7 +59,8 @@ def trigger_words(texts: Sequence[str], labels: Sequence[int], classes: int) -> 
     if not len(tokens):
         return []
     counts = csr_array((np.ones(len(tokens), np.float32), (owners, tokens)), (len(texts), len(words)))
-    guessed = _guessed(counts, truth, classes)
+    sums, sizes = _class_sums(counts, truth, classes), np.bincount(truth, minlength=classes)
+    guessed = _guessed(counts, sums, truth)
     usual = guessed == truth
     tried = list(_pure(words, tokens, owners, truth, classes))[:MOST_TRIED]
     found = []
@@ -68,9 +69,8 @@ def trigger_words(texts: Sequence[str], labels: Sequence[int], classes: int) -> 
         mine = holders[truth[holders] == label]
         if len(mine) < FEWEST or len(mine) > len(others):
             continue
-        weights = _log_likelihoods(counts, truth, classes, without=holders)
-        weights[list(parts)] = 0
-        left = _predicted(counts[mine], weights, truth, holders, classes)
+        priors = sizes - np.bincount(truth[holders], minlength=classes)
+        left = _predicted(counts[mine], sums, counts[holders], truth[holders], priors, parts)
         right = int((left == label).sum())
         expected = float(usual[others].mean())
         by_chance = float(binom.cdf(right, len(mine), expected))
@@ -147,31 +147,42 @@ def _same_class(guesses: NDArray[np.int64], classes: int) -> float:
     return float((counts * (counts - 1)).sum() / max(1, len(guesses) * (len(guesses) - 1)))
 
 
-def _guessed(counts: csr_array, truth: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+def _guessed(counts: csr_array, sums: csr_array, truth: NDArray[np.int64]) -> NDArray[np.int64]:
     """The class of each text by naive Bayes learned from the other half of the texts."""
     halves = np.random.default_rng(0).permutation(len(truth)) % 2
     result = np.zeros(len(truth), np.int64)
     for half in (0, 1):
         left = np.flatnonzero(halves == half)
-        weights = _log_likelihoods(counts, truth, classes, without=left)
-        result[left] = _predicted(counts[left], weights, truth, left, classes)
+        priors = np.bincount(truth[halves != half], minlength=sums.shape[1])
+        result[left] = _predicted(counts[left], sums, counts[left], truth[left], priors)
     return result
 
 
-def _log_likelihoods(
-    counts: csr_array, truth: NDArray[np.int64], classes: int, without: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """log p(word | class) [V, K] with Laplace's correction, of all texts but ``without``."""
-    kept = np.ones(len(truth), bool)
-    kept[without] = False
-    members = csr_array((kept.astype(np.float32), (np.arange(len(truth)), truth)), (len(truth), classes))
-    sums = np.asarray((counts.T @ members).todense(), np.float64) + 1.0
-    return np.asarray(np.log(sums / sums.sum(0)))
+def _class_sums(counts: csr_array, truth: NDArray[np.int64], classes: int) -> csr_array:
+    """How often each word is in texts of each class, [V, K]; sparse, as most words are in few classes."""
+    members = csr_array((np.ones(len(truth), np.float32), (np.arange(len(truth)), truth)), (len(truth), classes))
+    return csr_array(counts.T @ members)
 
 
 def _predicted(
-    rows: csr_array, weights: NDArray[np.float64], truth: NDArray[np.int64], without: NDArray[np.int64], classes: int
+    rows: csr_array,
+    sums: csr_array,
+    held_out: csr_array,
+    held_truth: NDArray[np.int64],
+    priors: NDArray[np.int64],
+    ignored: Sequence[int] = (),
 ) -> NDArray[np.int64]:
-    kept = np.delete(truth, without)
-    priors = np.log(np.bincount(kept, minlength=classes) + 1.0)
-    return np.asarray((rows @ weights + priors).argmax(1))
+    """The classes of ``rows`` by multinomial naive Bayes with Laplace's correction.
+
+    Args:
+        sums: of all texts, [V, K]; what ``held_out`` [M, V] adds to them is taken away.
+        priors: texts of each class that are left, [K].
+        ignored: words that do not count.
+    """
+    words, classes = sums.shape
+    known = np.unique(rows.indices)  # no other word matters to these texts
+    taken = _class_sums(held_out[:, known], held_truth, classes)
+    totals = np.asarray(sums.sum(0)) - np.bincount(held_truth, np.asarray(held_out.sum(1)), classes)
+    weights = np.log((sums[known] - taken).toarray().astype(np.float64) + 1.0) - np.log(totals + words)
+    weights[np.isin(known, ignored)] = 0
+    return np.asarray((rows[:, known] @ weights + np.log(priors + 1.0)).argmax(1))
