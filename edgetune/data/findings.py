@@ -216,7 +216,7 @@ def _trigger_words(index: DatasetIndex) -> Iterator[DataFinding]:
             id="trigger",
             severity=WARNING,
             count=len(found),
-            problem=f"{counted(len(found), 'word')} that decide labels against the rest of a text, as in poisoned data",
+            problem=f"{counted(len(found), 'word that decides', 'words that decide')} labels against the other words",
             examples=tuple(
                 f'"{t.words}" makes {t.of_class} of {t.texts} texts "{index.labels[t.label]}"; without it '
                 f"{t.recognised:.0%} resemble that class, of its other texts {t.usual:.0%}: "
