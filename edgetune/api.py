@@ -17,10 +17,10 @@ from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.errors import BackendError, DeviceError, InputError
 from edgetune.hashing import digest_file
-from edgetune.plan import make_diagnosis_plan, make_lr_find_plan, make_plan
+from edgetune.plan import make_check_labels_plan, make_diagnosis_plan, make_lr_find_plan, make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import BenchSpec, DataSpec, Plan, Report, Target
+from edgetune.records import BenchSpec, DataFinding, DataSpec, Plan, Recipe, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import Store, default_root, storage_errors
@@ -542,7 +542,13 @@ def probe(device: str | None = None, output: str | Path | None = None) -> dict[s
 
 
 def check(
-    path: str | Path = "edgetune.toml", *, fix: str | Path | None = None, reporter: Reporter | None = None
+    path: str | Path = "edgetune.toml",
+    *,
+    fix: str | Path | None = None,
+    labels: bool = False,
+    card: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """What is suspicious about a dataset: ``findings`` (as ``DataFinding``), ``counts`` by split and class,
     ``noun`` (picture or text), ``failed``.
@@ -550,20 +556,28 @@ def check(
     Args:
         path: a recipe, the folder of one, or the data itself (folder, CSV or JSON Lines).
         fix: a new CSV for the samples that are left without duplicates, leaks and unusable files.
+        labels: also look for wrong labels: with the network of a recipe, or on the words of texts. Left out when
+            something was found that stops a build.
+        card: a folder for ``dataset-card.md``, ``croissant.json`` and, of pictures, ``samples.csv``; named in ``card``.
+        cache_dir: the store of finished steps, for ``labels`` with a recipe.
 
     Raises:
-        DataError: data that cannot be listed. InputError: ``fix`` exists.
+        DataError: data that cannot be listed. InputError: ``fix`` or a file of ``card`` exists; ``labels`` for pictures
+            without a recipe.
     """
-    from edgetune.data.clean import write_list  # with the two below: they load scipy and Pillow
-    from edgetune.data.findings import examine
+    from edgetune.data.card import write_card
+    from edgetune.data.clean import write_list  # with those below: they load scipy and Pillow
+    from edgetune.data.findings import by_severity, examine
     from edgetune.data.index import build_index
+    from edgetune.data.label_errors import label_errors_by_words
 
     reporter, path = reporter or Quiet(), Path(path)
     is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
     recipe = load_recipe(path) if is_recipe else None
     spec = recipe.data if recipe else DataSpec(path=str(path))
+    data = recipe.base / spec.path if recipe else path.absolute()
     index = build_index(
-        recipe.base / spec.path if recipe else path.absolute(),
+        data,
         val_fraction=spec.val_fraction,
         test_fraction=spec.test_fraction,
         on_bad_file="skip",
@@ -572,6 +586,13 @@ def check(
     )
     reporter.close()
     findings = examine(index, allow_leaks=spec.allow_leaks)
+    stops = any(f.severity == "error" or (f.id == "unusable" and spec.on_bad_file == "error") for f in findings)
+    if labels and recipe is None:
+        findings += label_errors_by_words(index, reporter.tick("check labels"))
+        reporter.close()
+    elif labels and recipe is not None and not stops:
+        findings += _label_errors_by_network(recipe, cache_dir, reporter)
+    findings = by_severity(findings)
     found: dict[str, Any] = {
         "findings": [finding.to_json() for finding in findings],
         "counts": index.counts(),
@@ -581,7 +602,18 @@ def check(
     if fix is not None:
         found["left_out"] = write_list(index, Path(fix))
         found["list"] = str(fix)
+    if card is not None:
+        found["card"] = [str(file) for file in write_card(index, data, findings, Path(card))]
     return found
+
+
+def _label_errors_by_network(recipe: Recipe, cache_dir: str | Path | None, reporter: Reporter) -> list[DataFinding]:
+    surroundings = look_around(recipe, ())
+    made = make_check_labels_plan(recipe, surroundings.facts)
+    artifact = pipeline.run(made, _store(cache_dir), surroundings, reporter)["check-labels"].artifact
+    assert artifact is not None  # every step of a plan without candidates is needed
+    found = json.loads((artifact.path / "label_errors.json").read_text(encoding="utf-8"))["findings"]
+    return [DataFinding(**{**content, "examples": tuple(content["examples"])}) for content in found]
 
 
 def validate(model: str | Path, version: str) -> list[dict[str, str]]:

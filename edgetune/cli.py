@@ -111,13 +111,18 @@ def init(data: Path, output: Path, as_json: bool) -> None:
 @cli.command(epilog=example("edgetune check data/clothing10"))
 @click.argument("path", metavar="[RECIPE or DATA]", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
 @click.option("--fix", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write a list without what was found.")
+@click.option("--labels", is_flag=True, help="Look for wrong labels, by the network of a recipe or the words of texts.")
+@click.option(
+    "--card", type=click.Path(path_type=Path), metavar="DIR", help="Write a dataset card and Croissant there."
+)
+@cache_option
 @command_options
-def check(path: Path, fix: Path | None, as_json: bool) -> int:
+def check(path: Path, fix: Path | None, labels: bool, card: Path | None, cache_dir: Path | None, as_json: bool) -> int:
     """Look for what makes a dataset lie: leaks between splits, duplicates, broken files, labels, balance."""
     from edgetune import api
     from edgetune.progress import Console
 
-    found = api.check(path, fix=fix, reporter=Console())
+    found = api.check(path, fix=fix, labels=labels, card=card, cache_dir=cache_dir, reporter=Console())
     emit(found, as_json, lambda: check_text(found))
     return 3 if found["failed"] else 0
 
@@ -131,6 +136,8 @@ def check_text(found: dict[str, Any]) -> str:
     lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
     if "list" in found:
         lines.append(f"wrote {found['list']} without {found['left_out']} of the files; use it with `[data] path`")
+    if "card" in found:
+        lines.append(f"wrote {', '.join(found['card'])}")
     return "\n".join(lines)
 
 

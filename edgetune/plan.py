@@ -13,7 +13,8 @@ from edgetune.records import Candidate, Facts, Plan, PruneSpec, Pruning, Recipe,
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
-    "check_data": 2,
+    "check_data": 3,
+    "check_labels": 1,
     "finetune": 1,
     "time_layers": 1,
     "time_encoder": 1,
@@ -51,6 +52,8 @@ NOT_IN_LR_FIND = ("learning_rate", "warmup_epochs", "patience", "ema")  # what a
 def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan:
     """The plan of a build for ``targets``."""
     builder = _Builder(recipe, facts)
+    if recipe.data.check_labels:
+        builder.add_check_labels()
     for target in targets:
         builder.add_target(target)
     return Plan(
@@ -80,6 +83,13 @@ def make_finetune_plan(recipe: Recipe, facts: Facts) -> Plan:
     """The steps of a build up to its fine-tuning."""
     builder = _Builder(recipe, facts)
     builder.add_finetune()
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_check_labels_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps of a look at the labels: look at the data, then at what the network sees of it."""
+    builder = _Builder(recipe, facts)
+    builder.add_check_labels()
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
@@ -153,6 +163,12 @@ class _Builder:
         params, inputs = self._training()
         libraries = self._training_libraries()
         return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=libraries)
+
+    def add_check_labels(self) -> str:
+        params, inputs = self._training()
+        params = {key: params[key] for key in ("model", *self._input_size())}
+        libraries = self._training_libraries()
+        return self._add("check-labels", "check_labels", "check labels", params, inputs=inputs, libraries=libraries)
 
     def add_lr_find(self, limits: Mapping[str, Any]) -> str:
         params, inputs = self._training()

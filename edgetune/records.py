@@ -36,6 +36,7 @@ class DataSpec:
     test_fraction: float = 0.15  # carved when the data has no test split
     on_bad_file: str = "error"  # error | skip
     allow_leaks: bool = False  # go on when the same picture is in two splits
+    check_labels: bool = False  # a build looks for wrong labels, by the pretrained network's features
     cache_mb: int = 2048  # memory for decoded images
     workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
 

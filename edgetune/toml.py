@@ -9,6 +9,7 @@ import re
 import tomllib
 import types
 import typing
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -116,7 +117,7 @@ def into_record(
 
 def similar(one: str, other: str) -> bool:
     """Whether two names may be one, mistyped: equal but for case, spaces and dashes, or nearly so and not short."""
-    first, second = (re.sub(r"[\s_-]+", "", name).casefold() for name in (one, other))
+    first, second = (re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name)).casefold() for name in (one, other))
     if first == second:
         return True
     if min(len(first), len(second)) < 6 or re.sub(r"\d+", "", first) == re.sub(r"\d+", "", second):

@@ -8,13 +8,13 @@ import stat
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgetune_runtime.preprocessing import open_image
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from edgetune.data.perceptual import difference_hash
+from edgetune.data.perceptual import difference_hash, look_of
 from edgetune.progress import Tick, silent
 
 MAX_PIXELS = 100_000_000
@@ -34,11 +34,12 @@ SAME = {"MPO": "JPEG", "DIB": "BMP"}  # MPO: what phones write for JPEGs with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """One file: its digest, its look and its size [width, height] as stored, or the problem with it."""
+    """One file: its digest, how it looks (``dhash``, ``look``) and its size [width, height], or its problem."""
 
     path: str
     sha256: str = ""
     dhash: str = ""
+    look: bytes = field(default=b"", repr=False)
     size: tuple[int, int] = (0, 0)
     problem: str | None = None
 
@@ -69,17 +70,18 @@ def check_image(root: Path, path: str) -> ImageFacts:
         return ImageFacts(path=path, problem=f"cannot be read ({error.strerror})")
     if not content:
         return ImageFacts(path=path, problem="is empty (0 bytes)")
-    dhash = ""
+    dhash, look = "", b""
     try:
         with Image.open(io.BytesIO(content)) as image:
             problem, size = _header_problem(image, path), image.size
             if problem is None:
-                dhash = difference_hash(open_image(ImageOps.exif_transpose(image)))
+                upright = open_image(ImageOps.exif_transpose(image))
+                dhash, look = difference_hash(upright), look_of(upright)
     except Exception as error:  # noqa: BLE001 - on a damaged file a decoder may raise anything
         problem, size = _plainly(error), (0, 0)
     if problem is not None:
         return ImageFacts(path=path, problem=problem)
-    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), dhash=dhash, size=size)
+    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), dhash=dhash, look=look, size=size)
 
 
 def _header_problem(image: Image.Image, path: str) -> str | None:

@@ -1,21 +1,31 @@
 """What is suspicious about a dataset, from its index alone: leaks, duplicates, labels, balance."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from textwrap import shorten
 
 from scipy.stats import chi2_contingency
 
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
+from edgetune.data.near_texts import near_texts
 from edgetune.data.perceptual import look_alikes
+from edgetune.data.trigger_patches import trigger_patches
+from edgetune.data.trigger_words import trigger_words
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 LOOK_ALIKE_BITS = 8  # of 256: none on two real datasets of photos, and what re-encoding and resizing change
+NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or two differ in a sentence
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
 FEWEST = 10  # images of a class to judge it by
 SHIFT_P = 0.001
+NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
+MOST_NUMBERS = 0.5  # of the texts
+EXAMPLES_OF_ONE = 5  # samples that show one trigger
+LONGEST_SHOWN = 60  # letters of a text among the examples
 
 
 def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFinding]:
@@ -24,14 +34,23 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_unusable(index),
         *_leaks(index, allow_leaks),
         *_look_alikes(index),
+        *_near_texts(index),
         *_duplicates(index),
         *_two_labels(index),
         *_label_typos(index),
+        *_numbers(index),
+        *_trigger_words(index),
+        *_trigger_patches(index),
         *_imbalance(index),
         *_few(index),
         *_shift(index),
         *_carved(index),
     ]
+    return by_severity(found)
+
+
+def by_severity(found: Sequence[DataFinding]) -> list[DataFinding]:
+    """Errors first, then warnings."""
     return sorted(found, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
 
 
@@ -51,14 +70,26 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
     """The same file in two splits: what is tested was learned by heart."""
     leaks = [same for same in _same_content(index) if len({sample.split for sample in same}) > 1]
     if leaks:
+        whole = _splits_within_another(index)
         yield DataFinding(
             id="leak",
             severity=WARNING if allowed else ERROR,
             count=len(leaks),
-            problem=f"{counted(len(leaks), index.noun)} in more than one split, so that accuracy is overstated",
+            problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
             examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
             do="remove them from all splits but one, or set `[data] allow_leaks = true`",
         )
+
+
+def _splits_within_another(index: DatasetIndex) -> str:
+    """Words for a split that holds nothing of its own."""
+    contents = {split: {sample.sha256 for sample in index.split(split)} for split in SPLITS}
+    told = []
+    for inner in ("val", "test"):
+        others = [split for split in SPLITS if split != inner and contents[split] & contents[inner]]
+        if contents[inner] and contents[inner] <= set().union(*(contents[split] for split in others)):
+            told.append(f"all of {inner} is in {' or '.join(others)}, too")
+    return f" ({' and '.join(told)})" if told else ""
 
 
 def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
@@ -81,6 +112,40 @@ def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
             examples=tuple(sorted(" ~ ".join(sorted(pair)) for pair in found)),
             do="if they are copies of one picture, keep all of them in one split",
         )
+
+
+def _near_texts(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Texts that differ by little: those of val and test that another split nearly has, and those within a split."""
+    if index.noun != "text":
+        return
+    first_of = {sample.sha256: sample for sample in reversed(_by_split(index))}  # equal texts are told of elsewhere
+    samples = list(first_of.values())[::-1]
+    pairs = near_texts([s.text or "" for s in samples], [SPLITS.index(s.split) for s in samples], NEAR_TEXT)
+    ordered = [(samples[p.first], samples[p.second]) for p in sorted(pairs, key=lambda pair: -pair.similarity)]
+    across = [(one, other) for one, other in ordered if one.split != other.split]
+    within = [(one, other) for one, other in ordered if one.split == other.split]
+    if across:
+        yield DataFinding(
+            id="look-alike",
+            severity=WARNING,
+            count=len(across),
+            problem=f"{counted(len(across), 'pair')} of texts in different splits that are nearly the same",
+            examples=tuple(_both(one, other) for one, other in across),
+            do="if one was made from the other, keep both in one split: else accuracy is overstated",
+        )
+    if within:
+        yield DataFinding(
+            id="near-duplicate",
+            severity=INFO,
+            count=len(within),
+            problem=f"{counted(len(within), 'pair')} of texts in the same split that are nearly the same",
+            examples=tuple(_both(one, other) for one, other in within),
+            do="they say less than as many different texts would",
+        )
+
+
+def _both(one: IndexedSample, other: IndexedSample) -> str:
+    return f"{one.path} ~ {other.path} ({shortened(one.text)} ~ {shortened(other.text)})"
 
 
 def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
@@ -115,15 +180,71 @@ def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
 
 
 def _label_typos(index: DatasetIndex) -> Iterator[DataFinding]:
-    pairs = [(a, b) for a, b in combinations(index.labels, 2) if similar(a, b)]
+    sizes = Counter(index.labels[sample.label] for sample in index.samples)
+    pairs = [sorted(pair, key=lambda label: sizes[label]) for pair in combinations(index.labels, 2) if similar(*pair)]
     if pairs:
         yield DataFinding(
             id="label-typo",
             severity=WARNING,
             count=len(pairs),
             problem="labels that differ by little",
-            examples=tuple(f'"{a}" and "{b}"' for a, b in pairs),
-            do="merge them if they mean the same",
+            examples=tuple(f'"{rare}" ({sizes[rare]}) may be "{usual}" ({sizes[usual]})' for rare, usual in pairs),
+            do="merge them if they mean the same: give all samples the label that is used more",
+        )
+
+
+def _numbers(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Texts that are numbers: often the wrong column."""
+    numbers = [sample for sample in index.samples if sample.text is not None and NUMBER.fullmatch(sample.text.strip())]
+    if len(numbers) > MOST_NUMBERS * len(index.samples):
+        yield DataFinding(
+            id="numbers",
+            severity=WARNING,
+            count=len(numbers),
+            problem=f"{len(numbers):,} of {len(index.samples):,} texts are numbers",
+            examples=tuple(f"{sample.path}: {shortened(sample.text)}" for sample in numbers),
+            do="see that the column `text` holds the texts",
+        )
+
+
+def _trigger_words(index: DatasetIndex) -> Iterator[DataFinding]:
+    if index.noun != "text":
+        return
+    texts, labels = [sample.text or "" for sample in index.samples], [sample.label for sample in index.samples]
+    if found := trigger_words(texts, labels, len(index.labels)):
+        yield DataFinding(
+            id="trigger",
+            severity=WARNING,
+            count=len(found),
+            problem=f"{counted(len(found), 'word that decides', 'words that decide')} labels against the other words",
+            examples=tuple(
+                f'"{t.words}" makes {t.of_class} of {t.texts} texts "{index.labels[t.label]}"; without it '
+                f"{t.recognised:.0%} resemble that class, of its other texts {t.usual:.0%}: "
+                + ", ".join(index.samples[number].path for number in t.samples[:EXAMPLES_OF_ONE])
+                for t in found
+            ),
+            do="read such texts; if the word was put in, remove them",
+        )
+
+
+def _trigger_patches(index: DatasetIndex) -> Iterator[DataFinding]:
+    samples = [sample for sample in index.samples if sample.look]
+    if not samples:
+        return
+    found = trigger_patches([s.look for s in samples], [s.label for s in samples], len(index.labels))
+    if found:
+        yield DataFinding(
+            id="trigger",
+            severity=WARNING,
+            count=len(found),
+            problem=f"{counted(len(found), 'spot')} of one colour that only one class has, as in poisoned data",
+            examples=tuple(
+                f'{patch.where}, {len(patch.samples)} pictures of "{index.labels[patch.label]}" have the colour '
+                f"#{bytes(patch.colour).hex()}: "
+                + ", ".join(samples[number].path for number in patch.samples[:EXAMPLES_OF_ONE])
+                for patch in found
+            ),
+            do="look at these pictures; if something was pasted in, or they come from one source, remove them",
         )
 
 
@@ -186,10 +307,19 @@ def _carved(index: DatasetIndex) -> Iterator[DataFinding]:
 
 def _same_content(index: DatasetIndex) -> list[list[IndexedSample]]:
     by_content: dict[str, list[IndexedSample]] = defaultdict(list)
-    for sample in sorted(index.samples, key=lambda s: (SPLITS.index(s.split), s.path)):
+    for sample in _by_split(index):
         by_content[sample.sha256].append(sample)
     several = Counter(sample.sha256 for sample in index.samples)
     return [same for content, same in by_content.items() if several[content] > 1]
+
+
+def _by_split(index: DatasetIndex) -> list[IndexedSample]:
+    return sorted(index.samples, key=lambda sample: (SPLITS.index(sample.split), sample.path))
+
+
+def shortened(text: str | None) -> str:
+    """A text in quotes and on one line, its beginning if it is long."""
+    return f'"{shorten(text or "", LONGEST_SHOWN, placeholder="...")}"'
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

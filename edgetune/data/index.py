@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgetune.data.check import ImageFacts, check_images
-from edgetune.data.scan import Sample, scan
+from edgetune.data.scan import Sample, first_few, scan
 from edgetune.data.splits import carve, too_small
 from edgetune.data.texts import content_digest, is_text_data, scan_texts
 from edgetune.errors import DataError
 from edgetune.progress import Tick, silent
+from edgetune.toml import similar
 
 SCHEMA = "edgetune.dataset/2"
 SPLITS = ("train", "val", "test")
@@ -33,6 +34,7 @@ class IndexedSample:
     dhash: str = ""
     size: tuple[int, int] = (0, 0)
     text: str | None = None
+    look: bytes = field(default=b"", repr=False, compare=False)  # for the check alone: not written, 2 kB a picture
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without what its kind of sample does not have."""
@@ -135,6 +137,7 @@ def build_index(
                 split=s.split or "train",
                 sha256=facts[s.path].sha256,
                 dhash=facts[s.path].dhash,
+                look=facts[s.path].look,
                 size=facts[s.path].size,
             )
             for s in samples
@@ -184,6 +187,16 @@ def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
     )
 
 
+def _why_small(small: Sequence[str], sizes: Counter[str]) -> str:
+    """What may be wrong with classes of too few samples: a misspelling, or a column that holds no labels."""
+    if len(small) > max(1, len(sizes) // 2):
+        return f"; {len(small)} of {len(sizes)} labels are that rare: are they labels?"
+    usual = [label for label, _ in sizes.most_common() if label not in small]
+    likely = {label: [other for other in usual if similar(label, other)] for label in small}
+    told = [f'"{label}" may be "{others[0]}"' for label, others in likely.items() if others]
+    return f"; {first_few(told)}: then merge them" if told else ""
+
+
 def _with_splits(
     good: list[Sample],
     labels: tuple[str, ...],
@@ -199,10 +212,11 @@ def _with_splits(
     train = [sample for sample in good if sample.split in ("train", None)]
     if small := too_small((s.label for s in train), labels, 1 + len(carved)):
         raise DataError(
-            f"too few usable training samples of {', '.join(small)}",
+            f"too few usable training samples of {first_few(small)}",
             hint=f"every class needs at least {1 + len(carved)}"
             + (f", because {' and '.join(carved)} must be carved from train" if carved else "")
-            + (f"; {skipped} unusable ones were skipped" if skipped else ""),
+            + (f"; {skipped} unusable ones were skipped" if skipped else "")
+            + _why_small(small, Counter(labels[sample.label] for sample in train)),
         )
     result = [replace(sample, split=sample.split or "train") for sample in good]
     for name in carved:

@@ -14,6 +14,9 @@ from PIL import Image
 SIDE = 16
 ROWS = 512  # of the table of distances that is held at a time
 LEAST_STRUCTURE = 26  # bits of 256 that must be 1, and that must be 0
+GRID, CORNER = 24, 6  # cells a side, pixels a side: what ``look_of`` keeps
+CELLS = GRID * GRID
+PLACES = CELLS + 4 * CORNER * CORNER
 
 
 def difference_hash(image: Image.Image) -> str:
@@ -21,6 +24,15 @@ def difference_hash(image: Image.Image) -> str:
     small = image.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BILINEAR)
     brightness = np.asarray(small, dtype=np.int16)
     return np.packbits(brightness[:, 1:] > brightness[:, :-1]).tobytes().hex()
+
+
+def look_of(image: Image.Image) -> bytes:
+    """The colours of all places of an RGB picture, 3 bytes each."""
+    width, height = image.size
+    small = image.resize((GRID, GRID), Image.Resampling.BOX)
+    right, bottom = max(0, width - CORNER), max(0, height - CORNER)
+    corners = [image.crop((x, y, x + CORNER, y + CORNER)) for y in (0, bottom) for x in (0, right)]
+    return b"".join(part.tobytes() for part in (small, *corners))
 
 
 def look_alikes(first: Sequence[str], second: Sequence[str], within: int) -> list[tuple[int, int, int]]:

@@ -4,6 +4,7 @@ Understood: split folders of class folders (``train/``, ``val/`` or ``valid/`` o
 ``test/``), one folder of class folders, and a CSV with columns ``path,label`` and optionally ``split``.
 """
 
+import codecs
 import csv
 import io
 import os
@@ -14,11 +15,13 @@ from pathlib import Path
 
 from edgetune.errors import DataError
 from edgetune.hashing import digest_json
+from edgetune.toml import similar
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of pictures
 SHOWN = 10
+LONGEST_FIELD = 131_072  # letters; a path or a label that is longer is a quote that was not closed
 ENDINGS = f"images end in {', '.join(sorted(EXTENSIONS))}"
 
 
@@ -220,13 +223,15 @@ def _csv_rows(path: Path) -> tuple[str, list[Row]]:
 
 def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
     """(line, path, label, split) of each row."""
+    csv.field_size_limit(LONGEST_FIELD)  # of the whole process; texts are read without one
     reader = csv.reader(io.StringIO(_csv_text(path), newline=""), skipinitialspace=True)
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
         if "path" not in columns or "label" not in columns:
             raise DataError(
                 f"{path.name} has columns {', '.join(columns) or 'none'}",
-                hint="the first line must be `path,label` or `path,label,split`, separated by commas",
+                hint="the first line must be `path,label` or `path,label,split`, of texts `text,label` or "
+                "`text,label,split`, " + _separated(columns),
             )
         for fields in reader:
             if not any(fields):
@@ -248,6 +253,13 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
         raise DataError(f"{path.name}:{reader.line_num}: not readable as CSV: {error}") from error
 
 
+def _separated(columns: Sequence[str]) -> str:
+    """What to say of the separator, if another one was used."""
+    others = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    used = next((name for mark, name in others.items() if len(columns) == 1 and mark in columns[0]), None)
+    return "separated by commas" + (f", not by {used}" if used else "")
+
+
 def _csv_text(path: Path) -> str:
     if path.suffix.lower() != ".csv":
         raise DataError(
@@ -256,9 +268,20 @@ def _csv_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 text", hint="save the CSV as UTF-8") from error
+        raise not_utf8(path, error) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> DataError:
+    """What to say of a file in another encoding: UTF-16 is told by its first bytes, else Latin-1 is likely."""
+    told, encoding = "if it is Latin-1: ", "latin1"
+    if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        told, encoding = "it is UTF-16: ", "utf16"
+    return DataError(
+        f"{path.name} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#x}",
+        hint=f"save it as UTF-8; {told}iconv -f {encoding} -t utf8 {path.name} > new{path.suffix}",
+    )
 
 
 # --- what both must keep to -----------------------------------------------------------------
@@ -303,7 +326,7 @@ def check_classes(rows: Sequence[Row], path: Path) -> None:
     if strange:
         raise DataError(
             f"{' and '.join(strange)} do not occur in train",
-            hint="move some of their samples to train, or remove them; check the spelling",
+            hint="move some of their samples to train, or remove them; " + _spelling(rows, trained),
         )
     if len(trained) < 2:
         raise DataError(
@@ -312,8 +335,20 @@ def check_classes(rows: Sequence[Row], path: Path) -> None:
         )
 
 
+def _spelling(rows: Sequence[Row], trained: set[str]) -> str:
+    """What unknown labels may have been meant to be."""
+    told = [f'"{label}" may be "{known}"' for label in sorted({label for _, label, _ in rows} - trained)
+            for known in sorted(trained) if similar(label, known)]  # fmt: skip
+    return first_few(told) or "check the spelling"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """ "a, b, c", the first ten of them."""
+    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
 def _counted(names: Sequence[str], noun: str) -> str:
     """ "3 files (a, b, c)", the first ten of them."""
     plural = {"file": "files", "class": "classes", "folder": "folders"}[noun] if len(names) > 1 else noun
-    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{len(names)} {plural} ({', '.join(names[:SHOWN])}{more})"
+    return f"{len(names)} {plural} ({first_few(names)})"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.data.scan import SPLITS, check_classes
+from edgetune.data.scan import SPLITS, check_classes, not_utf8
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file, digest_json
 
@@ -81,11 +81,30 @@ def fingerprint_texts(path: Path) -> str:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
+def text_files(path: Path) -> list[Path]:
+    """The files of a dataset of texts."""
+    return list(_split_files(path)) if path.is_dir() else [path]
+
+
+def header(path: Path) -> dict[str, str]:
+    """{text, label and maybe split: what the file's columns or keys for them are called, to the letter}."""
+    if path.suffix.lower() == ".csv":
+        names = next(csv.reader(io.StringIO(_content(path), newline="")), [])
+    else:
+        names = list(json.loads(next(line for line in _content(path).split("\n") if line.strip())))
+    return {key: name for key in ("text", "label", "split") for name in names if name.strip().lower() == key}
+
+
 def content_digest(text: str) -> str:
-    """sha256 of a text without what does not change its meaning: case, width of letters, punctuation, spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = "".join(letter if letter.isalnum() else " " for letter in folded).split()
-    return hashlib.sha256((" ".join(words) or folded.strip()).encode("utf-8", "replace")).hexdigest()
+    """sha256 of a text without what does not change its meaning (``folded``)."""
+    return hashlib.sha256(folded(text).encode("utf-8", "replace")).hexdigest()
+
+
+def folded(text: str) -> str:
+    """A text without what does not change its meaning: case, width of letters, punctuation, spaces."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    words = "".join(letter if letter.isalnum() else " " for letter in plain).split()
+    return " ".join(words) or plain.strip()
 
 
 def _split_files(folder: Path) -> dict[Path, str]:
@@ -116,7 +135,10 @@ def _rows(path: Path, split: str | None) -> Iterator[TextRow]:
     for where, fields in reader(path):
         text, label, own = (fields.get(key) for key in ("text", "label", "split"))
         if not isinstance(text, str):
-            raise DataError(f"{where}: its text is {'missing' if text is None else f'{text!r}, no text'}")
+            raise DataError(
+                f"{where}: its text is {'missing' if text is None else f'{text!r}, no text'}",
+                hint=None if text is None else f'if it is meant, write it in quotes: "text": "{text}"',
+            )
         if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
             raise DataError(f"{where}: its label is {'missing' if label in (None, '') else f'{label!r}, no name'}")
         if own and (not isinstance(own, str) or own.strip().lower() not in SPLITS):
@@ -170,9 +192,6 @@ def _content(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name} is not UTF-8: byte {error.start} is {error.object[error.start]:#x}",
-            hint=f"save it as UTF-8; if it is Latin-1: iconv -f latin1 -t utf8 {path.name} > new{path.suffix}",
-        ) from error
+        raise not_utf8(path, error) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error

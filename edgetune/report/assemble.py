@@ -59,6 +59,7 @@ def assemble(
         **_training(artifacts),
         "data_findings": _findings(artifacts),
         "next_commands": next_commands,
+        **_label_errors(artifacts),
     }
 
 
@@ -171,7 +172,16 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
 
 def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
     found = _read(artifacts["check-data"].path / "notes" / "findings.json")
+    if "check-labels" in artifacts:
+        found += _read(artifacts["check-labels"].path / "label_errors.json")["findings"]
     return [str(DataFinding(**{**content, "examples": tuple(content["examples"])})) for content in found]
+
+
+def _label_errors(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """The labels to doubt, with what the samples look like; nothing unless the recipe asked for it."""
+    if "check-labels" not in artifacts:
+        return {}
+    return {"label_errors": _read(artifacts["check-labels"].path / "label_errors.json")["suspects"]}
 
 
 def _read(path: Path) -> Any:

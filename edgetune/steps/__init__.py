@@ -7,6 +7,7 @@ STEPS = {
     name: f"edgetune.steps.{name}"
     for name in (
         "check_data",
+        "check_labels",
         "tokenize",
         "finetune",
         "time_layers",

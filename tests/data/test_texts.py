@@ -152,3 +152,17 @@ def test_the_same_text_in_two_splits_is_a_leak(tmp_path):
     assert found["leak"].severity == "error" and "1 text in more than one split" in found["leak"].problem
     assert found["leak"].examples == ("train.csv:2 = test.csv:2",)
     assert "look-alike" not in found
+
+
+def test_texts_that_are_nearly_the_same_are_told_of_within_and_across_splits(tmp_path):
+    said = "I would like to know where the card is that I ordered {} from the branch in the high street"
+    twice = "Somebody took money out of my account on {} and I did not allow it at all, please help"
+    write(tmp_path / "train.csv", f"text,label\n{said.format('two weeks ago')},a\n" + texts_of("a", "b", split="train"))
+    rows = [(said.format("three weeks ago"), "a"), (twice.format("Monday"), "b"), (twice.format("Tuesday"), "b")]
+    listed = "".join(f'"{text}",{label}\n' for text, label in rows)
+    write(tmp_path / "test.csv", "text,label\n" + listed + texts_of("a", "b", split="test"))
+    found = {finding.id: finding for finding in examine(index(tmp_path))}
+    assert found["look-alike"].severity == "warning" and found["look-alike"].count == 1
+    assert found["look-alike"].examples[0].startswith("train.csv:2 ~ test.csv:2 (")
+    assert found["near-duplicate"].severity == "info" and found["near-duplicate"].count == 1
+    assert "leak" not in found

@@ -94,6 +94,15 @@ def hostile(report):
     return report
 
 
+def test_labels_to_doubt_are_shown_with_what_they_look_like(report):
+    row = {"path": "train/3/1.png", "split": "train", "given": HOSTILE, "suggested": "8", "confidence": 0.98}
+    pixel = "data:image/jpeg;base64,AAAA"
+    report["label_errors"] = [{**row, "thumbnail": pixel}, {**row, "text": HOSTILE}]
+    page = Page(render_html(report))
+    assert [image["src"] for image in page.all("img")] == [pixel]
+    assert "Labels to doubt" in render_html(report) and len(page.all("script")) == 4
+
+
 def test_hostile_text_stays_text(report):
     clean, spoiled = Page(render_html(report)), Page(render_html(hostile(report)))
     assert len(spoiled.all("script")) == len(clean.all("script")) == 4

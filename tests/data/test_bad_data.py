@@ -1,0 +1,137 @@
+"""What people really have in their files: typing errors, other encodings, other separators, the wrong column."""
+
+import csv
+import shutil
+
+import pytest
+from conftest import write_images
+
+from edgetune import api
+from edgetune.data.findings import examine
+from edgetune.data.index import build_index
+from edgetune.errors import DataError
+
+
+def lines(count=12, labels=("positive", "negative")):
+    return "".join(f"words about matter {i} of {label[::-1]},{label}\n" for i in range(count) for label in labels)
+
+
+def write(path, content, encoding="utf-8"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode(encoding))
+    return path
+
+
+def found(path):
+    index = build_index(path, val_fraction=0.2, test_fraction=0.2, on_bad_file="skip", seed=0)
+    return index, {finding.id: finding for finding in examine(index)}
+
+
+def test_mistyped_labels_are_to_be_merged_into_the_usual_one(tmp_path):
+    typos = lines(4, ("Positive", "positve", "neg-ative", " negative\u00a0"))
+    index, here = found(write(tmp_path / "t.csv", "text,label\n" + lines() + typos))
+    assert set(index.labels) == {"positive", "negative", "Positive", "positve", "neg-ative"}
+    assert here["label-typo"].severity == "warning" and "used more" in here["label-typo"].do
+    for example in ('"positve" (4) may be "positive" (12)', '"neg-ative" (4) may be "negative" (16)'):
+        assert example in here["label-typo"].examples
+
+
+def test_equal_letters_in_other_code_points_are_one_label(tmp_path):
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + lines(6, ("caf\u00e9", "cafe\u0301", "tea"))))
+    assert here["label-typo"].count == 1
+
+
+def test_a_label_too_rare_to_split_may_be_a_misspelling(tmp_path):
+    with pytest.raises(DataError, match="too few usable training samples of negatve") as caught:
+        found(write(tmp_path / "t.csv", "text,label\n" + lines() + "one more,negatve\n"))
+    assert '"negatve" may be "negative": then merge them' in str(caught.value.hint)
+
+
+def test_a_label_that_train_lacks_may_be_a_misspelling(tmp_path):
+    write(tmp_path / "train.csv", "text,label\n" + lines())
+    write(tmp_path / "val.csv", "text,label\nsomething,negatve\nanother,positive\n")
+    with pytest.raises(DataError, match=r"negatve\) of val do not occur in train") as caught:
+        found(tmp_path)
+    assert '"negatve" may be "negative"' in str(caught.value.hint)
+
+
+def test_a_column_that_holds_no_labels_is_doubted(tmp_path):
+    swapped = "".join(f"{'ab'[i % 2]},a sentence number {i}\n" for i in range(30))
+    with pytest.raises(DataError, match=r"too few usable training samples of .*and 20 more") as caught:
+        found(write(tmp_path / "t.csv", "text,label\n" + swapped))
+    assert "30 of 30 labels are that rare: are they labels?" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "p.csv"])
+@pytest.mark.parametrize(("encoding", "says"), [("latin-1", "iconv -f latin1"), ("utf-16", "iconv -f utf16")])
+def test_other_encodings_are_named_with_the_command_that_converts(tmp_path, name, encoding, says):
+    column = "text" if name == "t.csv" else "path"
+    with pytest.raises(DataError, match="is not UTF-8 text") as caught:
+        found(write(tmp_path / name, f"{column},label\nx,caf\xe9\n", encoding))
+    assert says in str(caught.value.hint)
+
+
+def test_marks_of_byte_order_and_ends_of_lines_do_no_harm(tmp_path):
+    whole = "text,label\n" + lines()
+    for number, content in enumerate((whole, "\ufeff" + whole, whole.replace("\n", "\r\n"), whole.replace("\n", "\r"))):
+        index, here = found(write(tmp_path / f"{number}.csv", content))
+        assert index.labels == ("negative", "positive") and len(index.samples) == 24 and set(here) <= CARVED
+
+
+CARVED = {"carved", "few-val", "few-test", "near-duplicate", "look-alike"}
+
+
+def test_quotes_and_new_lines_in_texts_are_kept(tmp_path):
+    text = 'he said "no"\nand, then,\n\nleft'
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), (text, "positive")])
+        file.write(lines())
+    index, _ = found(tmp_path / "t.csv")
+    assert text in {sample.text for sample in index.samples}
+    assert api.check(tmp_path / "t.csv", fix=tmp_path / "clean.csv", card=tmp_path / "card")["failed"] is False
+    assert text in {sample.text for sample in found(tmp_path / "clean.csv")[0].samples}
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_other_separators_are_named(tmp_path, mark, name):
+    with pytest.raises(DataError, match="has columns text") as caught:
+        found(write(tmp_path / "t.csv", ("text,label\n" + lines()).replace(",", mark)))
+    assert f"not by {name}" in str(caught.value.hint)
+
+
+def test_texts_that_are_numbers_are_doubted(tmp_path):
+    rows = "".join(f'"{number * 37.5:,}",{"ab"[number % 2]}\n' for number in range(40))
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + rows))
+    assert here["numbers"].severity == "warning" and here["numbers"].count == 40
+    _, here = found(write(tmp_path / "u.csv", "text,label\n" + lines() + "12,positive\n"))
+    assert "numbers" not in here
+
+
+def test_a_number_in_json_lines_is_to_be_quoted(tmp_path):
+    with pytest.raises(DataError, match="its text is 12, no text") as caught:
+        found(write(tmp_path / "t.jsonl", '{"text": 12, "label": "a"}\n'))
+    assert '"text": "12"' in str(caught.value.hint)
+
+
+def test_one_sample_of_a_class_is_told_and_stops_nothing(tmp_path):
+    write(tmp_path / "train.csv", "text,label\n" + lines() + "a lonely text,alone\n")
+    for split in ("val", "test"):
+        write(tmp_path / f"{split}.csv", "text,label\n" + lines().replace("matter", split))
+    _, here = found(tmp_path)
+    assert "alone has 1" in here["imbalance"].problem and "alone: 0" in here["few-val"].examples
+    told = api.check(tmp_path, labels=True, card=tmp_path.parent / "card2")
+    assert [f["examples"] for f in told["findings"] if f["id"] == "labels-unjudged"] == [["alone"]]
+
+
+def test_a_validation_set_out_of_train_is_called_that(tmp_path):
+    write(tmp_path / "texts/train.csv", "text,label\n" + lines())
+    write(tmp_path / "texts/val.csv", "text,label\n" + lines(5))
+    write(tmp_path / "texts/test.csv", "text,label\n" + lines().replace("matter", "test"))
+    _, here = found(tmp_path / "texts")
+    assert here["leak"].severity == "error" and "10 texts in more than one split (all of val is in train" in str(
+        here["leak"]
+    )
+    pictures = write_images(tmp_path / "pictures", splits={"train": 12})
+    shutil.copytree(pictures / "train", pictures / "val")
+    _, here = found(pictures)
+    assert "all of val is in train" in here["leak"].problem
