@@ -11,6 +11,7 @@ from edgetune_runtime import BundleError, Engine
 from small_text import write_encoder, write_texts
 
 import edgetune
+from edgetune import api
 from edgetune.errors import ModelError, RecipeError, WeightsError
 from edgetune.report.validate import validate
 
@@ -113,7 +114,7 @@ def test_building_again_computes_nothing_and_a_longer_limit_does(built):
     folder, _ = built
     again = edgetune.build(folder / "edgetune.toml", cache_dir=folder / "cache")
     assert all(step["cached"] for step in again.data["steps"])
-    _, preview = edgetune.api.plan(folder / "edgetune.toml", cache_dir=folder / "cache")
+    _, preview = api.plan(folder / "edgetune.toml", cache_dir=folder / "cache")
     assert all(step.cached for step in preview)
 
 
@@ -141,7 +142,7 @@ def test_prepared_for_a_jetson(tmp_path):
 
 
 def test_the_plan_and_its_titles(tmp_path):
-    made, _ = edgetune.api.plan(project(tmp_path), cache_dir=tmp_path / "cache")
+    made, _ = api.plan(project(tmp_path), cache_dir=tmp_path / "cache")
     assert [step.name for step in made.steps][:4] == ["check_data", "tokenize", "finetune", "export"]
     names = {step.name for step in made.steps}
     assert {"quantize_dynamic", "time_encoder", "prune_encoder"} <= names and not {"quantize", "prune"} & names
@@ -150,7 +151,7 @@ def test_the_plan_and_its_titles(tmp_path):
 def test_defaults_for_text_are_not_those_for_pictures(tmp_path):
     recipe = project(tmp_path)
     recipe.write_text('[model]\nname = "transformers/tiny"\nweights = "encoder"\n[data]\npath = "texts"\n')
-    made, _ = edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+    made, _ = api.plan(recipe, cache_dir=tmp_path / "cache")
     assert made.recipe.finetune.learning_rate == 1e-4 and made.recipe.finetune.augmentation == "none"
 
 
@@ -161,25 +162,25 @@ def test_what_is_for_pictures_is_refused(tmp_path, line):
     text = recipe.read_text()
     recipe.write_text(text.replace(section, line) if section in text else f"{text}\n{line}\n")
     with pytest.raises(RecipeError, match=r"is for pictures|text"):
-        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+        api.plan(recipe, cache_dir=tmp_path / "cache")
 
 
 def test_pictures_and_texts_are_not_mistaken_for_each_other(tmp_path, shapes):
     recipe = project(tmp_path)
     recipe.write_text(recipe.read_text().replace("transformers/tiny", "torchvision/resnet18"))
     with pytest.raises(RecipeError, match="classifies pictures") as caught:
-        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+        api.plan(recipe, cache_dir=tmp_path / "cache")
     assert "transformers/NAME" in str(caught.value.hint)
     recipe.write_text(RECIPE.replace('"texts"', f'"{shapes}"'))
     with pytest.raises(RecipeError, match="holds none"):
-        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+        api.plan(recipe, cache_dir=tmp_path / "cache")
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     recipe = project(tmp_path)
     recipe.write_text(recipe.read_text().replace('"encoder"', '"decoder"'))
     with pytest.raises(WeightsError, match="no folder with pretrained weights"):
-        edgetune.api.plan(recipe, cache_dir=tmp_path / "cache")
+        api.plan(recipe, cache_dir=tmp_path / "cache")
 
 
 def test_more_tokens_than_the_network_reads(tmp_path):
@@ -190,9 +191,9 @@ def test_more_tokens_than_the_network_reads(tmp_path):
 
 def test_init_proposes_a_recipe_that_can_be_planned(tmp_path):
     project(tmp_path)
-    path = edgetune.api.init(tmp_path / "texts", tmp_path / "new.toml")
+    path = api.init(tmp_path / "texts", tmp_path / "new.toml")
     text = path.read_text().replace('# weights = "encoder" ', 'weights = "encoder" ')
     assert "max_length = 32 " in text and "240 train" not in text and "180 train" in text
     path.write_text(text)
-    made, _ = edgetune.api.plan(path, cache_dir=tmp_path / "cache")
+    made, _ = api.plan(path, cache_dir=tmp_path / "cache")
     assert made.recipe.reads_text
