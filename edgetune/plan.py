@@ -30,7 +30,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 2,
-    "select": 5,
+    "select": 6,
     "bundle": 2,
     "validate": 2,
     "lr_find": 1,

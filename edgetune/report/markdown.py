@@ -66,10 +66,11 @@ def _classes(classes: Sequence[view.Json]) -> str:
             escape(row["label"]),
             str(row["support"]),
             *(numbers.percent(row[key]) for key in ("precision", "recall", "f1")),
+            numbers.NONE if row.get("roc_auc") is None else f"{row['roc_auc']:.3f}",
         )
         for row in classes
     ]
-    return table(("class", "samples", "precision", "recall", "F1"), rows)
+    return table(("class", "samples", "precision", "recall", "F1", "ROC-AUC"), rows)
 
 
 def _candidate(row: view.Row) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.report import numbers
+from edgetune.report.curves import fit_verdict
 
 Json = Mapping[str, Any]
 
@@ -80,6 +81,8 @@ def training_line(data: Json) -> str:
         text += f" Stopped early; epoch {training['best_epoch']} was the best on validation."
     if training.get("micro_batch"):
         text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
+    if training["strategy"] != "feature-extraction" and (verdict := fit_verdict(data.get("history", []))):
+        text += f" {verdict}"
     return text
 
 

@@ -44,6 +44,21 @@ def test_classes_and_confusion_are_scikit_learns(output):
         assert (row["precision"], row["recall"], row["f1"], row["support"]) == pytest.approx((p, r, f, n))
 
 
+@settings(deadline=None)
+@given(outputs(), st.booleans())
+def test_areas_under_curves_are_scikit_learns(output, rough):
+    logits, labels = output
+    if rough:  # with ties
+        logits = np.round(logits)
+    scores = m.softmax(np.asarray(logits, float))
+    for k, area in enumerate(m.roc_auc(logits, labels)):
+        of_class = np.asarray(labels) == k
+        if of_class.all() or not of_class.any():
+            assert area is None
+        else:
+            assert area == pytest.approx(sk.roc_auc_score(of_class, scores[:, k]))
+
+
 @given(outputs())
 def test_ece_is_its_definition(output):
     logits, labels = output

@@ -1,0 +1,36 @@
+"""What a training's curves say: whether the network fits too little, too much, or was trained to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RISE = 0.05  # of the validation loss above its lowest, relative, from which one speaks of overfitting
+STILL_FALLING = 0.02  # of the validation loss over the last quarter of the epochs, relative
+FEWEST = 4  # epochs that a curve needs to be judged
+
+
+def fit_verdict(history: Sequence[Mapping[str, Any]], step: str = "finetune") -> str | None:
+    """One sentence on the curves of a training step, or None: too few epochs, or losses are missing.
+
+    Args:
+        history: rows of the report's ``history``.
+    """
+    rows = [row for row in history if row["step"] == step]
+    if len(rows) < FEWEST or any(row.get(key) is None for row in rows for key in ("train_loss", "val_loss")):
+        return None
+    validation, training = ([float(row[key]) for row in rows] for key in ("val_loss", "train_loss"))
+    lowest = min(range(len(rows)), key=lambda i: validation[i])
+    if validation[-1] > (1 + RISE) * validation[lowest] and training[-1] < training[lowest]:
+        return (
+            f"Overfitting: from epoch {rows[lowest]['epoch']} on the validation loss rose from "
+            f"{validation[lowest]:.3f} to {validation[-1]:.3f} while the training loss fell; the best epoch's weights "
+            "are kept. Stronger augmentation, more weight decay or fewer epochs may help."
+        )
+    earlier = min(validation[: len(rows) - max(1, len(rows) // 4)])
+    if lowest == len(rows) - 1 and validation[-1] < (1 - STILL_FALLING) * earlier:
+        return (
+            f"Underfitting: the validation loss was still falling at the last epoch (from {earlier:.3f} to "
+            f"{validation[-1]:.3f} over the last quarter): more epochs or a higher rate may help."
+        )
+    return "The validation loss had settled when training ended: neither under- nor overfitting shows in the curves."
