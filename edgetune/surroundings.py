@@ -15,6 +15,7 @@ from edgetune.devices.identity import processor as processor_of
 from edgetune.devices.protocol import Device
 from edgetune.errors import InputError, RecipeError, WeightsError
 from edgetune.hashing import digest_file, digest_json
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target
 from edgetune.target import all_targets, same_arch
@@ -103,8 +104,10 @@ def assign(targets: tuple[Target, ...], devices: Sequence[Device]) -> dict[str, 
 def why_not_there(target: Target, device: Device) -> str | None:
     """Why engines of ``target`` cannot be run and measured on ``device``; None: they can."""
     about = device.about()["device"]
-    if target.backend != "onnxruntime":
-        return f"{target.backend} engines are not built over SSH by this version; build_on_device.sh builds them there"
+    if target.backend == "tensorrt":
+        return "tensorrt engines are not built over SSH by this version; build_on_device.sh builds them there"
+    if not INFERENCE_LIBRARIES[target.backend].over_ssh:
+        return f"{target.backend} engines are not run over SSH by this version; build on the device itself"
     if not same_arch(target, about["arch"]):
         return f"{about['arch']} does not run {target.arch} engines"
     if target.cpu_features and not set(about["cpu_features"]) & set(target.cpu_features):

@@ -15,7 +15,7 @@ from edgetune_runtime import Engine
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import RuntimeProblem
 from edgetune_runtime.manifest import read_manifest
-from edgetune_runtime.session import open_session
+from edgetune_runtime.session import open_session, settings
 from numpy.typing import NDArray
 
 from edgetune.errors import InputError
@@ -75,7 +75,7 @@ def bundle_engine(name: str, folder: Path) -> EngineFile:
     file = folder / manifest["engine"]["file"]
     inputs = [Declared(name=one["name"], type="tensor(float)", shape=tuple(one["shape"])) for one in manifest["inputs"]]
     return EngineFile(
-        name=name, shown=name, file=file, session=manifest["session"], inputs=tuple(inputs),
+        name=name, shown=name, file=file, session=settings(manifest), inputs=tuple(inputs),
         sha256=digest_file(file), size_bytes=file.stat().st_size, folder=folder,
     )  # fmt: skip
 
@@ -118,4 +118,4 @@ def _bundle(path: Path, self_test: bool, stack: ExitStack) -> tuple[Path, Mappin
         unpack(path, folder)
     with Engine.open(folder, self_test=self_test):
         manifest = read_manifest(folder)
-    return folder / manifest["engine"]["file"], manifest["session"]
+    return folder / manifest["engine"]["file"], settings(manifest)
