@@ -179,6 +179,7 @@ def bench(
     seed: int = 0,
     output: str | Path | None = None,
     device: str | None = None,
+    backends: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Measure ONNX files and bundles side by side; the first is what the others are compared with.
@@ -190,6 +191,7 @@ def bench(
         offline: judge by throughput.
         output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
         device: ``ssh://[user@]host[:port]``; None: this machine.
+        backends: the libraries each ONNX file is measured in, ``onnxruntime`` or ``openvino``; none: ONNX Runtime.
 
     Raises:
         InputError: a file, shape or option that cannot be; names it. DeviceError: the device cannot do it.
@@ -212,6 +214,7 @@ def bench(
                 seed=seed,
                 progress=reporter.tick("measure"),
                 device=there,
+                **({"backends": tuple(backends)} if backends else {}),
             )
     finally:
         reporter.close()

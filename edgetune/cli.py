@@ -338,6 +338,10 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@click.option(
+    "--backend", "backends", multiple=True, type=click.Choice(["onnxruntime", "openvino"]),
+    help="Library that runs the ONNX files (default: onnxruntime); give both to compare them.",
+)  # fmt: skip
 @device_option
 @click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
@@ -351,6 +355,7 @@ def bench(
     self_check: bool,
     repeats: int,
     devices: tuple[str, ...],
+    backends: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -362,15 +367,17 @@ def bench(
 
     spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
     if self_check:
-        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices:
+        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices or backends:
             raise InputError(
-                "--self-check takes one model, one request after the other, here", hint="leave the others out"
+                "--self-check takes one model, one request after the other, here, in ONNX Runtime",
+                hint="leave the others out",
             )
         options.pop("arrivals")
         checked = api.self_check(models[0], repeats=repeats, spec=spec, reporter=Console(), **options)
         shown = checked | {"rows": [{k: v for k, v in row.items() if k != "raw"} for row in checked["rows"]]}
         emit(shown, as_json, lambda: render_self_check(checked))
         return 0 if checked["passed"] else 3
+    options["backends"] = backends
     if len(devices) > 1:
         results = api.bench_on(models, devices, spec=spec, reporter=Console(), **options)
         plain = [{key: value for key, value in result.items() if key != "raw"} for result in results]

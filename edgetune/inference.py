@@ -18,5 +18,6 @@ class InferenceLibrary:
 
 INFERENCE_LIBRARIES = {
     "onnxruntime": InferenceLibrary(title="ONNX Runtime", distribution="onnxruntime", dynamic_int8=True, over_ssh=True),
+    "openvino": InferenceLibrary(title="OpenVINO", distribution="openvino"),
     "tensorrt": InferenceLibrary(title="TensorRT"),
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.backends import BACKENDS, tensorrt
+from edgetune.backends import BACKENDS
 from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.data.texts import fingerprint_texts, is_text_data
@@ -54,8 +54,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         "processor": local.processor(),
     }
     for target in targets:
-        if target.backend == "tensorrt":
-            tensorrt.check_options(target)
+        load_backend(target.backend).check_options(target)
     if devices and recipe.reads_text:
         raise InputError(
             "engines for text are not run on a device over SSH yet",

@@ -13,6 +13,7 @@ DEFAULT = "onnxruntime"
 # Each module has TITLE (name and version of the library) and open_engine(model, wanted, threads).
 LIBRARIES = {
     "onnxruntime": "edgetune_runtime.session_onnxruntime",
+    "openvino": "edgetune_runtime.session_openvino",
 }
 
 
