@@ -94,9 +94,7 @@ def measured(network: torch.nn.Module, images: np.ndarray, spec: BenchSpec) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, help="clothing10.tar")
-    parser.add_argument(
-        "--weights", type=Path, required=True, help="of MobileNetV2, safetensors in torchvision's names"
-    )
+    parser.add_argument("--weights", type=Path, required=True, help="of MobileNetV2, in torchvision's names")
     parser.add_argument("--min-runs", type=int, default=400)
     options = parser.parse_args()
     torch.manual_seed(0)
