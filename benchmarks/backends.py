@@ -11,7 +11,6 @@ calibrated on.
 import argparse
 import io
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +45,18 @@ def pictures(archive: Path) -> np.ndarray:
 
 
 def files(network: torch.nn.Module, images: np.ndarray, folder: Path) -> dict[str, Path]:
-    """The float file and one INT8 file for each target."""
+    """The float file and one INT8 file for each target; those that are there already are taken."""
+    folder.mkdir(parents=True, exist_ok=True)
     example = torch.from_numpy(images[:1])
     batches = [torch.from_numpy(part) for part in np.split(images[:CALIBRATION], CALIBRATION // 32)]
     made = {"float": folder / "float.onnx"}
-    export_onnx(network, example, made["float"], opset=20)
+    if not made["float"].exists():
+        export_onnx(network, example, made["float"], opset=20)
     for target in ("x86-cpu", "intel-cpu"):
         made[f"int8 for {target}"] = path = folder / f"int8-{target}.onnx"
-        graph = quantize(network, example, load_target(target).scheme, lambda: batches, repair=("bias-correction",))
-        export_onnx(graph, example, path, opset=20)
+        if not path.exists():
+            graph = quantize(network, example, load_target(target).scheme, lambda: batches, repair=("bias-correction",))
+            export_onnx(graph, example, path, opset=20)
     return made
 
 
@@ -75,12 +77,11 @@ def compared(path: Path, images: np.ndarray) -> dict[str, float]:
     }
 
 
-def measured(network: torch.nn.Module, images: np.ndarray, spec: BenchSpec) -> dict[str, Any]:
+def measured(network: torch.nn.Module, images: np.ndarray, spec: BenchSpec, folder: Path) -> dict[str, Any]:
     """Latencies of all files in both libraries, and how their outputs differ."""
-    with tempfile.TemporaryDirectory(prefix="edgetune-backends-") as folder:
-        made = files(network.eval(), images, Path(folder))
-        found = api.bench([*made.values()], spec=spec, backends=LIBRARIES)
-        parity = {name: compared(path, images[CALIBRATION:]) for name, path in made.items()}
+    made = files(network.eval(), images, folder)
+    parity = {name: compared(path, images[CALIBRATION:]) for name, path in made.items()}
+    found = api.bench([*made.values()], spec=spec, backends=LIBRARIES)
     keys = ("name", "backend", "size_bytes", "speedup", "load_ms", "first_inference_ms", "peak_rss_bytes")
     rows = [
         {key: engine[key] for key in keys} | {"p50_ms": engine["latency_ms"]["p50"], "n": engine["latency_ms"]["n"]}
@@ -96,14 +97,17 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="clothing10.tar")
     parser.add_argument("--weights", type=Path, required=True, help="of MobileNetV2, in torchvision's names")
     parser.add_argument("--min-runs", type=int, default=400)
+    parser.add_argument("--work", type=Path, default=Path("backends"), help="keeps the ONNX files")
     options = parser.parse_args()
     torch.manual_seed(0)
-    images, spec = pictures(options.images), BenchSpec(min_runs=options.min_runs, min_seconds=2.0, max_seconds=60.0)
+    images, spec = pictures(options.images), BenchSpec(min_runs=options.min_runs, min_seconds=1.0, max_seconds=60.0)
     second = torchvision.models.mobilenet_v2(weights=None)
     second.load_state_dict(load_file(options.weights))
     third = torchvision.models.mobilenet_v3_large(weights=None)
-    result = {"mobilenet_v2": measured(second, images, spec), "mobilenet_v3_large": measured(third, images, spec)}
-    save("backends", {"side": SIDE, "threads": spec.threads, "networks": result})
+    result: dict[str, Any] = {}
+    for name, network in (("mobilenet_v2", second), ("mobilenet_v3_large", third)):
+        result[name] = measured(network, images, spec, options.work / name)
+        save("backends", {"side": SIDE, "threads": spec.threads, "networks": result})
 
 
 if __name__ == "__main__":
