@@ -428,11 +428,15 @@ def check(
 def validate(model: str | Path, version: str) -> list[dict[str, str]]:
     """What TensorRT of ``version`` (such as ``tensorrt-10.3``) would refuse in an ONNX file, as plain findings.
 
-    Raises:
-        InputError: an unknown version, or no ONNX file.
-    """
-    from edgetune.backends import tensorrt_rules  # the other commands do without it
+    ``openvino`` for a version: what the installed OpenVINO makes of it.
 
+    Raises:
+        InputError: an unknown version, or no ONNX file; OpenVINO is not installed.
+    """
+    from edgetune.backends import openvino_rules, tensorrt_rules  # the other commands do without them
+
+    if version == "openvino":
+        return [finding.to_json() for finding in openvino_rules.validate(Path(model))]
     return [finding.to_json() for finding in tensorrt_rules.validate(Path(model), version)]
 
 

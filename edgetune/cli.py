@@ -264,10 +264,13 @@ def lr_find_text(found: dict[str, Any]) -> str:
 
 @cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4.")
+@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4, or openvino.")
 @command_options
 def validate(model: Path, version: str, as_json: bool) -> int:
-    """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT."""
+    """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT.
+
+    `--for openvino` asks the installed OpenVINO: does it open the file, and which quantized layers run in float?
+    """
     from edgetune import api
 
     findings = api.validate(model, version)
@@ -277,6 +280,8 @@ def validate(model: Path, version: str, as_json: bool) -> int:
 
 def findings_text(findings: list[dict[str, str]], version: str) -> str:
     """Findings as lines, equal ones counted."""
+    if not findings and version == "openvino":
+        return "openvino opens it, and no quantized layer runs in float"
     if not findings:
         return f"nothing that {version} is known to refuse (the rules know quantization, not every operator)"
     kinds: dict[tuple[str, str, str, str, str], list[str]] = {}
@@ -289,7 +294,7 @@ def findings_text(findings: list[dict[str, str]], version: str) -> str:
         lines.append(
             f"{severity}: {rule}: {nodes[0]}{more}: {problem}" if nodes[0] else f"{severity}: {rule}: {problem}"
         )
-        lines += [f"  TensorRT says: {says}"] if says else []
+        lines += [f"  {'OpenVINO' if version == 'openvino' else 'TensorRT'} says: {says}"] if says else []
         lines.append(f"  {do}")
     return "\n".join(lines)
 
