@@ -286,6 +286,7 @@ def bench(
     seed: int = 0,
     output: str | Path | None = None,
     device: str | None = None,
+    backends: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Measure ONNX files and bundles side by side; the first is what the others are compared with.
@@ -297,6 +298,7 @@ def bench(
         offline: judge by throughput.
         output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
         device: ``ssh://[user@]host[:port]``; None: this machine.
+        backends: the libraries each ONNX file is measured in, ``onnxruntime`` or ``openvino``; none: ONNX Runtime.
 
     Raises:
         InputError: a file, shape or option that cannot be; names it. DeviceError: the device cannot do it.
@@ -319,6 +321,7 @@ def bench(
                 seed=seed,
                 progress=reporter.tick("measure"),
                 device=there,
+                **({"backends": tuple(backends)} if backends else {}),
             )
     finally:
         reporter.close()
@@ -619,11 +622,15 @@ def _label_errors_by_network(recipe: Recipe, cache_dir: str | Path | None, repor
 def validate(model: str | Path, version: str) -> list[dict[str, str]]:
     """What TensorRT of ``version`` (such as ``tensorrt-10.3``) would refuse in an ONNX file, as plain findings.
 
-    Raises:
-        InputError: an unknown version, or no ONNX file.
-    """
-    from edgetune.backends import tensorrt_rules  # the other commands do without it
+    ``openvino`` for a version: what the installed OpenVINO makes of it.
 
+    Raises:
+        InputError: an unknown version, or no ONNX file; OpenVINO is not installed.
+    """
+    from edgetune.backends import openvino_rules, tensorrt_rules  # the other commands do without them
+
+    if version == "openvino":
+        return [finding.to_json() for finding in openvino_rules.validate(Path(model))]
     return [finding.to_json() for finding in tensorrt_rules.validate(Path(model), version)]
 
 

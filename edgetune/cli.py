@@ -291,10 +291,13 @@ def diagnose(
 
 @cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4.")
+@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4, or openvino.")
 @command_options
 def validate(model: Path, version: str, as_json: bool) -> int:
-    """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT."""
+    """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT.
+
+    `--for openvino` asks the installed OpenVINO: does it open the file, and which quantized layers run in float?
+    """
     from edgetune import api
 
     findings = api.validate(model, version)
@@ -304,6 +307,8 @@ def validate(model: Path, version: str, as_json: bool) -> int:
 
 def findings_text(findings: list[dict[str, str]], version: str) -> str:
     """Findings as lines, equal ones counted."""
+    if not findings and version == "openvino":
+        return "openvino opens it, and no quantized layer runs in float"
     if not findings:
         return f"nothing that {version} is known to refuse (the rules know quantization, not every operator)"
     kinds: dict[tuple[str, str, str, str, str], list[str]] = {}
@@ -316,7 +321,7 @@ def findings_text(findings: list[dict[str, str]], version: str) -> str:
         lines.append(
             f"{severity}: {rule}: {nodes[0]}{more}: {problem}" if nodes[0] else f"{severity}: {rule}: {problem}"
         )
-        lines += [f"  TensorRT says: {says}"] if says else []
+        lines += [f"  {'OpenVINO' if version == 'openvino' else 'TensorRT'} says: {says}"] if says else []
         lines.append(f"  {do}")
     return "\n".join(lines)
 
@@ -431,6 +436,10 @@ def report(run: Path | None, open_it: bool, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@click.option(
+    "--backend", "backends", multiple=True, type=click.Choice(["onnxruntime", "openvino"]),
+    help="Library that runs the ONNX files (default: onnxruntime); give both to compare them.",
+)  # fmt: skip
 @device_option
 @click.option("--self-check", is_flag=True, help="One model against itself, and against a copy made 3 % slower.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of the self-check.")
@@ -444,6 +453,7 @@ def bench(
     self_check: bool,
     repeats: int,
     devices: tuple[str, ...],
+    backends: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -455,15 +465,17 @@ def bench(
 
     spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
     if self_check:
-        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices:
+        if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices or backends:
             raise InputError(
-                "--self-check takes one model, one request after the other, here", hint="leave the others out"
+                "--self-check takes one model, one request after the other, here, in ONNX Runtime",
+                hint="leave the others out",
             )
         options.pop("arrivals")
         checked = api.self_check(models[0], repeats=repeats, spec=spec, reporter=Console(), **options)
         shown = checked | {"rows": [{k: v for k, v in row.items() if k != "raw"} for row in checked["rows"]]}
         emit(shown, as_json, lambda: render_self_check(checked))
         return 0 if checked["passed"] else 3
+    options["backends"] = backends
     if len(devices) > 1:
         results = api.bench_on(models, devices, spec=spec, reporter=Console(), **options)
         plain = [{key: value for key, value in result.items() if key != "raw"} for result in results]

@@ -13,6 +13,7 @@ from typing import Any
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, StoreError
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
@@ -236,5 +237,6 @@ def _library_version(name: str) -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that make or run engines."""
-    names = ("edgetune", "torch", "torchvision", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+    names = ["edgetune", "torch", "torchvision", "torch-pruning", "onnx", "onnxscript", "numpy"]
+    names += [library.distribution for library in INFERENCE_LIBRARIES.values() if library.distribution]
     return {name: _library_version(name) for name in names}

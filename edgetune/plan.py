@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.records import Candidate, Facts, Plan, PruneSpec, Pruning, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
@@ -39,7 +40,6 @@ VERSIONS = {
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")
 EXPORTING = ("torch", "onnx", "onnxscript")
-BACKEND_LIBRARY = {"onnxruntime": ("onnxruntime",)}
 HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
 FLOAT = "float"
 DEFAULT_SPEEDUPS = (1.25, 1.5)
@@ -105,7 +105,7 @@ class _Builder:
         layers_timed = runs_here and target.name not in self.facts.untimed
         int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
         if self.recipe.reads_text:
-            int8 = int8 and target.backend == "onnxruntime"  # dynamic ranges are ONNX Runtime's
+            int8 = int8 and INFERENCE_LIBRARIES[target.backend].dynamic_int8
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
             network = self._prune(pruning, target, int8) if pruning.asked else self.add_finetune()
@@ -207,7 +207,7 @@ class _Builder:
             "activation": target.scheme.activation if int8 else None,
             "channel_multiple": target.channel_multiple,
             "opset": target.opset,
-            "config": dict(target.backend_options),
+            **_session(target),
         }
         return self._add(
             f"time-layers:{target.name}",
@@ -215,14 +215,14 @@ class _Builder:
             f"time layers on {target.name}",
             params,
             inputs={"network": self.add_finetune(), "processor": self._device(target).replace("device", "processor")},
-            libraries=BACKEND_LIBRARY.get(target.backend, ()),
+            libraries=_runs_in(target),
         )
 
     def _time_encoder(self, target: Target, int8: bool) -> str:
         params = {
             "int8": self._described_scheme(target) if int8 else None,
             "opset": target.opset,
-            "config": dict(target.backend_options),
+            **_session(target),
             "threads": self.recipe.bench.threads,
         }
         return self._add(
@@ -231,7 +231,7 @@ class _Builder:
             f"time layers on {target.name}",
             params,
             inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
-            libraries=(*EXPORTING, *BACKEND_LIBRARY.get(target.backend, ())),
+            libraries=(*EXPORTING, *_runs_in(target)),
         )
 
     def _prune_encoder(self, speedup: float, target: Target, int8: bool) -> str:
@@ -347,7 +347,7 @@ class _Builder:
         params = {
             "opset": target.opset,
             "scheme": _scheme(target),
-            "config": dict(target.backend_options),
+            **_session(target),
             "threads": self.recipe.bench.threads,
         }
         step = self._add(
@@ -356,7 +356,7 @@ class _Builder:
             f"time first layers of {self.steps[network].title} in float",
             params,
             inputs={"network": network, "processor": "source:processor"},
-            libraries=(*EXPORTING, *BACKEND_LIBRARY.get(target.backend, ())),
+            libraries=(*EXPORTING, *_runs_in(target)),
         )
         return {"float_layers": step}
 
@@ -440,7 +440,7 @@ class _Builder:
             f"compile {name} for {target.name}",
             params,
             inputs={"onnx": onnx, **self._data(), "device": self._device(target)},
-            libraries=BACKEND_LIBRARY.get(target.backend, ()),
+            libraries=_runs_in(target),
         )
 
     def _described_scheme(self, target: Target) -> dict[str, Any]:
@@ -455,7 +455,7 @@ class _Builder:
             f"evaluate {name} on {target.name}",
             {},
             inputs={"engine": compiled, **self._data(), "device": self._device(target)},
-            libraries=BACKEND_LIBRARY.get(target.backend, ()),
+            libraries=_runs_in(target),
         )
 
     def _validate(self, target: Target, candidates: list[Candidate]) -> None:
@@ -478,7 +478,7 @@ class _Builder:
             f"measure on {target.name}",
             asdict(self.recipe.bench),
             inputs={**engines, **texts, "device": self._device(target)},
-            libraries=BACKEND_LIBRARY.get(target.backend, ()),
+            libraries=_runs_in(target),
             tolerant=True,
         )
 
@@ -524,6 +524,18 @@ class _Builder:
             },
             tolerant=True,
         )
+
+
+def _runs_in(target: Target) -> tuple[str, ...]:
+    """The distribution whose version counts for whatever runs engines of ``target``."""
+    distribution = INFERENCE_LIBRARIES[target.backend].distribution
+    return () if distribution is None else (distribution,)
+
+
+def _session(target: Target) -> dict[str, Any]:
+    """How engines that are only timed are opened; without a backend it is ONNX Runtime."""
+    backend = {} if target.backend == "onnxruntime" else {"backend": target.backend}
+    return {**backend, "config": dict(target.backend_options)}
 
 
 def float_precision(target: Target) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.backends import BACKENDS, tensorrt
+from edgetune.backends import BACKENDS
 from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.data.texts import fingerprint_texts, is_text_data
@@ -15,6 +15,7 @@ from edgetune.devices.identity import processor as processor_of
 from edgetune.devices.protocol import Device
 from edgetune.errors import InputError, RecipeError, WeightsError
 from edgetune.hashing import digest_file, digest_json
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target
 from edgetune.target import all_targets, same_arch
@@ -53,8 +54,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         "processor": local.processor(),
     }
     for target in targets:
-        if target.backend == "tensorrt":
-            tensorrt.check_options(target)
+        load_backend(target.backend).check_options(target)
     if devices and recipe.reads_text:
         raise InputError(
             "engines for text are not run on a device over SSH yet",
@@ -103,8 +103,10 @@ def assign(targets: tuple[Target, ...], devices: Sequence[Device]) -> dict[str, 
 def why_not_there(target: Target, device: Device) -> str | None:
     """Why engines of ``target`` cannot be run and measured on ``device``; None: they can."""
     about = device.about()["device"]
-    if target.backend != "onnxruntime":
-        return f"{target.backend} engines are not built over SSH by this version; build_on_device.sh builds them there"
+    if target.backend == "tensorrt":
+        return "tensorrt engines are not built over SSH by this version; build_on_device.sh builds them there"
+    if not INFERENCE_LIBRARIES[target.backend].over_ssh:
+        return f"{target.backend} engines are not run over SSH by this version; build on the device itself"
     if not same_arch(target, about["arch"]):
         return f"{about['arch']} does not run {target.arch} engines"
     if target.cpu_features and not set(about["cpu_features"]) & set(target.cpu_features):

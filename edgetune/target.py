@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.errors import TargetError
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.records import Target
 from edgetune.toml import TomlFile, into_record, nearest, read_toml
 
 FOLDER = "targets"
 CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("backend",): ("onnxruntime", "tensorrt"),
+    ("backend",): tuple(INFERENCE_LIBRARIES),
     ("arch",): ("x86_64", "aarch64", "any"),
     ("precisions",): ("int8", "fp16", "fp32"),
     ("scheme", "activation"): ("uint8", "int8"),

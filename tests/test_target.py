@@ -9,7 +9,7 @@ from edgetune.target import CHOICES, all_targets, load_target, read_target, same
 NAMES = sorted(target_files())
 
 
-def test_the_nine_families_are_there():
+def test_the_ten_families_are_there():
     assert {
         "x86-cpu",
         "x86-cpu-novnni",
@@ -20,6 +20,7 @@ def test_the_nine_families_are_there():
         "jetson-agx-orin",
         "jetson-thor",
         "nvidia-gpu",
+        "intel-cpu",
     } <= set(NAMES)
 
 

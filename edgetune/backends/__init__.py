@@ -1,6 +1,5 @@
 """Inference libraries: {name: module}. Each module is a ``Backend`` (see ``protocol.py``)."""
 
-BACKENDS = {
-    "onnxruntime": "edgetune.backends.onnxruntime",
-    "tensorrt": "edgetune.backends.tensorrt",
-}
+from edgetune.inference import INFERENCE_LIBRARIES
+
+BACKENDS = {name: f"edgetune.backends.{name}" for name in INFERENCE_LIBRARIES}

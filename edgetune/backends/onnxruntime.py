@@ -10,9 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgetune.devices import local
+from edgetune.backends.processor import missing_feature
 from edgetune.errors import BackendError
 from edgetune.records import Target
+
+
+def check_options(target: Target) -> None:
+    """Any option is taken; ONNX Runtime refuses those it does not know when the engine is opened."""
 
 
 def unavailable_reason(target: Target) -> str | None:
@@ -21,10 +25,7 @@ def unavailable_reason(target: Target) -> str | None:
         version("onnxruntime")
     except PackageNotFoundError:
         return "onnxruntime is not installed (pip install onnxruntime)"
-    has = set(local.cpu_features())
-    if target.cpu_features and not has & set(target.cpu_features):
-        return f"this processor has none of {', '.join(target.cpu_features)}"
-    return None
+    return missing_feature(target)
 
 
 def compile(onnx: Path, folder: Path, *, threads: int, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from edgetune.records import Target
 class Backend(Protocol):
     """Makes engines from ONNX files."""
 
+    def check_options(self, target: Target) -> object:
+        """Raises a TargetError where the target's ``backend_options`` cannot be."""
+        ...
+
     def unavailable_reason(self, target: Target) -> str | None:
         """Why engines of ``target`` cannot be made and run on this machine; None: they can."""
         ...

@@ -38,6 +38,11 @@ def check_file_parity(before: Path, after: Path, batches: Iterable[Tensor]) -> P
     return _compare(_runner(before), _runner(after), batches)
 
 
+def check_engine_parity(path: Path, engine: Run, batches: Iterable[Tensor]) -> Parity:
+    """The same of an ``engine`` that another library made of the file at ``path``."""
+    return _compare(_runner(path), engine, batches)
+
+
 def _runner(path: Path) -> Run:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from edgetune_runtime.errors import MeasureError
 from edgetune_runtime.fresh import FreshStart, fresh_start
+from edgetune_runtime.session import DEFAULT
 
 from edgetune import __version__
 from edgetune.devices import local
@@ -43,17 +44,19 @@ def bench(
     seed: int,
     progress: Tick = silent,
     device: Device | None = None,
+    backends: Sequence[str] = (DEFAULT,),
 ) -> dict[str, Any]:
     """Measure the engines at ``paths`` against the first; returns plain data with every raw value.
 
     Args:
         device: where they run; None: here. There, outputs are compared with this machine's; on an emulated
             device nothing is timed.
+        backends: the libraries each ONNX file is measured in; a bundle has one of its own.
 
     Raises:
         InputError: a path, shape or batch that cannot be; names it. DeviceError, BackendError: the device's.
     """
-    with find_engines(paths, threads=spec.threads, self_test=device is None) as engines:
+    with find_engines(paths, threads=spec.threads, self_test=device is None, backends=backends) as engines:
         feeds = make_feeds(engines, shapes, batch, seed)
         if device is None:
             found = _measured_here(engines, feeds, spec, scenario, seed, progress)
@@ -194,6 +197,7 @@ def _described(engine: EngineFile, feed: Feed, found: Found, scenario: Scenario)
     return {
         "name": engine.name,
         "file": engine.shown,
+        "backend": engine.session.get("backend", DEFAULT),
         "sha256": engine.sha256,
         "size_bytes": engine.size_bytes,
         "inputs": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in feed.items()},

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from edgetune_runtime import Engine
 from edgetune_runtime.archive import unpack
-from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.errors import LibraryError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest
-from edgetune_runtime.session import open_session
+from edgetune_runtime.session import DEFAULT, open_session, settings
 from numpy.typing import NDArray
 
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.measure.inputs import Declared
 from edgetune.measure.latency import Call
 
@@ -39,10 +40,13 @@ class EngineFile:
 
 
 @contextmanager
-def find_engines(paths: Sequence[Path], *, threads: int, self_test: bool = True) -> Iterator[list[EngineFile]]:
+def find_engines(
+    paths: Sequence[Path], *, threads: int, self_test: bool = True, backends: Sequence[str] = (DEFAULT,)
+) -> Iterator[list[EngineFile]]:
     """The engines at ``paths``; bundles are verified and tested, and a ``.tar`` stays unpacked meanwhile.
 
     Args:
+        backends: the libraries each ONNX file is opened in; a bundle has one of its own.
         self_test: run a bundle's golden samples here; not where it is made for another device.
 
     Raises:
@@ -50,7 +54,10 @@ def find_engines(paths: Sequence[Path], *, threads: int, self_test: bool = True)
     """
     with ExitStack() as stack:
         yield [
-            _find(path, name, threads, self_test, stack) for path, name in zip(paths, unique_names(paths), strict=True)
+            _find(path, name + (f"@{backend}" if len(wanted) > 1 else ""), backend, threads, self_test, stack)
+            for path, name in zip(paths, unique_names(paths), strict=True)
+            for wanted in ([DEFAULT] if _is_bundle(path) else list(dict.fromkeys(backends)),)
+            for backend in wanted
         ]
 
 
@@ -75,7 +82,7 @@ def bundle_engine(name: str, folder: Path) -> EngineFile:
     file = folder / manifest["engine"]["file"]
     inputs = [Declared(name=one["name"], type="tensor(float)", shape=tuple(one["shape"])) for one in manifest["inputs"]]
     return EngineFile(
-        name=name, shown=name, file=file, session=manifest["session"], inputs=tuple(inputs),
+        name=name, shown=name, file=file, session=settings(manifest), inputs=tuple(inputs),
         sha256=digest_file(file), size_bytes=file.stat().st_size, folder=folder,
     )  # fmt: skip
 
@@ -87,27 +94,37 @@ def loaded(engine: EngineFile, inputs: Mapping[str, NDArray[np.generic]], thread
     yield lambda: run(None, feed)
 
 
-def _find(path: Path, name: str, threads: int, self_test: bool, stack: ExitStack) -> EngineFile:
+def _is_bundle(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".tar"
+
+
+def _find(path: Path, name: str, backend: str, threads: int, self_test: bool, stack: ExitStack) -> EngineFile:
     if not path.exists():
         raise InputError(f"there is no {path}", hint="give ONNX files, or bundles as folders or .tar")
     try:
-        is_bundle = path.is_dir() or path.suffix == ".tar"
-        file, session = _bundle(path, self_test, stack) if is_bundle else (path, {})
+        is_bundle = _is_bundle(path)
+        file, session = _bundle(path, self_test, stack) if is_bundle else (path, {"backend": backend})
         declared = [
             Declared(name=one.name, type=one.type, shape=tuple(one.shape))
             for one in open_session(file, dict(session), threads).get_inputs()
         ]
+    except LibraryError as problem:
+        raise InputError(f"{path}: {problem}") from problem
     except RuntimeProblem as problem:
         raise InputError(f"{path} is no bundle that can be run: {problem}") from problem
     except Exception as problem:  # onnxruntime's share no base of their own
         why = " ".join(str(problem).split())
         raise InputError(
-            f"{path} cannot be loaded: {why}", hint="ONNX Runtime refuses it; is it a whole ONNX file?"
+            f"{path} cannot be loaded: {why}", hint=f"{_title(backend)} refuses it; is it a whole ONNX file?"
         ) from problem
     return EngineFile(
         name=name, shown=path.name, file=file, session=session, inputs=tuple(declared),
         sha256=digest_file(file), size_bytes=file.stat().st_size, folder=file.parent if is_bundle else None,
     )  # fmt: skip
+
+
+def _title(backend: str) -> str:
+    return INFERENCE_LIBRARIES[backend].title
 
 
 def _bundle(path: Path, self_test: bool, stack: ExitStack) -> tuple[Path, Mapping[str, Any]]:
@@ -118,4 +135,4 @@ def _bundle(path: Path, self_test: bool, stack: ExitStack) -> tuple[Path, Mappin
         unpack(path, folder)
     with Engine.open(folder, self_test=self_test):
         manifest = read_manifest(folder)
-    return folder / manifest["engine"]["file"], manifest["session"]
+    return folder / manifest["engine"]["file"], settings(manifest)

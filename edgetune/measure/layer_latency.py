@@ -1,7 +1,7 @@
 """Latency of single convolutions and linear layers at candidate widths: the lookup table that steers pruning.
 
 A network's latency is taken as the sum over its layers (Yang et al. 2018, NetAdapt). Each layer's shape is built as an
-ONNX file of its own, in the target's arithmetic, and timed in ONNX Runtime on a grid of widths; between grid points the
+ONNX file of its own, in the target's arithmetic, and timed in its library on a grid of widths; between grid points the
 table interpolates. Only differences between widths steer anything; the engine that comes out is measured as a whole.
 """
 
@@ -64,7 +64,7 @@ def time_layers(
     multiple: int,
     activation: str | None,
     opset: int,
-    config: Mapping[str, str],
+    session: Mapping[str, Any],
     seed: int = 0,
     progress: Tick = silent,
     device: Device | None = None,
@@ -77,17 +77,18 @@ def time_layers(
     Args:
         multiple: widths are rounded to it.
         activation: ``uint8`` or ``int8`` arithmetic; None: float32.
+        session: the library and its settings, as of ``edgetune_runtime.session.open_session``.
 
     Raises:
-        MeasureError: a layer does not run in ONNX Runtime.
+        MeasureError: a layer does not run.
     """
     grids = {name: _grid(shape, multiple) for name, shape in shapes.items()}
     points = sorted({point for grid in grids.values() for point in grid.values()}, key=repr)
     wanted = list(dict.fromkeys([EMPTY, *points]))
     if device is None:
-        fastest = _timed_here(wanted, activation, opset, config, seed, progress)
+        fastest = _timed_here(wanted, activation, opset, session, seed, progress)
     else:
-        fastest = _timed_there(device, wanted, activation, opset, config, seed, progress)
+        fastest = _timed_there(device, wanted, activation, opset, session, seed, progress)
     ms = {point: max(fastest[point] - fastest[EMPTY], 0.0) for point in points}
     return {name: _times({key: ms[point] for key, point in grid.items()}) for name, grid in grids.items()}
 
@@ -115,15 +116,15 @@ def _times(ms: dict[tuple[int, int | None], float]) -> LayerTimes:
 
 
 def _timed_here(
-    points: list[LayerShape], activation: str | None, opset: int, config: Mapping[str, str], seed: int, progress: Tick
+    points: list[LayerShape], activation: str | None, opset: int, session: Mapping[str, Any], seed: int, progress: Tick
 ) -> dict[LayerShape, float]:
     calls: dict[LayerShape, Any] = {}
     for shape in points:
         model = layer_model(shape, activation=activation, opset=opset, seed=seed)
         try:
-            calls[shape] = open_model(model.SerializeToString(), config, _sample(shape, activation, seed))
+            calls[shape] = open_model(model.SerializeToString(), dict(session), _sample(shape, activation, seed))
         except Exception as problem:  # onnxruntime's errors share no class
-            raise MeasureError(f"a layer of shape {shape} does not run in ONNX Runtime: {problem}") from problem
+            raise MeasureError(f"a layer of shape {shape} does not run: {problem}") from problem
     return dict(fastest_medians(calls, seed, progress))
 
 
@@ -132,7 +133,7 @@ def _timed_there(
     points: list[LayerShape],
     activation: str | None,
     opset: int,
-    config: Mapping[str, str],
+    session: Mapping[str, Any],
     seed: int,
     progress: Tick,
 ) -> dict[LayerShape, float]:
@@ -142,7 +143,7 @@ def _timed_there(
         files = {name: Path(folder) / name for name in ("models.npz", "inputs.npz")}
         np.savez(files["models.npz"], *[np.frombuffer(model, dtype=np.uint8) for model in models])
         np.savez(files["inputs.npz"], *[_sample(shape, activation, seed) for shape in points])
-        job = {"kind": "layers", "count": len(points), "config": dict(config), "seed": seed}
+        job = {"kind": "layers", "count": len(points), "session": dict(session), "seed": seed}
         answer = device.do(job, files, limit_seconds=THERE_SECONDS, progress=progress)
     return dict(zip(points, answer["ms"], strict=True))
 

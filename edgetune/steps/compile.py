@@ -1,17 +1,24 @@
 """ONNX -> an engine in the form of a bundle, run once in a fresh process before it counts as built."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edgetune.bundle.manifest import signature, write_manifest
+from edgetune_runtime import Engine
+
+from edgetune.bundle.manifest import read_manifest, signature, write_manifest
 from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import BackendError
+from edgetune.export.parity import check_engine_parity
+from edgetune.hashing import canonical_json
 from edgetune.measure.remote import folder_files
 from edgetune.steps.context import StepContext
+from edgetune.steps.evaluate import batches
 from edgetune.steps.texts import TOKENIZER, preprocessing
 from edgetune.surroundings import load_backend
 
@@ -28,6 +35,8 @@ except (RuntimeProblem, RuntimeError) as problem:
     sys.exit(str(problem))
 """
 TRIAL_SECONDS = 300
+PARITY_BATCHES = {"image": 2, "text": 64}  # texts come one at a time
+PARITY = 1e-3  # of the outputs' spread; float engines of two libraries differ by their order of additions only
 
 
 def run(context: StepContext) -> None:
@@ -71,6 +80,31 @@ def run(context: StepContext) -> None:
         raise BackendError(
             f"the {params['precision']} engine does not run: {reason}",
             hint=f"{params['backend']} refuses this network in this precision; another candidate will be chosen",
+        )
+    if params["backend"] != "onnxruntime":  # whose outputs were held against torch's when the file was exported
+        _check_parity(context, folder)
+
+
+def _check_parity(context: StepContext, folder: Path) -> None:
+    """Hold the engine's outputs for validation samples against the same file's in ONNX Runtime.
+
+    Raises:
+        BackendError: a float engine computes something else. INT8 ones round otherwise; their accuracy is measured.
+    """
+    manifest = read_manifest(folder)
+    samples = (inputs for inputs, _ in batches(context, manifest, "val"))
+    count = PARITY_BATCHES[manifest["preprocessing"]["kind"]]
+    with Engine.open(folder) as engine:
+        parity = check_engine_parity(
+            context.inputs["onnx"] / "model.onnx", lambda inputs: engine.run(inputs.numpy()), islice(samples, count)
+        )
+    context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
+    far = not parity["max_difference"] <= PARITY * max(1.0, parity["output_scale"])
+    if not math.isfinite(parity["max_difference"]) or (far and manifest["engine"]["precision"] == "fp32"):
+        raise BackendError(
+            f"the {manifest['engine']['precision']} engine's outputs differ from ONNX Runtime's by up to "
+            f"{parity['max_difference']:.2g}, their spread is {parity['output_scale']:.2g}",
+            hint=f"{manifest['backend']} computes this network otherwise; build for a target with another backend",
         )
 
 

@@ -33,6 +33,10 @@ class StepContext:
     device: Device | None = None  # where the step's engines run; None: here
     watch: Watch = unwatched  # told of each epoch of fine-tuning
 
+    def session(self) -> dict[str, Any]:
+        """How this step opens engines it only times (see ``edgetune_runtime.session.open_session``)."""
+        return {key: self.params[key] for key in ("backend", "config", "threads") if key in self.params}
+
     def note(self, name: str) -> Path:
         """A file for facts on how the result came about; kept, but not part of its digest."""
         folder = self.out / "notes"

@@ -42,7 +42,7 @@ def _here(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> d
     with Engine.open(engine_dir) as engine:
         for split in ("val", "test"):
             logits, labels = [], []
-            for batch, truth in _batches(context, manifest, split):
+            for batch, truth in batches(context, manifest, split):
                 logits.append(engine.run(batch.contiguous().numpy()))
                 labels.append(truth.numpy())
                 done += len(truth)
@@ -51,7 +51,7 @@ def _here(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> d
     return arrays
 
 
-def _batches(context: StepContext, manifest: dict[str, Any], split: str) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(context: StepContext, manifest: dict[str, Any], split: str) -> Iterator[tuple[Tensor, Tensor]]:
     """What the engine is given, in the order of the index; texts one at a time, unpadded, as the device has them.
 
     Ranges of dynamically quantized layers are taken over a whole batch, so that others in it would change the answer.

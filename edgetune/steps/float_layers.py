@@ -39,9 +39,8 @@ def run(context: StepContext) -> None:
         files[count] = context.scratch / f"{count}.onnx"
         export_onnx(graph, spec.example(), files[count], opset=params["opset"])
         context.tick(count + 1, len(names) + 2, f"{count} layers in float")
-    session = {"config": dict(params["config"]), "threads": params["threads"]}
     raw = measure_loads(
-        {str(count): _opener(file, session, spec.example()) for count, file in files.items()},
+        {str(count): _opener(file, context.session(), spec.example()) for count, file in files.items()},
         min_runs=MIN_RUNS,
         min_seconds=MIN_SECONDS,
         max_seconds=MAX_SECONDS,

@@ -33,8 +33,7 @@ def run(context: StepContext) -> None:
     numbers = texts.numbers("val")
     middle = numbers[texts.lengths[numbers].argsort(kind="stable")[len(numbers) // 2]]
     ids = texts.batch([int(middle)])[0].numpy()
-    session = {"config": dict(context.params["config"]), "threads": context.params["threads"]}
-    ms = median_latencies(files, ids, session=session, seed=context.seed, progress=context.tick)
+    ms = median_latencies(files, ids, session=context.session(), seed=context.seed, progress=context.tick)
     costs = EncoderCosts(
         whole=ms["whole"],
         layer=max(0.0, ms["whole"] - ms["shorter"]),

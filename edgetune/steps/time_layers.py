@@ -16,7 +16,7 @@ def run(context: StepContext) -> None:
         multiple=params["channel_multiple"],
         activation=params["activation"],
         opset=params["opset"],
-        config=params["config"],
+        session=context.session(),
         seed=context.seed,
         progress=context.tick,
         device=context.device,

@@ -126,3 +126,15 @@ def test_names_are_short_and_all_different():
     assert names("x/a.onnx", "y/a.onnx") == ["x/a", "y/a"]
     assert names("a.onnx", "a.onnx") == ["a", "a#2"]
     assert names("runs/v1.2", "runs/v1.3") == ["v1.2", "v1.3"]
+
+
+def test_a_file_in_two_libraries(tmp_path):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    path, packed = write_onnx(tmp_path / "a.onnx"), bundle(tmp_path / "engine", 1)
+    both = ("onnxruntime", "openvino")
+    result = bench(
+        [path, packed], spec=QUICK, scenario=Scenario(), shapes={}, batch=None, seed=0, backends=(*both, *both)
+    )
+    found = [(engine["name"], engine["backend"]) for engine in result["engines"]]
+    assert found == [("a@onnxruntime", "onnxruntime"), ("a@openvino", "openvino"), ("engine", "onnxruntime")]
+    assert all(engine["latency_ms"]["n"] >= 200 and min(engine["load_ms"]) > 0 for engine in result["engines"])

@@ -147,7 +147,7 @@ def layers(job: dict[str, Any]) -> dict[str, Any]:
 
     with _alone(), np.load("models.npz") as models, np.load("inputs.npz") as inputs:
         names = [f"arr_{number}" for number in range(job["count"])]
-        calls = {name: open_model(models[name].tobytes(), job["config"], inputs[name]) for name in names}
+        calls = {name: open_model(models[name].tobytes(), job["session"], inputs[name]) for name in names}
         found = fastest_medians(calls, job["seed"], _tick)
     return {"ms": [found[name] for name in names]}
 

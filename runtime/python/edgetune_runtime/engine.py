@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
 from edgetune_runtime.preprocessing import make_preprocessing
-from edgetune_runtime.session import open_session
+from edgetune_runtime.session import LIBRARIES, library, open_session, settings
 
 UINT8 = np.dtype(np.uint8)  # made once: `dtype == np.uint8` makes one each time
 TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
@@ -31,7 +30,7 @@ class Engine:
         self,
         folder: Path,
         manifest: dict[str, Any],
-        session: ort.InferenceSession,
+        session: Any,
         temporary: tempfile.TemporaryDirectory[str] | None,
     ) -> None:
         self.folder, self.manifest = folder, manifest
@@ -66,7 +65,7 @@ class Engine:
 
         Raises:
             BundleError: damaged, altered, unsafe or newer bundles, engines that do not load, a failed self-test.
-            InputError: fewer than one thread.
+            InputError: fewer than one thread. LibraryError: the inference library is not installed.
         """
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}, it must be 1 or more")
@@ -182,18 +181,20 @@ def _closed(*_: object) -> Any:
     raise RuntimeProblem("the engine is closed; open the bundle again")
 
 
-def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> ort.InferenceSession:
-    if manifest["backend"] != "onnxruntime":
+def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> Any:
+    if manifest["backend"] not in LIBRARIES:
         raise BundleError(f"the bundle is for {manifest['backend']}, which this version does not run")
+    wanted = settings(manifest)
+    title = library(wanted).TITLE
     try:
-        session = open_session(folder / manifest["engine"]["file"], manifest["session"], threads)
+        session = open_session(folder / manifest["engine"]["file"], wanted, threads)
     except Exception as problem:  # onnxruntime's exceptions share no base of their own
-        raise BundleError(f"ONNX Runtime {ort.__version__} refuses the engine: {problem}") from problem
+        raise BundleError(f"{title} refuses the engine: {problem}") from problem
     _check_signature(session, manifest)
     return session
 
 
-def _check_signature(session: ort.InferenceSession, manifest: dict[str, Any]) -> None:
+def _check_signature(session: Any, manifest: dict[str, Any]) -> None:
     for key, found in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
         declared = manifest[key][0]
         has = [(item.name, item.type, item.shape) for item in found]

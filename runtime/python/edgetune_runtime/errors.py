@@ -9,6 +9,10 @@ class BundleError(RuntimeProblem):
     """The bundle is damaged, altered, unsafe, or of a schema this version does not know."""
 
 
+class LibraryError(RuntimeProblem):
+    """The inference library that the engine needs is not installed."""
+
+
 class InputError(RuntimeProblem):
     """The image or array handed over does not fit the engine."""
 

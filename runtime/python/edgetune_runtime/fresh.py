@@ -38,8 +38,9 @@ CHILD = (
 import json, sys, time
 import numpy
 start = time.perf_counter()
-from edgetune_runtime.session import open_session
+from edgetune_runtime.session import library, open_session
 wanted = json.loads(sys.argv[1])
+library(wanted["session"])
 with numpy.load(wanted["inputs"], allow_pickle=False) as arrays:
     feed = {name: arrays[f"i{number}"] for number, name in enumerate(wanted["names"])}
 try:

@@ -8,24 +8,22 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
-import onnxruntime as ort
+from edgetune_runtime.session import open_session
 
 ROUNDS = 5
 RUNS = 5  # timed runs of a model in each round
 
 
-def open_model(content: bytes, config: Mapping[str, str], feed: Any) -> Callable[[], object]:
+def open_model(content: bytes, session: dict[str, Any], feed: Any) -> Callable[[], object]:
     """One inference, on one thread, of a model with the input ``x`` and the output ``y``.
 
+    Args:
+        session: as of ``open_session``; its threads do not count.
+
     Raises:
-        Exception: what ONNX Runtime raises.
+        Exception: what ``open_session`` raises.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    for key, value in config.items():
-        options.add_session_config_entry(key, value)
-    run = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"]).run
+    run = open_session(content, session, 1).run
     inputs, outputs = {"x": feed}, ["y"]
     return lambda: run(outputs, inputs)
 

@@ -1,35 +1,54 @@
-"""The one place that decides how ONNX Runtime runs an engine: whatever is timed or shipped opens its session here."""
+"""The one place that opens engines: whatever is timed or shipped gets its session here, in its own library."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import onnxruntime as ort
+from edgetune_runtime.errors import LibraryError
 
-OPTIMIZATION = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+DEFAULT = "onnxruntime"
+# Each module has TITLE (name and version of the library) and open_engine(model, wanted, threads).
+LIBRARIES = {
+    "onnxruntime": "edgetune_runtime.session_onnxruntime",
+    "openvino": "edgetune_runtime.session_openvino",
 }
 
 
-def open_session(file: Path, wanted: dict[str, Any], threads: int | None = None) -> ort.InferenceSession:
-    """A session on the CPU for an ONNX file.
+def open_session(model: Path | bytes, wanted: dict[str, Any], threads: int | None = None) -> Any:
+    """A session for an ONNX file, or for its content.
+
+    It has ``run(names of outputs or None, {input: array}) -> [arrays]``, and ``get_inputs()`` and ``get_outputs()``
+    with name, type (``tensor(float)``) and shape, as ONNX Runtime's sessions do.
 
     Args:
-        wanted: the manifest's ``session``: threads, graph_optimization, config; an empty one means the defaults.
+        wanted: the manifest's ``session`` with its ``backend``: backend, threads, config, graph_optimization; an empty
+            one means ONNX Runtime and the defaults.
         threads: of one inference; None: what ``wanted`` says.
 
     Raises:
-        Exception: whatever ONNX Runtime raises; its exceptions share no base of their own.
+        LibraryError: the library is not installed. Exception: whatever it raises; ONNX Runtime's share no base.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or wanted.get("threads", 1)
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = OPTIMIZATION[wanted.get("graph_optimization", "all")]
-    options.log_severity_level = 3  # errors; its warnings are about the graph, which the device cannot change
-    for key, value in wanted.get("config", {}).items():
-        options.add_session_config_entry(key, str(value))
-    return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return library(wanted).open_engine(model, wanted, threads or wanted.get("threads", 1))
+
+
+def library(wanted: dict[str, Any]) -> ModuleType:
+    """The module that opens engines with ``wanted``; its library is loaded.
+
+    Raises:
+        LibraryError: it is not installed.
+    """
+    name = wanted.get("backend", DEFAULT)
+    try:
+        return import_module(LIBRARIES[name])
+    except ModuleNotFoundError as problem:
+        if problem.name != name:
+            raise
+        raise LibraryError(f"the engine runs in {name}, which is not installed here: pip install {name}") from problem
+
+
+def settings(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What ``open_session`` wants, from a bundle's manifest."""
+    return {**manifest["session"], "backend": manifest["backend"]}
