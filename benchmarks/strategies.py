@@ -68,7 +68,8 @@ def run(text: str, queue: Any) -> None:
     """Check the data and fine-tune, in this process; put what came of it into ``queue``."""
     import torch
 
-    from edgetune import api, pipeline
+    from edgetune import pipeline
+    from edgetune.api.building import make_build_plan
     from edgetune.data.images import DecodedImages, eval_loader
     from edgetune.data.index import DatasetIndex
     from edgetune.data.preprocessing import make_preprocessing
@@ -81,7 +82,7 @@ def run(text: str, queue: Any) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "edgetune.toml"
         path.write_text(text, encoding="utf-8")
-        plan, surroundings = api._plan(path, None)
+        plan, surroundings = make_build_plan(path, None)
         plan = replace(
             plan, steps=tuple(step for step in plan.steps if step.name in ("check_data", "finetune")), candidates=()
         )

@@ -282,7 +282,7 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(project, m
         def now(cls, tz=None):
             return cls(2026, 1, 1, 12, tzinfo=tz)
 
-    monkeypatch.setattr("edgetune.api.dt.datetime", Noon)
+    monkeypatch.setattr("edgetune.api.runs.dt.datetime", Noon)
     folders = {edgetune.build().run_dir for _ in range(2)}
     assert {folder.name for folder in folders} == {"2026-01-01T12-00-00", "2026-01-01T12-00-00-2"}
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from tiny_network import tiny
 
-from edgetune import api, pipeline
+from edgetune import pipeline
+from edgetune.api.building import make_build_plan
 from edgetune.models.checkpoint import load_checkpoint
 from edgetune.progress import Quiet
 from edgetune.store import Store
@@ -20,7 +21,7 @@ def finetune(project: Path, options: str = "") -> tuple[dict, torch.nn.Module]:
     """(notes, network) of the first two steps of a build."""
     recipe = project / "edgetune.toml"
     recipe.write_text(recipe.read_text().replace("epochs = 6\n", f"epochs = 2\n{options}\n", 1))
-    plan, surroundings = api._plan(recipe, None)
+    plan, surroundings = make_build_plan(recipe, None)
     plan = replace(plan, steps=plan.steps[:2], candidates=())
     outcomes = pipeline.run(plan, Store(project / "store"), surroundings, Quiet())
     folder = outcomes["finetune"].artifact.path

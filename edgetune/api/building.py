@@ -1,0 +1,102 @@
+"""From a recipe to engines, and what would be done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgetune import pipeline
+from edgetune.api.common import connected, open_store
+from edgetune.api.runs import leave, publish, run_folder
+from edgetune.devices import local
+from edgetune.devices.protocol import Device
+from edgetune.plan import make_plan
+from edgetune.progress import Quiet, Reporter
+from edgetune.recipe import load_recipe
+from edgetune.records import Plan, Report, Target
+from edgetune.report.assemble import assemble
+from edgetune.report.write import write_reports
+from edgetune.store import storage_errors
+from edgetune.surroundings import Surroundings, look_around
+from edgetune.target import load_target
+
+
+def build(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    target: str | Sequence[str] | None = None,
+    run_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> Report:
+    """Fine-tune, compress, compile, measure and bundle, as the recipe says.
+
+    Args:
+        recipe: path of an ``edgetune.toml``, or of the folder it lies in.
+        target: one or more target names; None: those of the recipe.
+        run_dir: where reports and bundles go; None: ``runs/<date and time>`` beside the recipe.
+        cache_dir: the store of finished steps; None: see ``edgetune.store.default_root``.
+        device: ``ssh://[user@]host[:port]`` of one or more devices; each target that one of them serves is compiled,
+            evaluated and measured there.
+
+    Raises:
+        EdgetuneError: with what is wrong and what to do; finished steps are kept.
+    """
+    reporter = reporter or Quiet()
+    store = open_store(cache_dir)
+    with connected(device) as devices:
+        made, surroundings = make_build_plan(recipe, target, devices)
+        folder = run_folder(made, run_dir)
+        try:
+            outcomes = pipeline.run(made, store, surroundings, reporter)
+        except BaseException:
+            leave(folder)
+            raise
+    data = assemble(
+        made,
+        {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
+        {name: outcome.reason for name, outcome in outcomes.items() if outcome.reason is not None},
+        pipeline.tell(outcomes, store),
+        {"versions": pipeline.library_versions(), "machine": local.describe()},
+    )
+    data["run"] = folder.name
+    with storage_errors(folder):
+        publish(made, outcomes, folder)
+        write_reports(data, folder)
+    return Report(data=data, run_dir=folder)
+
+
+def plan(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    target: str | Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+    device: str | Sequence[str] = (),
+) -> tuple[Plan, list[pipeline.Status]]:
+    """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost."""
+    with connected(device) as devices:
+        made, _ = make_build_plan(recipe, target, devices)
+    return made, pipeline.preview(made, open_store(cache_dir))
+
+
+def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
+    """Write a CMake project that runs ``bundle`` (a folder or a ``.tar``) into ``folder``, which must be new.
+
+    Raises:
+        BundleError: damaged, altered, or of a kind the C++ runtime does not run. InputError: the folder is in use.
+    """
+    from edgetune.bundle import emit_cpp as emitter  # the other commands do without it
+
+    emitter.emit_cpp(Path(bundle), Path(folder))
+
+
+def make_build_plan(
+    recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device] = ()
+) -> tuple[Plan, Surroundings]:
+    loaded = load_recipe(Path(recipe))
+    names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
+    targets: dict[str, Target] = {}
+    for name in names:
+        found = load_target(name, loaded.base)
+        targets[found.name] = found
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
+    return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings

@@ -1,0 +1,145 @@
+"""Folders of runs: made, filled, found again."""
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+
+from edgetune import pipeline
+from edgetune.backends import tensorrt
+from edgetune.backends.device_script import NAME as SCRIPT
+from edgetune.backends.device_script import Prepared, device_script
+from edgetune.errors import InputError
+from edgetune.hashing import digest_file
+from edgetune.records import Plan, Target
+
+RUNS = "runs"
+MARK = ".edgetune-run"  # in the folder of a run
+
+
+def find_report(run: str | Path | None = None) -> Path:
+    """The folder of a run: the one given, or the newest under ``runs/``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if run is not None:
+        if not _is_report(Path(run) / "report.json"):
+            raise InputError(f"{run} holds no report of edgetune's", hint="give a folder that `edgetune build` wrote")
+        return Path(run)
+    reports = [path for path in Path(RUNS).glob("*/report.json") if _is_report(path)]
+    found = sorted(reports, key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise InputError("there is no run under ./runs", hint="run `edgetune build`, or give the folder of a run")
+    return found[-1].parent
+
+
+def run_folder(plan: Plan, run_dir: str | Path | None) -> Path:
+    """Make the folder of this run and mark it as ours; one with anything but an earlier run in it is refused."""
+    if run_dir is None:
+        stamp, number = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S"), 1
+        folder = plan.recipe.base / RUNS / stamp
+        while not _made(folder):
+            number += 1
+            folder = folder.with_name(f"{stamp}-{number}")
+    else:
+        folder = Path(run_dir).absolute()
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--run-dir {folder} is a file", hint="give a new folder")
+        if not _made(folder) and any(folder.iterdir()) and not _is_run(folder):
+            raise InputError(
+                f"--run-dir {folder} holds files that no run of edgetune wrote; nothing was changed",
+                hint="give a new or an empty folder",
+            )
+    (folder / MARK).touch()
+    return folder
+
+
+def _made(folder: Path) -> bool:
+    """Whether ``folder`` was made now; False: it was there."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if folder.is_dir():
+            return False
+        raise InputError(f"{folder} is in the way of a run's folder", hint="give another --run-dir") from None
+    except OSError as problem:
+        raise InputError(f"cannot make {folder}: {problem.strerror}", hint="give another --run-dir") from problem
+    return True
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / MARK).exists() or _is_report(folder / "report.json")
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and str(content.get("schema")).startswith("edgetune.report/")
+
+
+def leave(folder: Path) -> None:
+    """Take away the folder of a run that came to nothing."""
+    if [path.name for path in folder.iterdir()] == [MARK]:
+        (folder / MARK).unlink()
+        folder.rmdir()
+
+
+def publish(plan: Plan, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
+    """Copy bundles, and for targets that cannot run here the ONNX files, into the run's folder, in place of others."""
+    for name in ("bundles", "measurements", "predictions", "prepared"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for target in plan.targets:
+        _publish_predictions(plan, target, outcomes, folder)
+        measured, bundle = outcomes.get(f"measure:{target.name}"), outcomes.get(f"bundle:{target.name}")
+        if measured is not None and measured.artifact is not None:
+            (folder / "measurements").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(measured.artifact.path / "latency.json", folder / "measurements" / f"{target.name}.json")
+        if bundle is not None and bundle.artifact is not None:
+            (folder / "bundles").mkdir(parents=True, exist_ok=True)
+            pipeline.publish_folder(bundle.artifact.path / "bundle", folder / "bundles" / target.name)
+            shutil.copyfile(bundle.artifact.path / "bundle.tar", folder / "bundles" / f"{target.name}.tar")
+            continue
+        _publish_prepared(plan, target, outcomes, folder / "prepared" / target.name)
+
+
+def _publish_predictions(plan: Plan, target: Target, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
+    """Each evaluated engine's answers to the test split, by which two runs are compared."""
+    import numpy as np  # with the next: runs that evaluate nothing do without
+
+    from edgetune.compare.predictions import FOLDER, write_predictions
+
+    logits, dataset = {}, outcomes["check-data"].artifact
+    for candidate in plan.candidates:
+        evaluated = outcomes.get(candidate.evaluate_step or "")
+        if candidate.target == target.name and evaluated is not None and evaluated.artifact is not None:
+            with np.load(evaluated.artifact.path / "logits.npz") as arrays:
+                logits[candidate.name] = {key: arrays[key] for key in ("test_logits", "test_labels")}
+    if logits:
+        assert dataset is not None  # what was evaluated was checked before
+        content = json.loads((dataset.path / "dataset.json").read_text(encoding="utf-8"))
+        write_predictions(folder / FOLDER / f"{target.name}.json", target.name, content, logits)
+
+
+def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.Outcome], folder: Path) -> None:
+    """What a target that cannot run here is built from, where it can."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for candidate in plan.candidates:
+        artifact = outcomes[candidate.onnx_step].artifact
+        if candidate.target == target.name and artifact is not None:
+            path = folder / f"{candidate.name}.onnx"
+            shutil.copyfile(artifact.path / "model.onnx", path)
+            found.append(Prepared(name=candidate.name, precision=candidate.precision, digest=digest_file(path)))
+    if target.backend == "tensorrt":
+        validated = outcomes[f"validate:{target.name}"].artifact
+        assert validated is not None  # a needed step
+        shutil.copyfile(validated.path / "validation.json", folder / "validation.json")
+        data = plan.recipe.data
+        shapes = f"image:1x3x{data.image_size}x{data.image_size}"
+        if plan.recipe.reads_text:
+            shapes = f"input_ids:1x{data.max_length}"
+        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes)
+        (folder / SCRIPT).write_text(script, encoding="utf-8")

@@ -1,0 +1,137 @@
+"""Commands that build, and show what was built."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetune.cli.group import cli
+from edgetune.cli.options import (
+    cache_option,
+    command_options,
+    device_option,
+    emit,
+    example,
+    recipe_argument,
+    target_option,
+)
+
+
+@cli.command(epilog=example("edgetune plan --target x86-cpu"))
+@recipe_argument
+@target_option
+@device_option
+@cache_option
+@command_options
+def plan(
+    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+) -> None:
+    """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
+    from edgetune import api
+
+    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
+    rows = [
+        {
+            "id": status.step.id,
+            "title": status.step.title,
+            "cached": status.cached,
+            "seconds": status.seconds,
+            "size_bytes": status.size_bytes,
+        }
+        for status in statuses
+    ]
+    emit({"steps": rows, "unavailable": dict(made.facts.unavailable)}, as_json, lambda: plan_text(made, statuses))
+
+
+def plan_text(made: Any, statuses: list[Any]) -> str:
+    """The plan as lines."""
+    lines = []
+    for status in statuses:
+        state = {True: "cached", False: "to run", None: "to run"}[status.cached]
+        cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
+        note = "" if status.seconds is None or status.cached else " (what the last such step took)"
+        lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
+    missing = [status for status in statuses if not status.cached]
+    known = [status.seconds for status in missing if status.seconds is not None]
+    unknown = len(missing) - len(known)
+    lines.append(
+        f"{len(statuses)} steps, {len(missing)} to run"
+        + (f", about {sum(known):.0f} s" if known else "")
+        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
+    )
+    for name, reason in made.facts.unavailable.items():
+        if reason:
+            lines.append(f"{name}: will be prepared, not measured: {reason}")
+    lines += [f"{name}: will be evaluated, not timed: {reason}" for name, reason in made.facts.untimed.items()]
+    return "\n".join(lines)
+
+
+@cli.command(epilog=example("edgetune build --target x86-cpu"))
+@recipe_argument
+@target_option
+@device_option
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
+@cache_option
+@command_options
+def build(
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    run_dir: Path | None,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> int:
+    """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
+    from edgetune import api
+    from edgetune.progress import Console
+    from edgetune.report.terminal import render_table
+
+    report = api.build(
+        recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, device=devices, reporter=Console()
+    )
+    try:
+        shown = report.run_dir.relative_to(Path.cwd())
+    except ValueError:
+        shown = report.run_dir
+    emit(report.data, as_json, lambda: f"{render_table(report.data)}\n{shown}/report.html")
+    return report.exit_code
+
+
+@cli.command(epilog=example("edgetune report --open"))
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
+@command_options
+def report(run: Path | None, open_it: bool, as_json: bool) -> None:
+    """Show the result of RUN (default: the newest under ./runs)."""
+    from edgetune import api
+    from edgetune.report.terminal import render_table
+
+    folder = api.find_report(run)
+    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    page = folder / "report.html"
+    emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
+    if open_it and click.launch(str(page.absolute())) != 0:
+        click.echo(f"no browser could be started; open {page.absolute()}", err=True)
+
+
+@cli.command(epilog=example("edgetune bundle runs/2026-11-21T07-19-23/bundles/x86-cpu --emit cpp classify"))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--emit",
+    "program",
+    nargs=2,
+    required=True,
+    metavar="cpp DIR",
+    type=(click.Choice(["cpp"]), click.Path(path_type=Path)),
+    help="Write a CMake project that runs it into DIR, which must be new.",
+)
+@command_options
+def bundle(bundle: Path, program: tuple[str, Path], as_json: bool) -> None:
+    """Write programs that run BUNDLE, a folder or a .tar that `build` made."""
+    from edgetune import api
+
+    language, folder = program
+    api.emit_cpp(bundle, folder)
+    result = {"language": language, "project": str(folder)}
+    emit(result, as_json, lambda: f"wrote {folder}\nnext: cmake -S {folder} -B build && cmake --build build")

@@ -1,0 +1,22 @@
+"""The entry point: signals, and the commands."""
+
+import os
+import signal
+import sys
+
+from edgetune.cli.group import cli
+
+
+def main() -> None:
+    """Entry point of ``edgetune`` and ``python -m edgetune``."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        cli(prog_name="edgetune")
+    except KeyboardInterrupt:  # before or after a command's own handling
+        sys.exit(130)
+
+
+def _stop(*_: object) -> None:
+    """What a service manager or a time limit asks for ends a run as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -1,0 +1,84 @@
+"""What commands share: options, errors as messages and exit codes, results as text or JSON."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetune.errors import EdgetuneError, Interrupted
+
+
+def example(text: str) -> str:
+    """A help epilog with an example that click does not rewrap."""
+    return f"\b\nExample:\n  {text}"
+
+
+def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json`` and ``--verbose``, and errors as one message and an exit code."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write the result to stdout as JSON; all else to stderr.")
+    @click.option("--verbose", "-v", is_flag=True, help="Show the traceback of an error.")
+    @wraps(function)
+    def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except click.exceptions.Exit:
+            raise
+        except (KeyboardInterrupt, Interrupted) as error:
+            fail(error if isinstance(error, Interrupted) else Interrupted("stopped"), verbose)
+        except EdgetuneError as error:
+            fail(error, verbose)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to tell
+            sys.exit(1)
+        except (click.ClickException, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a message, not a traceback
+            fail(
+                EdgetuneError(
+                    f"unexpected {type(error).__name__}: {error}",
+                    hint="this is a bug, or something edgetune does not know: see --verbose, and report it",
+                ),
+                verbose,
+            )
+        else:
+            if code:
+                sys.exit(code)
+
+    return wrapped
+
+
+def fail(error: EdgetuneError, verbose: bool) -> None:
+    """Print an error (with its traceback if asked for) and leave with its code."""
+    if verbose:
+        import traceback
+
+        traceback.print_exc()
+    click.secho(f"error: {error.message}", fg="red", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    sys.exit(error.exit_code)
+
+
+def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
+    """The result on stdout: JSON or text."""
+    click.echo(json.dumps(data, indent=2) if as_json else text())
+
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
+
+
+target_option = click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="Repeat for several.")
+
+
+device_option = click.option(
+    "--device", "devices", multiple=True, metavar="ssh://[USER@]HOST[:PORT]", help="Where engines run; repeatable."
+)
+
+
+cache_option = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
