@@ -16,6 +16,8 @@ from edgetune.recipe import load_recipe
 from edgetune.surroundings import look_around
 from edgetune.target import load_target
 
+MOST_SAMPLES = 10_000_000
+
 
 def lr_find(
     recipe: str | Path = "edgetune.toml",
@@ -80,8 +82,8 @@ def diagnose(
     """
     from edgetune.report.diagnosis import write_diagnosis  # it needs jinja2
 
-    if samples < 1:
-        raise InputError(f"{samples} samples cannot be looked at", hint="give 1 or more")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise InputError(f"{samples} samples cannot be looked at", hint=f"give 1 to {MOST_SAMPLES}")
     loaded = load_recipe(Path(recipe))
     chosen = load_target(target or loaded.targets.names[0], loaded.base)
     if loaded.reads_text:

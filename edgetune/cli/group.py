@@ -4,7 +4,10 @@ import click
 
 from edgetune import __version__
 
-EXIT_CODES = "Exit codes: 0 ok, 1 failed, 2 usage or recipe error, 3 a gate failed, 4 prepared but not compiled."
+EXIT_CODES = (
+    "Exit codes: 0 ok, 1 failed, 2 usage or recipe error, 3 a gate failed or a check found an error, "
+    "4 prepared but not compiled, 130 interrupted."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXIT_CODES)

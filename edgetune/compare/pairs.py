@@ -14,8 +14,7 @@ from edgetune.compare.predictions import Predictions
 from edgetune.compare.runs import Run
 from edgetune.devices.identity import fingerprint
 from edgetune.errors import MeasureError
-from edgetune.measure.latency import RawLatency
-from edgetune.measure.noise import judge
+from edgetune.measure.noise import judge_measurement
 from edgetune.measure.statistics import accuracy_change, per_class_change, ratio_between_runs, unpaired_interval
 from edgetune.report.view import candidates
 
@@ -234,8 +233,7 @@ def noise(run: Run, target: str) -> list[str]:
     if found is None:
         return []
     try:
-        raw = {str(name): RawLatency(**values) for name, values in found["engines"].items() if values["values"]}
-        return judge(raw, found["telemetry"], None, queued=False)["reasons"]
+        return judge_measurement(found)
     except (KeyError, TypeError, ValueError):  # damaged, which the ratio tells
         return []
 

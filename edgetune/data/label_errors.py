@@ -88,9 +88,19 @@ def label_errors_by_words(index: DatasetIndex, progress: Tick = silent) -> list[
 
 
 def label_finding(index: DatasetIndex, found: Sequence[Suspect], agreement: float) -> list[DataFinding]:
-    """The suspects as one finding; none if there are none."""
+    """The suspects as one finding; where there are none, how far that can be believed."""
     if not found:
-        return []
+        return [
+            DataFinding(
+                id="labels-judged",
+                severity=INFO,
+                count=0,
+                problem="no label stands out, by a classifier that had not seen them; it agrees with "
+                f"{agreement:.1%} of all, and the more, the more that says",
+                examples=(),
+                do="nothing",
+            )
+        ]
     examples = []
     for suspect in found:
         sample = index.samples[suspect.sample]

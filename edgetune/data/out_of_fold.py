@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.sparse import csr_array
 
 from edgetune.progress import Tick, silent
@@ -26,23 +26,27 @@ def out_of_fold(
 ) -> NDArray[np.float64]:
     """Probabilities [N, K] of each sample's classes, by a classifier that saw neither it nor a copy of it.
 
+    With few samples and many dense features such a classifier is sure of its mistakes; so its probabilities are then
+    calibrated by one temperature, fitted on these very samples, none of which had a part in its own logits (Guo et al.
+    2017). On words, where the penalty keeps weights small, it is not sure of anything.
+
     Args:
         features: [N, D]; dense ones are standardised, sparse ones are taken as they are.
         contents: the digest of each sample; equal ones share a fold.
     """
     truth = np.asarray(labels, np.int64)
     fold = folds(truth.tolist(), contents, seed)
-    result = np.zeros((len(truth), int(truth.max()) + 1))
+    logits = np.zeros((len(truth), int(truth.max()) + 1))
     for number in range(FOLDS):
         inside = np.flatnonzero(fold != number)
         if len(inside) > MOST_LEARNED:
             inside = np.sort(np.random.default_rng(seed + number).choice(inside, MOST_LEARNED, replace=False))
         left = np.flatnonzero(fold == number)
         learned, asked = _scaled(features, inside, left)
-        weights, bias = _fit(learned, truth[inside], result.shape[1])
-        result[left] = softmax(np.asarray(asked @ weights) + bias)
+        weights, bias = _fit(learned, truth[inside], logits.shape[1])
+        logits[left] = np.asarray(asked @ weights) + bias
         progress(number + 1, FOLDS, "folds")
-    return result
+    return softmax(logits if isinstance(features, csr_array) else logits / _temperature(logits, truth))
 
 
 def folds(labels: Sequence[int], contents: Sequence[str], seed: int) -> NDArray[np.int64]:
@@ -62,6 +66,16 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities over the last axis."""
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+def _temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """What the logits are divided by for the least cross-entropy; never below 1, which would only make surer."""
+
+    def loss(log_temperature: float) -> float:
+        found = softmax(logits / np.exp(log_temperature))
+        return float(-np.log(np.maximum(found[np.arange(len(labels)), labels], 1e-300)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(0.0, np.log(100.0)), method="bounded").x))
 
 
 def _scaled(features: Features, inside: NDArray[np.int64], left: NDArray[np.int64]) -> tuple[Any, Any]:

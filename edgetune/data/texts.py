@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from edgetune.data.scan import SPLITS, check_classes, not_utf8
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file, digest_json
 
+UNPAIRED = re.compile("[\ud800-\udfff]")
 ENDINGS = (".csv", ".jsonl", ".ndjson")
 COLUMNS = 'columns `text,label` or `text,label,split`; JSON Lines: {"text": "...", "label": "..."} a line'
 
@@ -185,6 +187,8 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
             raise DataError(f"{where}: not JSON: {error}", hint=f"expected {COLUMNS}") from error
         if not isinstance(content, dict):
             raise DataError(f"{where}: not a JSON object", hint=f"expected {COLUMNS}")
+        if any(UNPAIRED.search(str(value)) for key, value in content.items() if str(key).lower() != "text"):
+            raise DataError(f"{where}: a label with half a character (an unpaired surrogate)", hint="mend that line")
         yield where, {str(key).lower(): value for key, value in content.items()}
 
 

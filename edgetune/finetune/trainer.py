@@ -1,6 +1,7 @@
 """The training loop: one network, one loss, resumable to the bit on the same machine."""
 
 import importlib
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -270,6 +271,11 @@ class _Run:
         started = time.perf_counter()
         judged = self.network if self.average is None else self.average.module
         accuracy, val_loss = evaluate(judged, self.examples.validation(), self.compute.device)
+        if not math.isfinite(val_loss):
+            raise TrainingError(
+                f"the network's outputs on validation are NaN or infinite in epoch {epoch + 1}",
+                hint="it may compute otherwise in eval mode; or lower `[finetune] learning_rate`",
+            )
         progress, per_epoch = self.progress, self.examples.steps_per_epoch
         progress.history.append(
             {

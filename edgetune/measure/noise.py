@@ -58,6 +58,16 @@ def judge(
     return Noise(verdict="noisy" if reasons else "quiet", reasons=reasons)
 
 
+def judge_measurement(found: Mapping[str, Any]) -> list[str]:
+    """Why the machine was noisy, by the content of a ``latency.json``; empty: it was quiet.
+
+    Raises:
+        KeyError, TypeError, ValueError: the content is damaged.
+    """
+    raw = {str(name): RawLatency(**values) for name, values in found["engines"].items() if values["values"]}
+    return judge(raw, found["telemetry"], None, queued=False)["reasons"]
+
+
 def _drift(values: list[float]) -> float:
     half = len(values) // 2
     return float(np.median(values[half:]) / np.median(values[: max(half, 1)]) - 1)

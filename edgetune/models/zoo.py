@@ -115,10 +115,10 @@ def _user_factory(name: str, base: Path | None) -> tuple[Any, str]:
     try:
         module = import_afresh(module_name, base)
     except (Exception, SystemExit) as problem:  # the user's code may raise anything, and a script may leave
-        where = f"relative to {base}" if base else ""
+        where = f" or relative to {base}" if base else ""
         raise ModelError(
             f"cannot import {module_name}: {type(problem).__name__}: {problem}",
-            hint=f"`model.name` is package.module:factory, found on PYTHONPATH or {where}".rstrip(" or"),
+            hint=f"`model.name` is package.module:factory, found on PYTHONPATH{where}",
         ) from problem
     factory = getattr(module, attribute, None)
     if not callable(factory):

@@ -19,7 +19,8 @@ from edgetune.quantization.trace import MODULE, constant
 
 aten = torch.ops.aten
 RELU = {aten.relu.default, aten.relu_.default}
-RELU6 = {aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default, aten.relu6_.default}
+HARDTANH = {aten.hardtanh.default, aten.hardtanh_.default}
+RELU6 = {aten.relu6.default, aten.relu6_.default}
 LAYERS = {aten.conv2d.default, aten.linear.default}
 LARGEST_INPUT = 6.0  # what a bias is held against a weight with: ReLU6 lets no more through
 ROUNDS = 20
@@ -52,7 +53,7 @@ def equalize(graph: fx.GraphModule) -> int:
         if (bias := biases.get(layer)) is not None:
             _replace(graph, layer, 2, f"equalized_bias_{number}", bias)
     for pair in pairs:
-        if pair.activation is not None and pair.activation.target in RELU6:
+        if pair.activation is not None and pair.activation.target not in RELU:
             pair.activation.target, pair.activation.args = aten.relu.default, (pair.activation.args[0],)
     graph.graph.lint()
     graph.recompile()
@@ -70,7 +71,7 @@ def _pairs(graph: fx.GraphModule) -> list[_Pair]:
         if not _rescalable(graph, first, uses):
             continue
         last, activation = first, None
-        while len(last.users) == 1 and next(iter(last.users)).target in RELU | RELU6 and activation is None:
+        while len(last.users) == 1 and _is_relu(next(iter(last.users))) and activation is None:
             last = activation = next(iter(last.users))
         if len(last.users) != 1:
             continue
@@ -78,6 +79,11 @@ def _pairs(graph: fx.GraphModule) -> list[_Pair]:
         if _rescalable(graph, second, uses) and second.args[0] is last and _by_channel(graph, first, second):
             found.append(_Pair(first, activation, second))
     return found
+
+
+def _is_relu(node: fx.Node) -> bool:
+    """ReLU or ReLU6, which is traced as a hard tanh from 0 to 6; one with other ends is no such thing."""
+    return node.target in RELU | RELU6 or (node.target in HARDTANH and tuple(node.args[1:]) == (0.0, 6.0))
 
 
 def _rescalable(graph: fx.GraphModule, layer: fx.Node, uses: dict[str, int]) -> bool:

@@ -56,8 +56,8 @@ def verdict(found: Json) -> list[str]:
     lost = 100 * (floating - now["accuracy"])
     said = [
         f"On {found['samples']} validation samples the network has {100 * floating:.1f} % in float and "
-        f"{100 * now['accuracy']:.1f} % in 8 bits ({-lost:+.1f} points; {100 * now['agreement']:.1f} % of the answers "
-        "are the same)."
+        f"{100 * now['accuracy']:.1f} % in 8 bits ({0.0 - lost:+.1f} points; {100 * now['agreement']:.1f} % of the "
+        "answers are the same)."
     ]
     worst = ranked(found)[:1]
     if worst and worst[0]["alone"]["divergence"] > 0:
@@ -69,13 +69,14 @@ def verdict(found: Json) -> list[str]:
 
 def _advice(found: Json, lost: float) -> list[str]:
     limit = found["max_accuracy_drop"]
+    budget = f"{limit:g} point{'' if limit == 1 else 's'}"
     if found["suggested"] == 0:
-        return [f"That is within the budget of {limit:g} points: nothing needs mending."]
+        return [f"That is within the budget of {budget}: nothing needs mending."]
     if found["suggested"] is None:
         best = max(found["trials"], key=lambda trial: trial["outcome"]["accuracy"])
         reached = 100 * best["outcome"]["accuracy"]
         return [
-            f"Nothing that was tried stays within {limit:g} points; the nearest is {best['change']}: {reached:.1f} %.",
+            f"Nothing that was tried stays within {budget}; the nearest is {best['change']}: {reached:.1f} %.",
             'Try training with the rounding in place: `[quantize] mode = "qat"`.',
         ]
     trial = found["trials"][found["suggested"]]
@@ -113,7 +114,7 @@ def diagnosis_text(found: Json) -> str:
         lines.append(f"and {more} more")
     lines += ["", "tried                              accuracy  same answers  divergence"]
     for trial in found["trials"]:
-        after, mark = trial["outcome"], "kept" if trial["helped"] else ""
+        after, mark = trial["outcome"], "kept" if trial["helped"] and found["suggested"] != 0 else ""
         lines.append(
             f"{trial['change']:<35}{100 * after['accuracy']:>6.1f} %{100 * after['agreement']:>12.1f} %"
             f"  {after['divergence']:<10.2g}  {mark}".rstrip()

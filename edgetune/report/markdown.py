@@ -43,6 +43,8 @@ def _target(data: view.Json, target: view.Json) -> str:
     parts = [f"## {escape(target['target'])}", f"Status: {view.STATUS_WORDS[target['status']]}."]
     if target.get("reason"):
         parts.append(escape(" ".join(target["reason"])))
+    if noise := view.noise_line(target):
+        parts.append(escape(noise))
     if gates := view.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):

@@ -49,7 +49,15 @@ def aligned(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
 
 def _closing(data: view.Json, target: view.Json) -> list[str]:
     lines = textwrap.wrap(view.closing_line(target), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    best = view.chosen(target)
+    if best is not None and target["baseline"] is not None and best["name"] == target["baseline"]["name"]:
+        lines += _indented(" ".join(target.get("reason", [])))
+    lines += _indented(view.noise_line(target))
     failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
     for text in failed:
-        lines += textwrap.wrap(f"GATE FAILED: {text}", WIDTH, initial_indent="    ", subsequent_indent="    ")
+        lines += _indented(f"GATE FAILED: {text}")
     return lines
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

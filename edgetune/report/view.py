@@ -20,6 +20,7 @@ STATUS_WORDS = {
     "prepared": "prepared, not measured",
     "failed": "failed",
 }
+SHOWN_REASONS = 2
 GATE_WORDS = {
     "max_accuracy_drop": ("accuracy drop", "points"),
     "max_latency_ms": ("median latency", "ms"),
@@ -159,6 +160,18 @@ def closing_line(target: Json) -> str:
         parts.append(f"speed-up {numbers.speedup(best['speedup'])}")
     parts.append(numbers.size(best["size_bytes"]))
     return f"{target['target']}: {best['name']}; " + "; ".join(parts)
+
+
+def noise_line(target: Json) -> str:
+    """That the machine was noisy while the target was measured, and how; empty where it was quiet."""
+    reasons = target.get("noise")
+    if not reasons:
+        return ""
+    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    return (
+        f"The machine was noisy while it measured ({'; '.join(reasons[:SHOWN_REASONS])}{more}): the intervals allow "
+        "for it, the medians do not."
+    )
 
 
 def gate_lines(data: Json, target: str | None = None) -> list[GateLine]:

@@ -11,6 +11,7 @@ from edgetune.hashing import canonical_json
 from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
+from edgetune.measure.noise import judge_measurement
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
 from edgetune.steps.context import StepContext
@@ -46,6 +47,7 @@ def run(context: StepContext) -> None:
             "candidates": candidates,
             "chosen": chosen,
             "reason": [*reasons, *_no_better_than_chance(logits[BASELINE], labels)],
+            "noise": judge_measurement(measured),
             "confusion": {
                 "labels": labels,
                 "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),

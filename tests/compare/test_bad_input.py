@@ -180,3 +180,20 @@ def test_a_runs_predictions_tell_no_paths(runs):
     content = json.loads((runs[0] / "predictions/x86-cpu.json").read_text())
     assert set(content) == {"schema", "target", "split", "labels", "ids", "truth", "engines", "validation"}
     assert all(len(digest) == 32 and set(digest) <= set("0123456789abcdef") for digest in content["ids"])
+
+
+def test_nothing_of_the_users_is_overwritten(runs, tmp_path):
+    a, b = runs
+    (tmp_path / "mine.txt").write_text("my notes")
+    report = (b / "report.json").read_bytes()
+    for options, says in (
+        ({"junit": b / "report.json"}, "lies in a run"),
+        ({"html": tmp_path / "mine.txt"}, "is no comparison"),
+        ({"html": tmp_path / "z", "markdown": tmp_path / "z"}, "given for two forms"),
+    ):
+        with pytest.raises(InputError, match=says):
+            api.compare(a, b, **options)
+    assert (b / "report.json").read_bytes() == report and (tmp_path / "mine.txt").read_text() == "my notes"
+    for form in ("junit", "markdown", "html"):  # one's own may be renewed
+        api.compare(a, b, **{form: tmp_path / form})
+        api.compare(a, b, **{form: tmp_path / form})

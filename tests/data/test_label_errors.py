@@ -91,7 +91,10 @@ def test_wrong_labels_of_texts_are_found_by_their_words(tmp_path):
 
 def test_clean_texts_raise_no_doubt(tmp_path):
     wrong_texts(tmp_path, 0)
-    assert label_errors_by_words(index_of(tmp_path)) == []
+    (finding,) = label_errors_by_words(index_of(tmp_path))
+    assert (
+        finding.id == "labels-judged" and finding.severity == "info" and "agrees with 100.0% of all" in finding.problem
+    )
 
 
 def test_pictures_need_a_network(shapes):
@@ -106,8 +109,8 @@ def test_classes_too_small_to_judge_are_named_and_do_no_harm(tmp_path):
     with (tmp_path / "t.csv").open("w", encoding="utf-8", newline="") as file:
         lines = [(text, label, part) for (text, label), part in zip(rows, split, strict=True)]
         csv.writer(file).writerows([("text", "label", "split"), *lines])
-    (finding,) = label_errors_by_words(index_of(tmp_path / "t.csv"))
-    assert finding.id == "labels-unjudged" and finding.examples == ("lonely",)
+    judged, finding = label_errors_by_words(index_of(tmp_path / "t.csv"))
+    assert judged.id == "labels-judged" and finding.id == "labels-unjudged" and finding.examples == ("lonely",)
 
 
 @given(

@@ -69,6 +69,14 @@ def test_relu6_becomes_relu_only_between_layers_that_are_rescaled():
     assert pairs == 0 and "aten.hardtanh" in graph.code
 
 
+@pytest.mark.parametrize("ends", [(-1.0, 1.0), (-2.0, 2.0), (0.0, 1.0)])
+def test_a_hard_tanh_with_other_ends_is_left_alone(ends):
+    network = chain(lambda: nn.Hardtanh(*ends), scale=1.0)
+    graph, pairs = equalized(network)
+    assert pairs == 0
+    torch.testing.assert_close(graph(pictures()[0]), network(pictures()[0]))
+
+
 def test_a_shared_weight_and_a_second_reader_are_left_alone():
     class Shared(nn.Module):
         def __init__(self):

@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from math import exp
+from math import exp, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
-from edgetune_runtime.manifest import read_manifest, verify_files
+from edgetune_runtime.manifest import MOST_THREADS, read_manifest, verify_files
 from edgetune_runtime.preprocessing import make_preprocessing
 from edgetune_runtime.session import LIBRARIES, library, open_session, settings
 
@@ -67,8 +67,8 @@ class Engine:
             BundleError: damaged, altered, unsafe or newer bundles, engines that do not load, a failed self-test.
             InputError: fewer than one thread. LibraryError: the inference library is not installed.
         """
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}, it must be 1 or more")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"threads is {threads}, it must be 1 to {MOST_THREADS}")
         folder, temporary = Path(path), None
         if not folder.is_dir():
             temporary = tempfile.TemporaryDirectory(prefix="edgetune-bundle-")
@@ -115,6 +115,8 @@ class Engine:
         else:
             inputs = self.preprocessing(sample)
         logits = self._run(self._outputs, {self._input: inputs})[0]
+        if not isfinite(float(logits.sum())):  # a sum is finite only if all of it is
+            raise BundleError("the engine computed an output that is no finite number")
         if len(logits) == 1:
             return self._best(logits[0], top)
         return [self._best(row, top) for row in logits]
@@ -160,6 +162,8 @@ class Engine:
             self.preprocessing.check(inputs)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, InputError) as problem:
             raise BundleError(f"the golden samples cannot be read: {problem}") from problem
+        if expected.dtype != np.float32:
+            raise BundleError(f"golden outputs are {expected.dtype}, they must be float32")
         if expected.shape != (len(inputs), len(self.labels)):
             raise BundleError(f"golden outputs are {list(expected.shape)} for {len(inputs)} inputs")
         return inputs, expected

@@ -15,6 +15,7 @@ NAME = "manifest.json"
 VERSION = 1
 SCHEMA = re.compile(r"edgetune\.bundle/([1-9][0-9]{0,8})")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+MOST_THREADS = 1024
 LEVELS = ("disabled", "basic", "extended", "all")
 CHUNK_BYTES = 1 << 20
 
@@ -139,8 +140,8 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
 
 def _check_session(session: dict[str, Any], path: Path) -> None:
     threads, config = session.get("threads", 1), session.get("config", {})
-    if type(threads) is not int or threads < 1:
-        raise BundleError(f"{path}: session threads is {threads!r}, it must be 1 or more")
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise BundleError(f"{path}: session threads is {threads!r}, it must be 1 to {MOST_THREADS}")
     if session.get("graph_optimization", "all") not in LEVELS:
         raise BundleError(f"{path}: session graph_optimization must be one of {', '.join(LEVELS)}")
     if not isinstance(config, dict) or not all(isinstance(value, (str, int, float)) for value in config.values()):

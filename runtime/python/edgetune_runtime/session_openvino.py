@@ -11,6 +11,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
 
+from edgetune_runtime.errors import BundleError  # noqa: E402
+
 TITLE = f"OpenVINO {ov.__version__.split('-')[0]}"
 SETTINGS = {
     "PERFORMANCE_HINT": "LATENCY",
@@ -64,6 +66,9 @@ class Session:
 
 def open_engine(model: Path | bytes, wanted: dict[str, Any], threads: int) -> Session:
     """A session on the CPU for an ONNX file, or for its content; see ``session.open_session``."""
-    settings = {**SETTINGS, **wanted.get("config", {}), "INFERENCE_NUM_THREADS": threads}
+    config = wanted.get("config", {})
+    if unknown := sorted(set(config) - set(SETTINGS)):  # CACHE_DIR, for one, would write where a bundle says
+        raise BundleError(f"the bundle sets {', '.join(unknown)} of OpenVINO, which no bundle of edgetune's does")
+    settings = {**SETTINGS, **config, "INFERENCE_NUM_THREADS": threads}
     content = model if isinstance(model, bytes) else str(model)
     return Session(_core.compile_model(_core.read_model(content), "CPU", settings))
