@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from edgetune.inference import INFERENCE_LIBRARIES
-from edgetune.records import Candidate, Facts, Plan, PruneSpec, Pruning, Recipe, Step, Target
+from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
@@ -194,7 +194,7 @@ class _Builder:
         params = {
             "model": {"name": model.name, "args": dict(model.args), "pretrained": model.pretrained},
             **self._input_size(),
-            **asdict(recipe.finetune),
+            **finetune_as_data(recipe.finetune),
         }
         return params, {**data, "weights": "source:weights", "code": "source:code"}
 
@@ -583,6 +583,14 @@ def describe(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
+    """The options that training depends on: what is for one strategy alone changes no result of another."""
+    content = asdict(spec)
+    if spec.strategy != "lora":
+        del content["lora_rank"], content["lora_alpha"]
+    return content
+
+
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data for a report: of absolute paths only the last part, which tells no one's folders."""
     content = asdict(recipe)
@@ -603,6 +611,7 @@ def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}
     )
+    content["finetune"] = finetune_as_data(recipe.finetune)
     content["model"].pop("weights")
     return content
 

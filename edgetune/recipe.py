@@ -14,7 +14,7 @@ DEFAULT_NAME = "edgetune.toml"
 
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("data", "on_bad_file"): ("error", "skip"),
-    ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "feature-extraction"),
+    ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "lora", "feature-extraction"),
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
     ("finetune", "batch_norm"): ("train", "frozen"),
@@ -64,6 +64,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
         lambda v: v == 0 or v >= 2,
         "0 (the whole batch), or 2 or more (batch norm needs two)",
     ),
+    ("finetune", "lora_rank"): (lambda v: 1 <= v <= 1024, "from 1 to 1024"),
+    ("finetune", "lora_alpha"): (lambda v: 0 < v <= 10_000, "above 0"),
     ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v or ()), "shares of channels from 0 to below 1"),
     ("prune", "target_speedup"): (lambda v: all(1 < r <= 100 for r in v or ()), "factors above 1, such as 1.5"),
     ("prune", "steps"): (lambda v: 1 <= v <= 50, "from 1 (one-shot) to 50"),
