@@ -44,6 +44,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("data", "max_length"): (lambda v: 8 <= v <= 8192, "from 8 to 8192 tokens"),
     ("data", "val_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
     ("data", "test_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
+    ("data", "folds"): (lambda v: v == 0 or 3 <= v <= 20, "0 (no cross-validation), or from 3 to 20"),
     ("data", "cache_mb"): (lambda v: v >= 0, "0 or more"),
     ("data", "workers"): (lambda v: -1 <= v <= 64, "-1 (chosen for you) to 64"),
     ("finetune", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),

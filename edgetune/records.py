@@ -37,6 +37,7 @@ class DataSpec:
     on_bad_file: str = "error"  # error | skip
     allow_leaks: bool = False  # go on when the same picture is in two splits
     check_labels: bool = False  # a build looks for wrong labels, by the pretrained network's features
+    folds: int = 0  # of a cross-validation of the float network over train and val; 0: none
     cache_mb: int = 2048  # memory for decoded images
     workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
 
