@@ -98,6 +98,7 @@ USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
     "finetune": {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"},
     "prune": {"learning_rate": 2e-4},
 }
+RATE_FOR_LORA = 1e-3  # of text: updates that start at zero want a higher one than weights
 FOR_PICTURES = (
     ("data", "image_size"),
     ("finetune", "augmentation"),
@@ -173,9 +174,12 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
         raise file.fail(
             '`quantize.mode` cannot be "qat" for text', ("quantize", "mode"), 'write "auto": INT8 is dynamic there'
         )
+    values = dict(USUAL_FOR_TEXT)
+    if recipe.finetune.strategy == "lora":
+        values["finetune"] = {**values["finetune"], "learning_rate": RATE_FOR_LORA}
     usual = {
-        section: {key: value for key, value in values.items() if key not in file.data.get(section, {})}
-        for section, values in USUAL_FOR_TEXT.items()
+        section: {key: value for key, value in ours.items() if key not in file.data.get(section, {})}
+        for section, ours in values.items()
     }
     return replace(
         recipe,
