@@ -32,10 +32,20 @@ class LowRank(nn.Module):
         frozen: Tensor = self.linear(inputs)
         return frozen + self.scale * update
 
+    @property
+    def weight(self) -> Tensor:
+        """The weights with the update in them, for attention that multiplies them itself (torchvision's Swin)."""
+        return self.linear.weight + self.scale * (self.up @ self.down)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """That of the frozen layer."""
+        return self.linear.bias
+
     @torch.no_grad()
     def merged(self) -> nn.Linear:
         """The layer with the update in its weights."""
-        self.linear.weight += self.scale * (self.up @ self.down)
+        self.linear.weight.copy_(self.weight)
         return self.linear
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_text import write_encoder
 from torch import nn
-from torchvision.models import VisionTransformer, mobilenet_v3_small
+from torchvision.models import SwinTransformer, VisionTransformer, mobilenet_v3_small
 
 from edgetune.errors import TrainingError
 from edgetune.finetune.lr_find import range_test
@@ -154,6 +154,25 @@ def test_merging_gives_the_same_function_and_an_untrained_update_none(rank, alph
     merge(model)
     assert type(model["query"]) is nn.Linear
     torch.testing.assert_close(model["query"](inputs), wanted, atol=1e-3, rtol=1e-3)
+
+
+def test_attention_that_reads_the_weights_of_its_layers_learns_too():
+    torch.manual_seed(0)
+    model = SwinTransformer([4, 4], 8, [1, 1], [1, 1], [2, 2], num_classes=3).eval()
+    images = torch.randn(2, 3, 32, 32)
+    plain = model(images)
+    names = adapt(model, 2, 4.0, 0)
+    assert len(names) == 4 and torch.equal(model(images), plain)
+    weights = dict(model.named_parameters())
+    model(images).square().sum().backward()
+    assert all(weights[name].grad is not None for name in names)
+    with torch.no_grad():
+        for name in names:
+            weights[name].normal_()
+    wanted = model(images)
+    merge(model)
+    torch.testing.assert_close(model(images), wanted)
+    assert not torch.allclose(wanted, plain)
 
 
 def test_no_gradient_is_kept_for_what_does_not_learn(bert, tmp_path):
