@@ -21,6 +21,8 @@ from edgetune.steps.context import StepContext
 from edgetune.store import Store, step_key
 from edgetune.surroundings import Surroundings
 
+LIKE = {"fold": "finetune"}  # steps that cost about as much as those of another name, until one of their own was run
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -108,7 +110,8 @@ def preview(plan: Plan, store: Store) -> list[Status]:
             statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
         else:
             cached = False if known else None
-            statuses.append(Status(step=step, cached=cached, seconds=last_seconds.get(step.name), size_bytes=None))
+            seconds = last_seconds.get(step.name, last_seconds.get(LIKE.get(step.name, "")))
+            statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None))
     return statuses
 
 

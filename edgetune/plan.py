@@ -9,14 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES
-from edgetune.records import Candidate, Facts, Plan, PruneSpec, Pruning, Recipe, Step, Target
+from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
     "check_data": 3,
     "check_labels": 1,
     "finetune": 1,
+    "folds": 1,
+    "fold": 1,  # it fine-tunes as "finetune" does: raise both
+    "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 1,
     "prune": 2,
@@ -54,8 +58,12 @@ def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan
     builder = _Builder(recipe, facts)
     if recipe.data.check_labels:
         builder.add_check_labels()
+    if recipe.data.folds:
+        builder.add_folds()
     for target in targets:
         builder.add_target(target)
+    if recipe.data.folds:
+        builder.add_cross_validation()
     return Plan(
         recipe=recipe,
         targets=targets,
@@ -124,9 +132,8 @@ class _Builder:
             self._validate(target, ours)
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
-        step = Step(
-            id=step_id, name=name, version=VERSIONS[name], title=title, params=params, seed=self.recipe.seed, **more
-        )
+        facts = {"seed": self.recipe.seed, **more}
+        step = Step(id=step_id, name=name, version=VERSIONS[name], title=title, params=params, **facts)
         return self.steps.setdefault(step_id, step).id
 
     def _device(self, target: Target) -> str:
@@ -164,6 +171,27 @@ class _Builder:
         libraries = self._training_libraries()
         return self._add("finetune", "finetune", "fine-tune", params, inputs=inputs, libraries=libraries)
 
+    def add_folds(self) -> str:
+        """The assignment alone, before anything is trained: classes may be too small for it."""
+        params, inputs = {"folds": self.recipe.data.folds}, {"dataset": self._check_data()}
+        return self._add("folds", "folds", "assign folds", params, inputs=inputs)
+
+    def add_cross_validation(self) -> None:
+        """Each fold fine-tunes with a seed of its own; they come last, as no engine waits for them."""
+        data, folds = self.recipe.data, {}
+        params, inputs = self._training()
+        for number in range(1, data.folds + 1):
+            folds[f"fold-{number}"] = self._add(
+                f"fold-{number}",
+                "fold",
+                f"cross-validate: fold {number} of {data.folds}",
+                {**params, "fold": number, "val_fraction": data.val_fraction},
+                inputs={**inputs, "folds": self.add_folds()},
+                libraries=self._training_libraries(),
+                seed=fold_seed(self.recipe.seed, number),
+            )
+        self._add("cross-validate", "cross_validate", "cross-validation", {}, inputs=folds, libraries=("scipy",))
+
     def add_check_labels(self) -> str:
         params, inputs = self._training()
         params = {key: params[key] for key in ("model", *self._input_size())}
@@ -194,7 +222,7 @@ class _Builder:
         params = {
             "model": {"name": model.name, "args": dict(model.args), "pretrained": model.pretrained},
             **self._input_size(),
-            **asdict(recipe.finetune),
+            **finetune_as_data(recipe.finetune),
         }
         return params, {**data, "weights": "source:weights", "code": "source:code"}
 
@@ -526,6 +554,11 @@ class _Builder:
         )
 
 
+def fold_seed(seed: int, number: int) -> int:
+    """The seed of a fold's training: another than the build's and every other fold's."""
+    return int(digest_json(["fold", seed, number])[:8], 16)
+
+
 def _runs_in(target: Target) -> tuple[str, ...]:
     """The distribution whose version counts for whatever runs engines of ``target``."""
     distribution = INFERENCE_LIBRARIES[target.backend].distribution
@@ -583,6 +616,14 @@ def describe(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
+    """The options that training depends on: what is for one strategy alone changes no result of another."""
+    content = asdict(spec)
+    if spec.strategy != "lora":
+        del content["lora_rank"], content["lora_alpha"]
+    return content
+
+
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data for a report: of absolute paths only the last part, which tells no one's folders."""
     content = asdict(recipe)
@@ -603,6 +644,7 @@ def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}
     )
+    content["finetune"] = finetune_as_data(recipe.finetune)
     content["model"].pop("weights")
     return content
 

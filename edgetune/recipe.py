@@ -14,7 +14,7 @@ DEFAULT_NAME = "edgetune.toml"
 
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("data", "on_bad_file"): ("error", "skip"),
-    ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "feature-extraction"),
+    ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "lora", "feature-extraction"),
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
     ("finetune", "batch_norm"): ("train", "frozen"),
@@ -44,6 +44,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("data", "max_length"): (lambda v: 8 <= v <= 8192, "from 8 to 8192 tokens"),
     ("data", "val_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
     ("data", "test_fraction"): (lambda v: 0 < v < 0.5, "above 0 and below 0.5"),
+    ("data", "folds"): (lambda v: v == 0 or 3 <= v <= 20, "0 (no cross-validation), or from 3 to 20"),
     ("data", "cache_mb"): (lambda v: v >= 0, "0 or more"),
     ("data", "workers"): (lambda v: -1 <= v <= 64, "-1 (chosen for you) to 64"),
     ("finetune", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),
@@ -64,6 +65,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
         lambda v: v == 0 or v >= 2,
         "0 (the whole batch), or 2 or more (batch norm needs two)",
     ),
+    ("finetune", "lora_rank"): (lambda v: 1 <= v <= 1024, "from 1 to 1024"),
+    ("finetune", "lora_alpha"): (lambda v: 0 < v <= 10_000, "above 0"),
     ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v or ()), "shares of channels from 0 to below 1"),
     ("prune", "target_speedup"): (lambda v: all(1 < r <= 100 for r in v or ()), "factors above 1, such as 1.5"),
     ("prune", "steps"): (lambda v: 1 <= v <= 50, "from 1 (one-shot) to 50"),
@@ -95,6 +98,7 @@ USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
     "finetune": {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"},
     "prune": {"learning_rate": 2e-4},
 }
+RATE_FOR_LORA = 1e-3  # of text: updates that start at zero want a higher one than weights
 FOR_PICTURES = (
     ("data", "image_size"),
     ("finetune", "augmentation"),
@@ -170,9 +174,12 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
         raise file.fail(
             '`quantize.mode` cannot be "qat" for text', ("quantize", "mode"), 'write "auto": INT8 is dynamic there'
         )
+    values = dict(USUAL_FOR_TEXT)
+    if recipe.finetune.strategy == "lora":
+        values["finetune"] = {**values["finetune"], "learning_rate": RATE_FOR_LORA}
     usual = {
-        section: {key: value for key, value in values.items() if key not in file.data.get(section, {})}
-        for section, values in USUAL_FOR_TEXT.items()
+        section: {key: value for key, value in ours.items() if key not in file.data.get(section, {})}
+        for section, ours in values.items()
     }
     return replace(
         recipe,

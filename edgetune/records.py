@@ -37,6 +37,7 @@ class DataSpec:
     on_bad_file: str = "error"  # error | skip
     allow_leaks: bool = False  # go on when the same picture is in two splits
     check_labels: bool = False  # a build looks for wrong labels, by the pretrained network's features
+    folds: int = 0  # of a cross-validation of the float network over train and val; 0: none
     cache_mb: int = 2048  # memory for decoded images
     workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
 
@@ -45,7 +46,7 @@ class DataSpec:
 class FinetuneSpec:
     """How the pretrained network learns the user's classes."""
 
-    strategy: str = "full"  # auto | full | partial | gradual | feature-extraction
+    strategy: str = "full"  # auto | full | partial | gradual | lora | feature-extraction
     stages: int = 1  # of the backbone, trained by "partial"
     epochs: int = 8
     batch_size: int = 32
@@ -65,6 +66,8 @@ class FinetuneSpec:
     patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
     clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
     micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
+    lora_rank: int = 8  # of the updates that "lora" learns
+    lora_alpha: float = 16.0  # they are multiplied by lora_alpha / lora_rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,15 @@ def plan_of(recipe=RECIPE, names=("x86-cpu",), here=True):
     return make_plan(recipe, targets, facts)
 
 
+def test_what_is_for_lora_alone_changes_no_key_of_another_strategy():
+    def keys(**options):
+        return [step_key(s, {}, {}) for s in plan_of(replace(RECIPE, finetune=FinetuneSpec(**options))).steps]
+
+    assert keys(lora_rank=2, lora_alpha=1.0) == keys()
+    assert not any("lora" in json.dumps(step.params) for step in plan_of().steps)
+    assert keys(strategy="lora", lora_rank=2) != keys(strategy="lora")
+
+
 def ids(plan):
     return [step.id for step in plan.steps]
 

@@ -159,3 +159,12 @@ def test_numbers_and_nesting_beyond_all_bounds(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(RecipeError, match=says):
         load_recipe(path)
+
+
+def test_text_has_a_rate_of_its_own_and_lora_another(tmp_path):
+    text = MINIMAL.replace("torchvision/mobilenet_v2", "transformers/tiny")
+    assert load(tmp_path, text).finetune.learning_rate == 1e-4
+    assert load(tmp_path, text + '[finetune]\nstrategy = "lora"\n').finetune.learning_rate == 1e-3
+    assert load(tmp_path, text).finetune.learning_rate == 1e-4
+    written = load(tmp_path, text + '[finetune]\nstrategy = "lora"\nlearning_rate = 2e-4\n').finetune
+    assert (written.learning_rate, written.epochs, written.lora_rank) == (2e-4, 4, 8)

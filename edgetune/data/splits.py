@@ -18,7 +18,7 @@ def carve(contents: Sequence[str], labels: Sequence[int], fraction: float, seed:
     taken: set[str] = set()
     for copies in by_class.values():
         wanted = max(1, round(fraction * copies.total()))
-        for content in sorted(copies, key=lambda content: _rank(content, seed))[:-1]:
+        for content in sorted(copies, key=lambda content: rank(content, seed))[:-1]:
             if wanted <= 0:
                 break
             taken.add(content)
@@ -26,7 +26,8 @@ def carve(contents: Sequence[str], labels: Sequence[int], fraction: float, seed:
     return frozenset(taken)
 
 
-def _rank(content: str, seed: int) -> bytes:
+def rank(content: str, seed: int) -> bytes:
+    """Where a content stands in an order that only ``seed`` shuffles."""
     return hashlib.sha256(f"{seed}:{content}".encode()).digest()
 
 

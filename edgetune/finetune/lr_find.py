@@ -20,7 +20,7 @@ from edgetune.finetune.groups import parameter_groups
 from edgetune.finetune.precision import choose_compute
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import STRATEGIES
-from edgetune.finetune.trainer import Examples, TrainOptions
+from edgetune.finetune.trainer import Examples, TrainOptions, add_weights
 from edgetune.finetune.update import Loss, Update
 from edgetune.progress import Tick
 
@@ -115,10 +115,11 @@ def suggest(rates: list[float], smoothed: list[float]) -> float:
 def _update(network: nn.Module, options: TrainOptions, loss: Loss, first_stage: Any, head: frozenset[str]) -> Update:
     """The step of the training that is asked for, as it will be in its last epoch."""
     compute = choose_compute(options.precision)
+    added = add_weights(network, options)
     network.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     stages = split_stages(network, head)
     first = first_stage(stages.head, options.epochs - 1, options.epochs, options.stages)
-    freeze_below(network, stages, first)
+    freeze_below(network, stages, first, added)
     set_modes(network, stages, first, options.batch_norm)
     groups = parameter_groups(
         network, stages, weight_decay=options.weight_decay, layer_decay=options.layer_decay, l2_sp=options.l2_sp

@@ -63,6 +63,8 @@ class TrainOptions:
     micro_batch: int = 0
     ema: float = 0.0
     patience: int = 0
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,17 +111,22 @@ def train(
         watch: told the history after each epoch; a strategy without epochs does not call it.
 
     Raises:
-        TrainingError: the loss was not finite twice. Interrupted: Ctrl-C; the state is saved.
+        TrainingError: the loss was not finite twice, or the strategy does not fit the network.
+        Interrupted: Ctrl-C; the state is saved.
     """
     strategy = importlib.import_module(STRATEGIES[options.strategy])
     if hasattr(strategy, "learn"):
         trained: Trained = strategy.learn(network, options, examples, loss, scratch, tick, head)
         return trained
+    added = add_weights(network, options)
     initial = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    run = _Run(network, options, examples, loss, scratch, tick, head, watch)
+    run = _Run(network, options, examples, loss, scratch, tick, head, watch, added)
     while True:
         try:
-            return run.to_the_end()
+            trained = run.to_the_end()
+            if added:
+                strategy.merge(network)
+            return trained
         except _Diverged as diverged:
             save_file(
                 {"images": diverged.images.cpu().contiguous(), "labels": diverged.labels.cpu()}, scratch / BAD_BATCH
@@ -132,6 +139,15 @@ def train(
                 ) from None
             load_tensors(network, initial)
             run.restart(attempt=1)
+
+
+def add_weights(network: nn.Module, options: TrainOptions) -> frozenset[str]:
+    """Add the strategy's own weights to ``network``; returns their names, none for most strategies."""
+    adapt = getattr(importlib.import_module(STRATEGIES[options.strategy]), "adapt", None)
+    if adapt is None:
+        return frozenset()
+    names: frozenset[str] = adapt(network, options.lora_rank, options.lora_alpha, options.seed)
+    return names
 
 
 class _Run:
@@ -147,11 +163,12 @@ class _Run:
         tick: Tick,
         head: frozenset[str],
         watch: Watch,
+        added: frozenset[str],
     ) -> None:
         self.compute: Compute = choose_compute(options.precision)
         self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.options, self.examples, self.loss = options, examples, loss
-        self.scratch, self.tick, self.watch = scratch, tick, watch
+        self.scratch, self.tick, self.watch, self.added = scratch, tick, watch, added
         self.strategy = importlib.import_module(STRATEGIES[options.strategy])
         self.stages = split_stages(network, head)
         self.total_steps = options.epochs * examples.steps_per_epoch
@@ -219,7 +236,7 @@ class _Run:
         """Let the stages learn that the strategy says."""
         options = self.options
         first = self.strategy.first_stage(self.stages.head, epoch, options.epochs, options.stages)
-        freeze_below(self.network, self.stages, first)
+        freeze_below(self.network, self.stages, first, self.added)
         set_modes(self.network, self.stages, first, options.batch_norm)
 
     def _stopped_early(self) -> bool:

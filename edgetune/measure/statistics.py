@@ -43,6 +43,14 @@ class AccuracyChange(TypedDict):
     n: int
 
 
+class CrossValidation(TypedDict):
+    """Accuracy over folds, as fractions; ``ci95`` is [low, high]."""
+
+    mean: float
+    std: float
+    ci95: list[float]
+
+
 class ClassChange(TypedDict):
     """Change of one class's recall in percentage points."""
 
@@ -280,6 +288,31 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     reach = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     low, high = max(0.0, middle - reach), min(1.0, middle + reach)
     return (0.0 if right == 0 else low), (1.0 if right == n else high)  # exactly: rounding must not leave a rest
+
+
+def cross_validated(right: Sequence[int], held_out: Sequence[int], trained_on: Sequence[int]) -> CrossValidation:
+    """Mean and sample standard deviation of the folds' accuracies, and a 95 % interval of the mean.
+
+    The folds share training samples, so that s / sqrt(K) is too small an error. Nadeau & Bengio 2003, "Inference for
+    the generalization error", Machine Learning 52, correct it for overlap: s * sqrt(1 / K + held out / trained on),
+    with K - 1 degrees of freedom. As K accuracies can be alike by chance, each end is moved out to that of the score
+    interval (Wilson 1927) of all held-out samples taken together, where that is further out.
+
+    Args:
+        right, held_out, trained_on: of each fold, samples judged rightly, judged, and learned from.
+
+    Raises:
+        MeasureError: for fewer than two folds, or counts that make no proportions.
+    """
+    if len(right) < 2 or min(trained_on) < 1:
+        raise MeasureError(f"{len(right)} folds make no cross-validation", hint="at least two, none of them empty")
+    lowest, highest = wilson_interval(sum(right), sum(held_out))
+    accuracies = np.asarray(right) / np.asarray(held_out)
+    mean, std, folds = float(accuracies.mean()), float(accuracies.std(ddof=1)), len(right)
+    error = std * math.sqrt(1 / folds + sum(held_out) / sum(trained_on))
+    reach = float(student_t.ppf(1 - SIGNIFICANCE / 2, folds - 1)) * error
+    low, high = max(0.0, min(mean - reach, lowest)), min(1.0, max(mean + reach, highest))
+    return CrossValidation(mean=mean, std=std, ci95=[low, high])
 
 
 def unpaired_interval(right_a: int, n_a: int, right_b: int, n_b: int) -> tuple[float, float]:

@@ -57,6 +57,7 @@ def assemble(
         "steps": steps,
         "history": _history(plan, artifacts),
         **_training(artifacts),
+        **_cross_validation(plan, artifacts, reasons),
         "data_findings": _findings(artifacts),
         "next_commands": next_commands,
         **_label_errors(artifacts),
@@ -168,6 +169,17 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
         return {}
     keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
     return {"training": {key: notes[key] for key in keys}}
+
+
+def _cross_validation(plan: Plan, artifacts: Mapping[str, Artifact], reasons: Mapping[str, str]) -> dict[str, Any]:
+    """What came of the folds; nothing unless the recipe asked for them."""
+    if not plan.recipe.data.folds:
+        return {}
+    if "cross-validate" not in artifacts:
+        nothing = dict.fromkeys(("mean", "std", "ci95"))
+        return {"cross_validation": {**nothing, "folds": [], "reason": reasons.get("cross-validate", "not run")}}
+    found = _read(artifacts["cross-validate"].path / "cross_validation.json")
+    return {"cross_validation": {**found, "reason": None}}
 
 
 def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:

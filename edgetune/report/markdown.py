@@ -16,7 +16,15 @@ def render_markdown(data: view.Json) -> str:
     """The whole report as GitHub-flavoured Markdown."""
     parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
     parts += [_target(data, target) for target in data["targets"]]
-    parts += [_training(data), _data(data), _missing(data), _steps(data), _environment(data), _again(data)]
+    parts += [
+        _training(data),
+        _cross_validation(data),
+        _data(data),
+        _missing(data),
+        _steps(data),
+        _environment(data),
+        _again(data),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -86,6 +94,15 @@ def _candidate(row: view.Row) -> list[str]:
 def _training(data: view.Json) -> str:
     text = view.training_line(data)
     return f"## Training\n\n{escape(text)}" if text else ""
+
+
+def _cross_validation(data: view.Json) -> str:
+    text = view.cross_validation_line(data)
+    if not text:
+        return ""
+    rows = view.fold_rows(data)
+    shown = [table(("fold", "accuracy", "held out", "learned from"), rows)] if rows else []
+    return "\n\n".join(["## Cross-validation", escape(text), *shown])
 
 
 def _data(data: view.Json) -> str:

@@ -87,6 +87,31 @@ def training_line(data: Json) -> str:
     return text
 
 
+def cross_validation_line(data: Json) -> str:
+    """What the folds say of the float network, in sentences; empty unless there are any."""
+    found = data.get("cross_validation")
+    if not found:
+        return ""
+    if found["mean"] is None:
+        return f"The cross-validation came to no end: {found['reason']}."
+    low, high = found["ci95"]
+    return (
+        f"Cross-validation in {len(found['folds'])} folds of training and validation data: the float network reaches "
+        f"{numbers.percent(found['mean'])} on average (95 % interval {numbers.percent(low)} to "
+        f"{numbers.percent(high)}), with a standard deviation of {100 * found['std']:.1f} points between folds. It "
+        "tells what this recipe makes of such data. None of these networks ships, and no compressed one was judged so."
+    )
+
+
+def fold_rows(data: Json) -> list[tuple[str, str, str, str]]:
+    """(fold, accuracy, samples held out, samples learned from) of each fold."""
+    found = data.get("cross_validation") or {"folds": []}
+    return [
+        (str(row["fold"]), numbers.percent(row["accuracy"]), f"{row['samples']:,}", f"{row['trained_on']:,}")
+        for row in found["folds"]
+    ]
+
+
 def calibration_line(target: Json) -> str:
     """What temperature scaling does to the probabilities of the chosen engine; empty where it was not fitted."""
     found = target.get("calibration")
@@ -194,6 +219,9 @@ def _plain(value: float) -> str:
 def not_measured(data: Json) -> list[tuple[str, str]]:
     """(what, why) of every number that is missing on purpose."""
     found: list[tuple[str, str]] = []
+    folds = data.get("cross_validation")
+    if folds and folds["mean"] is None:
+        found.append(("cross-validation", folds["reason"]))
     for target in data["targets"]:
         if target["status"] != "measured":
             reason = " ".join(target.get("reason", [])) or "no reason was recorded"

@@ -28,17 +28,22 @@ from edgetune.tasks.image_classification import balancing_weights, cross_entropy
 
 def run(context: StepContext) -> None:
     """Write the trained checkpoint and its history."""
+    spec, network, notes = learn(context)
+    save_checkpoint(context.out, spec, network.cpu(), [])
+    context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
+
+
+def learn(context: StepContext) -> tuple[NetworkSpec, nn.Module, dict[str, Any]]:
+    """The fine-tuned network, and how it came about."""
     spec, network, head, fresh = start(context)
     wanted, reason = settled(finetune_spec(context), context, network, head, fresh)
     options = train_options(wanted, context.seed)
     examples = training_examples(context, wanted, spec)
     loss = training_loss(context, wanted)
     trained = train(network, options, examples, loss, context.scratch, context.tick, head, context.watch)
-    save_checkpoint(context.out, spec, network.cpu(), [])
     if trained.strategy != wanted.strategy:
         reason += f"; {wanted.strategy} needs a head that is one linear layer at the end"
-    notes = {**trained.to_json(), "fresh_keys": fresh, "reason": reason}
-    context.note("training.json").write_text(canonical_json(notes), encoding="utf-8")
+    return spec, network, {**trained.to_json(), "fresh_keys": fresh, "reason": reason}
 
 
 def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str], list[str]]:

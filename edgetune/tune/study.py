@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgetune.errors import InputError
 from edgetune.hashing import digest_json
-from edgetune.plan import make_finetune_plan
+from edgetune.plan import finetune_as_data, make_finetune_plan
 from edgetune.records import Dimension, Facts, Recipe
 from edgetune.search_space import space_of
 
@@ -35,14 +35,16 @@ DIGITS = 3  # of a sampled value
 def identity(recipe: Recipe, facts: Facts) -> dict[str, Any]:
     """What two workers must have in common, by where it is written."""
     steps = {step.name: step for step in make_finetune_plan(recipe, facts).steps}
-    model, own = recipe.model, asdict(recipe.finetune)
+    model, dimensions = recipe.model, space_of(recipe)
+    searched = any("lora" in dimension.choices for dimension in dimensions)
+    own = asdict(recipe.finetune) if searched else finetune_as_data(recipe.finetune)
     data, weights, code = (facts.sources[name] for name in ("data", "weights", "code"))
     size = [recipe.data.image_size, recipe.data.max_length]
     parts = {
         "[model], its weights or its code": [model.name, dict(model.args), model.pretrained, weights, code],
         "[data] or the files": [steps["check_data"].params, size, data],
         "[finetune]": own,
-        "[tune.space]": [asdict(dimension) for dimension in space_of(recipe)],
+        "[tune.space]": [asdict(dimension) for dimension in dimensions],
         "seed": recipe.seed,
         "the version of edgetune": {name: step.version for name, step in steps.items()},
     }

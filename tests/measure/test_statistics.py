@@ -37,6 +37,42 @@ def test_percentile_of_nothing_is_none_and_of_nan_an_error():
         s.percentile_or_none([1.0, math.nan], 50)
 
 
+# --- cross-validation ---
+
+
+folds = st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1)), min_size=2, max_size=12)
+
+
+@given(folds)
+def test_the_interval_over_folds_holds_the_mean_and_that_of_all_samples_together(sizes):
+    held_out = [size for size, _ in sizes]
+    right = [round(share * size) for size, share in sizes]
+    trained_on = [sum(held_out) - size for size in held_out]
+    found = s.cross_validated(right, held_out, trained_on)
+    low, high = found["ci95"]
+    wilson_low, wilson_high = s.wilson_interval(sum(right), sum(held_out))
+    assert 0 <= low <= wilson_low <= wilson_high <= high <= 1
+    assert low <= found["mean"] + 1e-12 and found["mean"] - 1e-12 <= high and high - low > 0
+
+
+def test_the_interval_over_folds_is_the_published_one_where_folds_differ():
+    """Against SciPy's t interval, which differs from it by the factor of the correction alone."""
+    right, held_out, trained_on = [60, 90, 75, 85, 70], [100] * 5, [400] * 5
+    accuracies = np.asarray(right) / 100
+    found = s.cross_validated(right, held_out, trained_on)
+    plain = ttest_1samp(accuracies, 0).confidence_interval(0.95)
+    assert found["mean"] == pytest.approx(0.76) and found["std"] == pytest.approx(accuracies.std(ddof=1))
+    widened = (plain.high - plain.low) * math.sqrt((1 / 5 + 1 / 4) / (1 / 5))
+    assert found["ci95"][1] - found["ci95"][0] == pytest.approx(widened)
+
+
+def test_folds_that_agree_by_chance_are_not_certain():
+    found = s.cross_validated([9, 9, 9], [10, 10, 10], [20, 20, 20])
+    assert found["std"] == 0 and found["ci95"] == pytest.approx(list(s.wilson_interval(27, 30)))
+    with pytest.raises(MeasureError, match="1 folds"):
+        s.cross_validated([1], [2], [3])
+
+
 # --- speed ---
 
 

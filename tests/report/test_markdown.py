@@ -5,7 +5,10 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetune.report.html import render_html
 from edgetune.report.markdown import escape, render_markdown
+from edgetune.report.terminal import render_table
+from edgetune.report.validate import validate
 
 
 def test_it_says_what_the_report_says(report):
@@ -37,6 +40,27 @@ def test_every_table_is_whole(report):
         else:
             assert len(widths) <= 1, line
             widths.clear()
+
+
+FOLDS = [{"fold": n, "accuracy": a / 50, "right": a, "samples": 50, "trained_on": 170} for n, a in ((1, 45), (2, 41))]
+FOUND = {"mean": 0.86, "std": 0.0566, "ci95": [0.61, 1.0], "folds": FOLDS, "reason": None}
+
+
+def test_a_cross_validation_is_told_in_every_form(report):
+    report["cross_validation"] = FOUND
+    validate(report)
+    told = "reaches 86.0 % on average (95 % interval 61.0 % to 100.0 %), with a standard deviation of 5.7 points"
+    assert told in render_markdown(report) and told in render_html(report)
+    assert told in " ".join(render_table(report).split())
+    assert "| 2 | 82.0 % | 50 | 170 |" in render_markdown(report)
+
+
+def test_one_that_failed_says_why_and_has_no_number(report):
+    report["cross_validation"] = {**dict.fromkeys(("mean", "std", "ci95")), "folds": [], "reason": "<b>|fold 2</b>"}
+    validate(report)
+    text = render_markdown(report)
+    assert "came to no end" in text and "\\<b\\>" in text and "came to no end" in render_table(report)
+    assert "<b>|fold" not in render_html(report) and "&lt;b&gt;|fold 2&lt;/b&gt;" in render_html(report)
 
 
 def test_a_failed_gate_stands_out(report):

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from small_text import write_encoder, write_texts
 from tiny_network import tiny
 
 from edgetune import pipeline
 from edgetune.api.building import make_build_plan
+from edgetune.errors import RecipeError, TrainingError
 from edgetune.models.checkpoint import load_checkpoint
+from edgetune.models.text_classifier import make_text_classifier, read_config
 from edgetune.progress import Quiet
 from edgetune.store import Store
 
@@ -46,6 +49,37 @@ def test_every_option_makes_an_ordinary_checkpoint(project, options):
         assert network(torch.zeros(2, 3, 40, 40)).shape == (2, 3)
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert all(row["val_accuracy"] >= 0 and "seconds" in row for row in notes["history"])
+
+
+def test_lora_on_a_network_of_convolutions_is_refused(project):
+    with pytest.raises(TrainingError, match="attention"):
+        finetune(project, 'strategy = "lora"')
+
+
+@pytest.mark.parametrize(("line", "says"), [("lora_rank = 0", "from 1 to 1024"), ("lora_alpha = 0.0", "above 0")])
+def test_impossible_values_are_refused(project, line, says):
+    with pytest.raises(RecipeError, match=says):
+        finetune(project, f'strategy = "lora"\n{line}')
+
+
+def test_lora_leaves_the_checkpoint_of_a_plain_encoder(tmp_path):
+    write_encoder(tmp_path / "encoder")
+    write_texts(tmp_path / "texts", splits={"train": 20, "val": 5, "test": 5})
+    options = '[finetune]\nstrategy = "lora"\nepochs = 1\nlearning_rate = 1e-2\nlora_rank = 2'
+    recipe = tmp_path / "edgetune.toml"
+    recipe.write_text(
+        f'[model]\nname = "transformers/tiny"\nweights = "encoder"\n[data]\npath = "texts"\nmax_length = 24\n{options}'
+    )
+    plan, surroundings = make_build_plan(recipe, None)
+    plan = replace(plan, steps=plan.steps[:3], candidates=())
+    folder = pipeline.run(plan, Store(tmp_path / "store"), surroundings, Quiet())["finetune"].artifact.path
+    _, network, _ = load_checkpoint(folder)
+    plain = make_text_classifier(3, read_config(str(tmp_path / "encoder")))
+    assert [(n, type(m)) for n, m in network.named_modules()] == [(n, type(m)) for n, m in plain.named_modules()]
+    before, after = load_file(tmp_path / "encoder/model.safetensors"), network.state_dict()
+    moved = {key for key, value in before.items() if not torch.equal(value, after[f"encoder.bert.{key}"])}
+    assert {key.split(".")[-2] for key in moved if "pooler" not in key} == {"query", "value"}
+    assert json.loads((folder / "notes/training.json").read_text())["strategy"] == "lora"
 
 
 def test_auto_says_why(project):

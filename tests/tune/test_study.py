@@ -40,6 +40,13 @@ def test_the_recipe_is_first_as_it_is_and_queued_once():
     assert drawn["learning_rate"] == float(f"{drawn['learning_rate']:.3g}") and 1e-4 <= drawn["learning_rate"] <= 1e-2
 
 
+def test_what_is_for_lora_alone_makes_another_search_only_where_lora_is_tried():
+    other = replace(OWN, finetune=replace(OWN.finetune, lora_rank=2))
+    assert identity(other, FACTS) == identity(OWN, FACTS)
+    tried = TuneSpec(space={"strategy": ["full", "lora"]})
+    assert identity(replace(other, tune=tried), FACTS) != identity(replace(OWN, tune=tried), FACTS)
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
