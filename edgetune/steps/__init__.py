@@ -20,6 +20,7 @@ STEPS = {
         "float_layers",
         "qat",
         "half",
+        "pixels",
         "compile",
         "evaluate",
         "measure",
