@@ -1,21 +1,42 @@
 """The main job with `[bundle] input = "uint8-nhwc"`: engines that take pixels, from a recipe to a bundle."""
 
 import json
+import shutil
 
 import numpy as np
+import onnx
 import pytest
 from edgetune_runtime import Engine, InputError
 from PIL import Image
+from ssh_server import serving
 
 import edgetune
+from edgetune.devices.ssh import CONFIG
 from edgetune.report.validate import validate
 from edgetune.surroundings import why_not_here
 from edgetune.target import load_target
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(why_not_here(load_target("x86-cpu"))), reason="no processor for x86-cpu here"),
-]
+pytestmark = pytest.mark.slow
+BOARD = """extends = "x86-cpu"
+summary = "the board of the tests"
+arch = "any"
+cpu_features = []
+"""
+PIXELS = '[bundle]\ninput = "uint8-nhwc"\n'
+SHORT = {"epochs = 6": "epochs = 1", "ratio = [0.0, 0.5]": "ratio = [0.0]"}
+
+
+def needs(target):
+    why = why_not_here(load_target(target))
+    return pytest.mark.skipif(bool(why), reason=f"no engines for {target} here: {why}")
+
+
+def short_recipe(project):
+    """One candidate in float and one in INT8, hardly trained."""
+    text = (project / "edgetune.toml").read_text()
+    for old, new in SHORT.items():
+        text = text.replace(old, new)
+    (project / "edgetune.toml").write_text(text + PIXELS)
 
 
 def build(project, **options):
@@ -35,10 +56,11 @@ def compiled(project, takes_pixels):
     }
 
 
+@needs("x86-cpu")
 def test_engines_of_pixels_are_evaluated_measured_and_bundled_as_those_of_floats(project):
     before = build(project, target="x86-cpu")
     recipe = (project / "edgetune.toml").read_text()
-    (project / "edgetune.toml").write_text(recipe + '[bundle]\ninput = "uint8-nhwc"\n')
+    (project / "edgetune.toml").write_text(recipe + PIXELS)
     report = build(project, target="x86-cpu", run_dir="runs/pixels")
     validate(report.data)
     ((floats,), (target,)) = before.data["targets"], report.data["targets"]
@@ -78,3 +100,49 @@ def test_engines_of_pixels_are_evaluated_measured_and_bundled_as_those_of_floats
 
     (project / "edgetune.toml").write_text(recipe)
     assert all(step["cached"] for step in build(project, target="x86-cpu").data["steps"])
+
+
+@needs("intel-cpu")
+def test_openvino_engines_take_pixels(project):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    short_recipe(project)
+    report = build(project, target="intel-cpu")
+    (target,) = report.data["targets"]
+    assert [c["status"] for c in target["candidates"]] == ["measured"] * 2
+    notes = {}
+    for path in (project / "cache/objects").glob("*/engine/manifest.json"):
+        precision = json.loads(path.read_text())["engine"]["precision"]
+        notes[precision] = json.loads((path.parents[1] / "notes/parity.json").read_text())
+    assert notes["fp32"]["max_difference"] < 1e-3 and notes["int8"]["samples"] > 0
+    with Engine.open(report.run_dir / "bundles/intel-cpu.tar") as engine:
+        assert engine.manifest["backend"] == "openvino" and engine.preprocessing.takes_pixels
+        assert len(engine.predict(project / "shapes/test/blob/000.png")) == 3
+
+
+def test_files_for_tensorrt_take_pixels_and_keep_its_parsers_rules(project):
+    short_recipe(project)
+    report = build(project, target="jetson")
+    assert report.exit_code == 4
+    folder = report.run_dir / "prepared/jetson-orin-nano"
+    for name in ("float", "int8"):
+        (image,) = onnx.load(folder / f"{name}.onnx").graph.input
+        tensor = image.type.tensor_type
+        assert tensor.elem_type == onnx.TensorProto.UINT8
+        assert [one.dim_param or one.dim_value for one in tensor.shape.dim] == ["batch", 40, 40, 3]
+    assert json.loads((folder / "validation.json").read_text())["findings"] == {"float": [], "int8": []}
+    assert "image:1x40x40x3" in (folder / "build_on_device.sh").read_text()
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH client on this machine")
+def test_a_device_over_ssh_is_handed_pixels(project, tmp_path, monkeypatch):
+    short_recipe(project)
+    (project / "targets").mkdir()
+    (project / "targets" / "board.toml").write_text(BOARD)
+    with serving(tmp_path / "server") as server:
+        monkeypatch.setenv(CONFIG, str(server.config))
+        there = build(project, target="board", device=server.address, run_dir="runs/there")
+    here = build(project, target="board", run_dir="runs/here")
+    ((board,), (desk,)) = there.data["targets"], here.data["targets"]
+    assert [c["metrics"] for c in board["candidates"]] == [c["metrics"] for c in desk["candidates"]]
+    with Engine.open(there.run_dir / "bundles/board.tar") as engine:
+        assert engine.preprocessing.takes_pixels and engine.self_test() == 0.0
