@@ -32,6 +32,7 @@ VERSIONS = {
     "qat": 1,
     "tokenize": 1,
     "half": 1,
+    "pixels": 1,
     "compile": 1,
     "evaluate": 1,
     "measure": 2,
@@ -117,13 +118,14 @@ class _Builder:
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
             network = self._prune(pruning, target, int8) if pruning.asked else self.add_finetune()
-            floating = self._typed(self._export(network, target), network, target)
-            ours.append(self._candidate(target, pruning, float_precision(target), network, floating, runs_here))
+            plain = float_precision(target)
+            floating = self._shipped(self._export(network, target), network, target, plain)
+            ours.append(self._candidate(target, pruning, plain, network, floating, runs_here))
             if int8:
-                onnx = self._typed(self._quantize(network, target), network, target)
+                onnx = self._shipped(self._quantize(network, target), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
             if int8 and self.recipe.quantize.mode == "qat":
-                onnx = self._typed(self._quantize(network, target, train=True), network, target)
+                onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, trained=True))
         self.candidates += ours
         if runs_here:
@@ -416,6 +418,21 @@ class _Builder:
             libraries=("onnx", "onnxruntime"),
         )
 
+    def _shipped(self, onnx: str, network: str, target: Target, precision: str) -> str:
+        """The file that is compiled, of one that says what the network says."""
+        typed = self._typed(onnx, network, target)
+        return self._pixels(typed, network, precision) if self.recipe.bundle.takes_pixels else typed
+
+    def _pixels(self, onnx: str, network: str, precision: str) -> str:
+        return self._add(
+            f"pixels:{onnx}",
+            "pixels",
+            f"input of pixels: {self.steps[onnx].title}",
+            {"precision": precision, "image_size": self.recipe.data.image_size},
+            inputs={"onnx": onnx, "network": network, "dataset": self._check_data()},
+            libraries=("torch", "onnx", "onnxruntime"),
+        )
+
     def _typed(self, onnx: str, network: str, target: Target) -> str:
         """The file in the types the backend is to compute in; where opsets know float16 scales, TensorRT goes by it."""
         if float_precision(target) != "fp16" or target.opset < HALF_OPSET:
@@ -461,6 +478,7 @@ class _Builder:
             "scheme": self._described_scheme(target) if precision == "int8" else None,
             "threads": self.recipe.bench.threads,
             **self._input_size(),
+            **({"input": self.recipe.bundle.input} if self.recipe.bundle.takes_pixels else {}),
         }
         return self._add(
             f"compile:{target.name}:{name}",
@@ -646,6 +664,8 @@ def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     )
     content["finetune"] = finetune_as_data(recipe.finetune)
     content["model"].pop("weights")
+    if not recipe.bundle.takes_pixels:
+        del content["bundle"]
     return content
 
 

@@ -36,6 +36,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
+    ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
 
 # What each number may be: (test, how to say it).
@@ -115,6 +116,7 @@ FOR_PICTURES = (
     ("quantize", "repair"),
     ("quantize", "keep_float"),
     ("quantize", "float_layers"),
+    ("bundle", "input"),
 )
 
 

@@ -125,6 +125,18 @@ class BenchSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSpec:
+    """What the device hands to the engine."""
+
+    input: str = "float32-nchw"  # float32-nchw: normalised | uint8-nhwc: pixels, the engine normalises them
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether normalisation and layout are part of the engine."""
+        return self.input == "uint8-nhwc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsSpec:
     """What ``build`` makes when no ``--target`` is given."""
 
@@ -172,6 +184,7 @@ class Recipe:
     quantize: QuantizeSpec = field(default_factory=QuantizeSpec)
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     bench: BenchSpec = field(default_factory=BenchSpec)
+    bundle: BundleSpec = field(default_factory=BundleSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
     tune: TuneSpec = field(default_factory=TuneSpec)
     seed: int = 0

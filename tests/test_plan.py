@@ -4,10 +4,19 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetune.plan import DEFAULT_RATIOS, DEFAULT_SPEEDUPS, candidate_name, make_plan, percent, recipe_as_data
+from edgetune.plan import (
+    DEFAULT_RATIOS,
+    DEFAULT_SPEEDUPS,
+    candidate_name,
+    make_plan,
+    percent,
+    recipe_as_data,
+    recipe_for_bundle,
+)
 from edgetune.records import (
     BenchSpec,
     BudgetSpec,
+    BundleSpec,
     DataSpec,
     Facts,
     FinetuneSpec,
@@ -34,6 +43,32 @@ def test_a_search_changes_no_key_and_its_storage_stays_private():
     before, after = plan_of(), plan_of(searched)
     assert [step_key(step, {}, {}) for step in before.steps] == [step_key(step, {}, {}) for step in after.steps]
     assert "secret" not in json.dumps(recipe_as_data(searched))
+
+
+def test_an_input_of_pixels_is_a_step_of_its_own_and_changes_nobody_elses_keys():
+    def keys(recipe):
+        plan = plan_of(recipe, names=("x86-cpu", "jetson", "arm-cpu"))
+        return {step.id: step_key(step, {}, {}) for step in plan.steps}
+
+    plain, pixels = keys(RECIPE), keys(replace(RECIPE, bundle=BundleSpec(input="uint8-nhwc")))
+    assert keys(replace(RECIPE, bundle=BundleSpec(input="float32-nchw"))) == plain
+    assert "bundle" not in recipe_for_bundle(RECIPE)
+    training = ("finetune", "prune", "export", "quantize", "half", "float-layers", "check")
+    assert all(pixels[name] == key for name, key in plain.items() if name.startswith(training))
+    assert all(pixels[name] != key for name, key in plain.items() if name.startswith(("compile", "bundle")))
+    assert {name.partition(":")[0] for name in set(pixels) - set(plain)} == {"pixels"}
+
+
+def test_what_is_compiled_and_prepared_takes_pixels():
+    recipe = replace(RECIPE, bundle=BundleSpec(input="uint8-nhwc"))
+    for names, here in ((("x86-cpu",), True), (("jetson",), False)):
+        plan = plan_of(recipe, names=names, here=here)
+        by_id = {step.id: step for step in plan.steps}
+        for candidate in plan.candidates:
+            step = by_id[candidate.onnx_step]
+            assert step.name == "pixels" and by_id[step.inputs["onnx"]].name in ("export", "quantize", "half")
+            if candidate.compile_step:
+                assert by_id[candidate.compile_step].inputs["onnx"] == candidate.onnx_step
 
 
 def plan_of(recipe=RECIPE, names=("x86-cpu",), here=True):

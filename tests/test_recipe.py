@@ -55,6 +55,12 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
         (MINIMAL + "[prune]\ntarget_speedup = 1.0\n", "`prune.target_speedup` is [1.0]; it must be factors", None),
         (MINIMAL + "[budget]\nmax_accuracy_drop = nan\n", "must be a finite number", None),
         (MINIMAL + '[quantize]\nmode = "int4"\n', '`quantize.mode` cannot be "int4"', "none, ptq, qat, auto"),
+        (MINIMAL + '[bundle]\ninput = "uint8"\n', '`bundle.input` cannot be "uint8"', "float32-nchw, uint8-nhwc"),
+        (
+            MINIMAL.replace("torchvision/", "transformers/") + '[bundle]\ninput = "uint8-nhwc"\n',
+            "`bundle.input` is for pictures; this network reads text",
+            "leave it out",
+        ),
         (MINIMAL + "[targets]\nnames = []\n", "at least one target", None),
         ('[model]\nname = "resnet18"\n[data]\npath = "d"\n', "edgetune.toml:2: `model.name`", "torchvision/NAME"),
         ('[data]\npath = "d"\n', "`model` is missing", None),

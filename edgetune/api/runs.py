@@ -138,7 +138,8 @@ def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.O
         assert validated is not None  # a needed step
         shutil.copyfile(validated.path / "validation.json", folder / "validation.json")
         data = plan.recipe.data
-        shapes = f"image:1x3x{data.image_size}x{data.image_size}"
+        side = data.image_size
+        shapes = f"image:1x{side}x{side}x3" if plan.recipe.bundle.takes_pixels else f"image:1x3x{side}x{side}"
         if plan.recipe.reads_text:
             shapes = f"input_ids:1x{data.max_length}"
         script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes)

@@ -261,6 +261,23 @@ def one_float_type_per_node(graph: Graph, release: Release) -> Iterator[Finding]
         )
 
 
+def pixels_into_a_cast(graph: Graph, release: Release) -> Iterator[Finding]:
+    """An input of uint8 goes straight into a Cast: nothing else takes it (github.com/NVIDIA/TensorRT/issues/3985)."""
+    constants = {tensor.name for tensor in graph.model.graph.initializer}
+    for value in graph.model.graph.input:
+        if value.type.tensor_type.elem_type != TensorProto.UINT8 or value.name in constants:
+            continue
+        for node in graph.nodes():
+            if value.name in node.input and node.op_type != "Cast":
+                yield _of(
+                    node,
+                    "uint8-input",
+                    f"takes the uint8 input {value.name}, which only Cast can",
+                    "",
+                    "put a Cast to float directly behind the input",
+                )
+
+
 def weights_dequantized_once(graph: Graph, release: Release) -> Iterator[Finding]:
     """A convolution runs in INT8 only if both its inputs come from DequantizeLinear."""
     for node in graph.nodes("Conv", "ConvTranspose", "Gemm", "MatMul"):
@@ -304,6 +321,7 @@ RULES: tuple[Rule, ...] = (
     axis_is_written,
     activations_by_tensor,
     one_float_type_per_node,
+    pixels_into_a_cast,
     weights_dequantized_once,
     fused_residuals,
 )

@@ -177,15 +177,22 @@ def eval_loader(
     images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None
 ) -> Iterator[Batch]:
     """Batches of a split exactly as the device preprocesses them; shuffled if a seed is given."""
+    for pixels, labels in pixel_loader(images, split, batch_size=batch_size, shuffle_seed=shuffle_seed):
+        yield torch.from_numpy(images.preprocessing.normalise(pixels.numpy())), labels
+
+
+def pixel_loader(
+    images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None
+) -> Iterator[Batch]:
+    """The same before they are normalised: uint8 [N, H, W, 3]."""
     numbers = images.numbers(split)
     if shuffle_seed is not None:
         numbers = np.random.default_rng(_positive(shuffle_seed)).permutation(numbers)
-    preprocessing = images.preprocessing
     for start in range(0, len(numbers), batch_size):
         chosen: Sequence[int] = numbers[start : start + batch_size].tolist()
-        pixels = np.stack([preprocessing.crop(images[number]) for number in chosen])
+        pixels = np.stack([images.preprocessing.crop(images[number]) for number in chosen])
         labels = torch.tensor([images.index.samples[number].label for number in chosen])
-        yield torch.from_numpy(preprocessing.normalise(pixels)), labels
+        yield torch.from_numpy(pixels), labels
 
 
 def _collate(samples: Sequence[tuple[Tensor, int]]) -> Batch:

@@ -4,6 +4,7 @@ from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+NORMALISATION = ("scale", "mean", "std")
 TRAINING_MARGIN = 8 / 7  # random crops are cut from pictures this much larger, so that they are not blown up
 
 
@@ -14,6 +15,12 @@ def make_preprocessing(image_size: int) -> dict[str, Any]:
     device resizes fewer pixels, and on the validation split of clothing10 it was more accurate (docs/adr/0007).
     """
     return _description(image_size, short_side=image_size)
+
+
+def make_pixel_preprocessing(image_size: int) -> dict[str, Any]:
+    """The same up to the crop: for engines that normalise pixels themselves."""
+    description = make_preprocessing(image_size)
+    return {key: value for key, value in description.items() if key not in NORMALISATION} | {"layout": "NHWC"}
 
 
 def make_training_source(image_size: int) -> dict[str, Any]:

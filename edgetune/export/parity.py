@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+Pixels = NDArray[np.uint8]
 Run = Callable[[Tensor], NDArray[np.float32]]
 
 
@@ -41,6 +42,15 @@ def check_file_parity(before: Path, after: Path, batches: Iterable[Tensor]) -> P
 def check_engine_parity(path: Path, engine: Run, batches: Iterable[Tensor]) -> Parity:
     """The same of an ``engine`` that another library made of the file at ``path``."""
     return _compare(_runner(path), engine, batches)
+
+
+@torch.no_grad()
+def check_pixel_parity(
+    before: nn.Module | Path, after: Path, normalise: Callable[[Pixels], NDArray[np.float32]], batches: Iterable[Tensor]
+) -> Parity:
+    """The same of the file ``after`` on pixels uint8 [N, H, W, 3] and ``before`` on what ``normalise`` makes of it."""
+    reference = _runner(before) if isinstance(before, Path) else lambda images: before(images).numpy()
+    return _compare(lambda pixels: reference(torch.from_numpy(normalise(pixels.numpy()))), _runner(after), batches)
 
 
 def _runner(path: Path) -> Run:

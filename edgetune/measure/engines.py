@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from edgetune_runtime import Engine
 from edgetune_runtime.archive import unpack
+from edgetune_runtime.engine import TYPES
 from edgetune_runtime.errors import LibraryError, RuntimeProblem
 from edgetune_runtime.manifest import read_manifest
 from edgetune_runtime.session import DEFAULT, open_session, settings
@@ -80,7 +81,9 @@ def bundle_engine(name: str, folder: Path) -> EngineFile:
     """The engine of a bundle that is known to be whole; it is not loaded."""
     manifest = read_manifest(folder)
     file = folder / manifest["engine"]["file"]
-    inputs = [Declared(name=one["name"], type="tensor(float)", shape=tuple(one["shape"])) for one in manifest["inputs"]]
+    inputs = [
+        Declared(name=one["name"], type=TYPES[one["dtype"]], shape=tuple(one["shape"])) for one in manifest["inputs"]
+    ]
     return EngineFile(
         name=name, shown=name, file=file, session=settings(manifest), inputs=tuple(inputs),
         sha256=digest_file(file), size_bytes=file.stat().st_size, folder=folder,

@@ -23,6 +23,7 @@ STEPS = {
         "float_layers",
         "qat",
         "half",
+        "pixels",
         "compile",
         "evaluate",
         "measure",

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from edgetune_runtime import Engine
 
 from edgetune.bundle.manifest import read_manifest, signature, write_manifest
-from edgetune.data.preprocessing import make_preprocessing
+from edgetune.data.preprocessing import NORMALISATION, make_pixel_preprocessing, make_preprocessing
 from edgetune.errors import BackendError
 from edgetune.export.parity import check_engine_parity
 from edgetune.hashing import canonical_json
@@ -56,7 +57,7 @@ def run(context: StepContext) -> None:
             "name": f"{params['target']}-{params['precision']}",
             "target": params["target"],
             "backend": params["backend"],
-            "engine": {"file": "engine.onnx", "precision": params["precision"]},
+            "engine": {"file": "engine.onnx", "precision": params["precision"], **_inside(params)},
             **_inputs(context, folder),
             "outputs": [signature("logits", ["batch", len(labels)])],
             "postprocessing": "softmax",
@@ -108,6 +109,14 @@ def _check_parity(context: StepContext, folder: Path) -> None:
         )
 
 
+def _inside(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the preprocessing the engine does itself; nobody has to do it again."""
+    if "input" not in params:
+        return {}
+    description = make_preprocessing(params["image_size"])
+    return {"normalisation": {key: description[key] for key in NORMALISATION}}
+
+
 def _inputs(context: StepContext, folder: Path) -> dict[str, Any]:
     """How a picture or a text becomes the engine's input; a tokenizer is put into ``folder``."""
     if "tokens" in context.inputs:
@@ -117,4 +126,9 @@ def _inputs(context: StepContext, folder: Path) -> dict[str, Any]:
             "preprocessing": preprocessing(context),
         }
     size = context.params["image_size"]
+    if "input" in context.params:
+        return {
+            "inputs": [signature("image", ["batch", size, size, 3], "uint8")],
+            "preprocessing": make_pixel_preprocessing(size),
+        }
     return {"inputs": [signature("image", ["batch", 3, size, size])], "preprocessing": make_preprocessing(size)}

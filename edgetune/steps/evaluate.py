@@ -9,7 +9,7 @@ import numpy as np
 from edgetune_runtime import Engine
 from torch import Tensor
 
-from edgetune.data.images import eval_loader
+from edgetune.data.images import eval_loader, pixel_loader
 from edgetune.devices.protocol import Device
 from edgetune.hashing import canonical_json
 from edgetune.measure.metrics import classification_metrics
@@ -58,7 +58,8 @@ def batches(context: StepContext, manifest: dict[str, Any], split: str) -> Itera
     """
     if manifest["preprocessing"]["kind"] == "image":
         images = decoded_images(context, manifest["preprocessing"]["crop"][0])
-        yield from eval_loader(images, split, batch_size=BATCH)
+        loader = pixel_loader if manifest["preprocessing"]["layout"] == "NHWC" else eval_loader
+        yield from loader(images, split, batch_size=BATCH)
         return
     texts = load_texts(context)
     for number in texts.numbers(split):
@@ -66,7 +67,7 @@ def batches(context: StepContext, manifest: dict[str, Any], split: str) -> Itera
 
 
 def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The same on the device: it gets pixels, which are a quarter of floats, and normalises them itself."""
+    """The same on the device: it gets pixels, which are a quarter of floats, and normalises them there."""
     assert context.device is not None
     images = decoded_images(context, manifest["preprocessing"]["crop"][0])
     files, arrays = folder_files(engine_dir, "b"), {}

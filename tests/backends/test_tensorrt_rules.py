@@ -7,14 +7,17 @@ import onnx
 import onnxruntime.quantization as ortq
 import pytest
 import torch
+from edgetune_runtime.preprocessing import Preprocessing
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetune.backends.tensorrt_rules import RULES, UNSUPPORTED_OPERATORS, failed, validate
+from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import InputError
 from edgetune.export.half import to_half
 from edgetune.export.onnx_export import export_onnx
+from edgetune.export.pixels import take_pixels
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
 from edgetune.target import all_targets, load_target
@@ -123,6 +126,19 @@ def residual(both):
     return model(parts, [helper.make_node("Add", ["a", "c" if both else "right"], ["y"], "sum")])
 
 
+def pixels_moved_first():
+    made = model(GOOD, [conv()])
+    made.graph.input[0].CopyFrom(helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, 8, 8, 3]))
+    front = [
+        helper.make_node("Transpose", ["pixels"], ["moved"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["moved"], ["image"], to=TensorProto.FLOAT),
+    ]
+    nodes = [*front, *(onnx.NodeProto.FromString(node.SerializeToString()) for node in made.graph.node)]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
+
+
 BAD = {
     "opset": (lambda: model(GOOD, [conv()], opset=20), "8.6"),
     "domain": (lambda: model(GOOD, [helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")]), "10.3"),
@@ -135,6 +151,7 @@ BAD = {
     "zero-point": (lambda: model([q_dq("x", "image", zero_point=3), weight()], [conv()]), "10.3"),
     "scale": (lambda: model([q_dq("x", "image", scale=0.0), weight()], [conv()]), "10.3"),
     "scale-length": (lambda: model([GOOD[0], weight(scales=3)], [conv()]), "10.3"),
+    "uint8-input": (pixels_moved_first, "10.3"),
     "half-quantized": (lambda: model(GOOD, [conv("image")]), "10.3"),
     "residual": (lambda: residual(both=True), "10.3"),
 }
@@ -273,6 +290,11 @@ def test_what_edgetune_exports_for_tensorrt_passes(tmp_path, target):
     onnx.save(half, tmp_path / "half.onnx")
     assert validate(tmp_path / "half.onnx", target.backend_options["version"]) == []
     assert "scale" in {finding.rule for finding in validate(tmp_path / "half.onnx", "8.6")}
+    steps = Preprocessing(make_preprocessing(32))
+    for made in (onnx.load(tmp_path / "m.onnx"), half):
+        take_pixels(made, steps.factor, steps.offset)
+        onnx.save(made, tmp_path / "pixels.onnx")
+        assert validate(tmp_path / "pixels.onnx", target.backend_options["version"]) == []
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from edgetune_runtime.preprocessing import Preprocessing
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetune.bundle.manifest import signature, write_manifest
+from edgetune.bundle.manifest import read_manifest, signature, write_manifest
 from edgetune.bundle.pack import write_golden
+from edgetune.export.pixels import take_pixels
 
 SIDE = 8
 LABELS = ["red", "green", "blue", "grey"]
@@ -87,6 +89,29 @@ def write_bundle(folder: Path) -> Path:
 def bundle(tmp_path: Path) -> Path:
     """A bundle's folder."""
     return write_bundle(tmp_path / "bundle")
+
+
+def to_pixels(folder: Path) -> Path:
+    """Make the bundle in ``folder`` one whose engine takes pixels."""
+    steps = Preprocessing(PREPROCESSING)
+    model = onnx.load(folder / "engine.onnx")
+    take_pixels(model, steps.factor, steps.offset)
+    onnx.save(model, folder / "engine.onnx")
+    pixels = np.random.default_rng(0).integers(0, 160, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    pixels[0, ..., 0] += 90
+    pixels[1, ..., 2] += 90
+    write_golden(folder, pixels, logits_by_hand(steps.normalise(pixels)).astype(np.float32))
+    content = {key: value for key, value in read_manifest(folder).items() if key not in ("schema", "files")}
+    described = {key: value for key, value in PREPROCESSING.items() if key not in ("scale", "mean", "std")}
+    content["inputs"] = [signature("image", ["batch", SIDE, SIDE, 3], "uint8")]
+    write_manifest(folder, {**content, "preprocessing": {**described, "layout": "NHWC"}})
+    return folder
+
+
+@pytest.fixture
+def pixel_bundle(tmp_path: Path) -> Path:
+    """The same bundle with an engine that takes pixels."""
+    return to_pixels(write_bundle(tmp_path / "pixels"))
 
 
 @pytest.fixture

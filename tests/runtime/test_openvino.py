@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from edgetune_runtime import BundleError, Engine
+from edgetune_runtime import BundleError, Engine, InputError
 from edgetune_runtime.errors import LibraryError
 from edgetune_runtime.session import open_session
 
@@ -25,6 +25,20 @@ def test_a_bundle_runs_and_tests_itself(in_openvino, by_hand):
             inputs = np.random.default_rng(size).standard_normal((size, 3, 8, 8), dtype=np.float32)
             assert np.abs(engine.run(inputs) - by_hand(inputs)).max() < 1e-5
         assert engine.predict(np.full((8, 8, 3), (255, 0, 0), dtype=np.uint8), top=1)[0][0] == "red"
+
+
+def test_an_engine_that_takes_pixels_answers_as_one_of_floats(in_openvino, pixel_bundle):
+    manifest = json.loads((pixel_bundle / "manifest.json").read_text())
+    manifest.update(backend="openvino", session={"threads": 1, "config": {}})
+    (pixel_bundle / "manifest.json").write_text(json.dumps(manifest))
+    with Engine.open(in_openvino) as floats, Engine.open(pixel_bundle) as pixels:
+        assert pixels.self_test() < 1e-5
+        for count in (1, 3):
+            array = np.random.default_rng(count).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+            expected = floats.run(floats.preprocessing.normalise(array))
+            np.testing.assert_allclose(pixels.run(array), expected, rtol=1e-5, atol=1e-5)
+        with pytest.raises(InputError, match="the engine normalises"):
+            pixels.predict(np.zeros((1, 3, 8, 8), np.float32))
 
 
 def test_outputs_are_arrays_of_their_own(in_openvino):

@@ -20,6 +20,10 @@ DESCRIPTION = {
 }
 
 
+FOR_PIXELS = {key: value for key, value in DESCRIPTION.items() if key not in ("scale", "mean", "std")}
+FOR_PIXELS["layout"] = "NHWC"
+
+
 @pytest.fixture
 def steps():
     return Preprocessing.from_dict(DESCRIPTION)
@@ -131,15 +135,32 @@ def test_damaged_files_are_named(steps, tmp_path, monkeypatch):
         steps.pixels(tmp_path / "whole.jpg")
 
 
-def test_the_description_survives():
-    assert Preprocessing.from_dict(DESCRIPTION).to_dict() == DESCRIPTION
+@pytest.mark.parametrize("description", [DESCRIPTION, FOR_PIXELS])
+def test_the_description_survives(description):
+    assert Preprocessing.from_dict(description).to_dict() == description
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 3))
+def test_where_the_engine_takes_pixels_it_ends_with_the_crop(width, height, count):
+    steps, plain = Preprocessing.from_dict(FOR_PIXELS), Preprocessing.from_dict(DESCRIPTION)
+    array = noise(height, width)
+    found = steps(array)
+    assert found.dtype == np.uint8 and found.shape == (1, 10, 9, 3) and found.flags.c_contiguous
+    np.testing.assert_array_equal(found[0], plain.pixels(array))
+    np.testing.assert_array_equal(plain.normalise(found), plain(array))
+    batch = np.concatenate([found] * count)
+    assert steps.check(batch) is batch and steps.inputs(batch) is batch
+    assert steps.example(count).dtype == np.uint8 and steps.check(steps.example(count)).shape == batch.shape
+    with pytest.raises(InputError, match="normalises them itself"):
+        steps.normalise(batch)
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         ({"kind": "sound"}, "kind='sound'"),
-        ({"layout": "NHWC"}, "layout='NHWC'"),
+        ({"layout": "CHWN"}, "layout='CHWN'"),
+        ({"layout": "NHWC"}, "has scale, but the engine takes pixels"),
         ({"interpolation": "lanczos"}, "interpolation"),
         ({"crop": [13, 9]}, r"crops \[13, 9\] from a short side of 12"),
         ({"crop": [0, 9]}, "crops"),

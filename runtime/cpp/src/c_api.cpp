@@ -51,6 +51,25 @@ void need_room(std::size_t room, std::size_t count, std::size_t each) {
   }
 }
 
+template <typename T>
+int preprocess(const edgetune_engine* engine, const edgetune::Image& image, T* values, std::size_t room) noexcept {
+  return guarded([&] {
+    need(engine != nullptr, "engine");
+    need(values != nullptr, "values");
+    need_room(room, 1, engine->engine.input_size());
+    engine->engine.preprocess(image, values);
+  });
+}
+
+template <typename T>
+int run(const edgetune_engine* engine, const T* inputs, std::size_t count, float* logits, std::size_t room) noexcept {
+  return guarded([&] {
+    need(engine != nullptr, "engine");
+    need_room(room, count, engine->engine.labels().size());
+    engine->engine.run(inputs, count, logits);
+  });
+}
+
 }  // namespace
 
 const char* edgetune_last_error(void) { return last_error.c_str(); }
@@ -89,22 +108,27 @@ size_t edgetune_input_width(const edgetune_engine* engine) {
   return engine == nullptr ? 0 : engine->engine.input_width();
 }
 
+int edgetune_takes_pixels(const edgetune_engine* engine) {
+  return engine != nullptr && engine->engine.takes_pixels() ? 1 : 0;
+}
+
 int edgetune_preprocess(const edgetune_engine* engine, const uint8_t* pixels, size_t width, size_t height,
                         size_t stride, float* values, size_t room) {
-  return guarded([&] {
-    need(engine != nullptr, "engine");
-    need(values != nullptr, "values");
-    need_room(room, 1, engine->engine.input_size());
-    engine->engine.preprocess({pixels, width, height, stride}, values);
-  });
+  return preprocess(engine, {pixels, width, height, stride}, values, room);
+}
+
+int edgetune_preprocess_pixels(const edgetune_engine* engine, const uint8_t* pixels, size_t width, size_t height,
+                               size_t stride, uint8_t* values, size_t room) {
+  return preprocess(engine, {pixels, width, height, stride}, values, room);
 }
 
 int edgetune_run(const edgetune_engine* engine, const float* inputs, size_t count, float* logits, size_t room) {
-  return guarded([&] {
-    need(engine != nullptr, "engine");
-    need_room(room, count, engine->engine.labels().size());
-    engine->engine.run(inputs, count, logits);
-  });
+  return run(engine, inputs, count, logits, room);
+}
+
+int edgetune_run_pixels(const edgetune_engine* engine, const uint8_t* inputs, size_t count, float* logits,
+                        size_t room) {
+  return run(engine, inputs, count, logits, room);
 }
 
 int edgetune_predict(const edgetune_engine* engine, const uint8_t* pixels, size_t width, size_t height, size_t stride,

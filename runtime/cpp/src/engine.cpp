@@ -15,6 +15,13 @@ namespace edgetune {
 using detail::Array;
 using detail::Bytes;
 
+namespace {
+
+constexpr bool is_pixels(const float*) { return false; }
+constexpr bool is_pixels(const std::uint8_t*) { return true; }
+
+}  // namespace
+
 struct Engine::State {
   State(detail::Files where, detail::Manifest what, bool check, Bytes bytes, int threads,
         const detail::Library& library)
@@ -41,8 +48,30 @@ struct Engine::State {
   Bytes engine;  // empty once the session is made, but for lends_bytes
   detail::Session session;
 
+  std::size_t input_size() const noexcept { return 3 * preprocessing.height() * preprocessing.width(); }
+  bool takes_pixels() const noexcept { return manifest.preprocessing.pixels; }
+
+  // T is float, or std::uint8_t for an engine that takes pixels; the other of the two is an InputError.
+  template <typename T>
+  void need() const;
+  template <typename T>
+  void run(const T* inputs, std::size_t count, float* logits) const;
+  template <typename T>
+  std::vector<std::vector<Prediction>> predict(const T* inputs, std::size_t count, std::size_t top) const;
+  template <typename T>
+  double self_test() const;
+  template <typename T>
+  void preprocess(const Image& image, T* values) const;
+
   std::vector<Prediction> best(const float* logits, std::size_t top) const;
 };
+
+template <typename T>
+void Engine::State::need() const {
+  if (is_pixels(static_cast<const T*>(nullptr)) == takes_pixels()) return;
+  throw InputError(takes_pixels() ? "the engine takes pixels, uint8 [N, H, W, 3], and normalises them itself; floats were given"
+                                  : "the engine takes normalised float32 [N, 3, H, W]; pixels were given: preprocess them");
+}
 
 // The largest of softmax(logits / T); the largest logit is subtracted, so that nothing overflows.
 std::vector<Prediction> Engine::State::best(const float* logits, std::size_t top) const {
@@ -106,59 +135,103 @@ std::size_t Engine::input_size() const noexcept { return 3 * input_height() * in
 bool Engine::has_golden() const noexcept { return state_->manifest.golden.has_value(); }
 const std::string& Engine::onnxruntime_version() const noexcept { return state_->session.library().version; }
 
-void Engine::preprocess(const Image& image, float* values) const { state_->preprocessing(image, values); }
+bool Engine::takes_pixels() const noexcept { return state_->takes_pixels(); }
 
-void Engine::run(const float* inputs, std::size_t count, float* logits) const {
+template <>
+void Engine::State::preprocess(const Image& image, float* values) const {
+  need<float>();
+  preprocessing(image, values);
+}
+
+template <>
+void Engine::State::preprocess(const Image& image, std::uint8_t* values) const {
+  need<std::uint8_t>();
+  const std::vector<std::uint8_t> found = preprocessing.pixels(image);
+  std::copy(found.begin(), found.end(), values);
+}
+
+template <typename T>
+void Engine::State::run(const T* inputs, std::size_t count, float* logits) const {
+  need<T>();
   if (inputs == nullptr || logits == nullptr || count == 0) throw InputError("the batch is empty");
-  const std::int64_t fixed = state_->manifest.input.shape[0];
+  const std::int64_t fixed = manifest.input.shape[0];
   if (fixed == 1) {  // an engine of one sample takes them one by one
     for (std::size_t i = 0; i < count; ++i) {
-      state_->session.run(inputs + i * input_size(), 1, logits + i * labels().size());
+      session.run(inputs + i * input_size(), 1, logits + i * manifest.labels.size());
     }
     return;
   }
   if (fixed > 0 && static_cast<std::uint64_t>(fixed) != count) {
     throw InputError("the engine takes " + std::to_string(fixed) + " pictures at once, not " + std::to_string(count));
   }
-  state_->session.run(inputs, count, logits);
+  session.run(inputs, count, logits);
+}
+
+template <typename T>
+std::vector<std::vector<Prediction>> Engine::State::predict(const T* inputs, std::size_t count, std::size_t top) const {
+  if (top == 0) throw InputError("top is 0, it must be 1 or more");
+  const std::size_t classes = manifest.labels.size();
+  std::vector<float> logits(count * classes);
+  run(inputs, count, logits.data());
+  std::vector<std::vector<Prediction>> result;
+  for (std::size_t i = 0; i < count; ++i) result.push_back(best(logits.data() + i * classes, top));
+  return result;
+}
+
+void Engine::preprocess(const Image& image, float* values) const { state_->preprocess(image, values); }
+void Engine::preprocess(const Image& image, std::uint8_t* pixels) const { state_->preprocess(image, pixels); }
+
+void Engine::run(const float* inputs, std::size_t count, float* logits) const { state_->run(inputs, count, logits); }
+void Engine::run(const std::uint8_t* pixels, std::size_t count, float* logits) const {
+  state_->run(pixels, count, logits);
 }
 
 std::vector<Prediction> Engine::predict(const Image& image, std::size_t top) const {
-  std::vector<float> values(input_size());
-  preprocess(image, values.data());
-  return predict(values.data(), top);
+  return std::move(predict(std::vector<Image>{image}, top)[0]);
 }
 
 std::vector<Prediction> Engine::predict(const float* input, std::size_t top) const {
-  if (top == 0) throw InputError("top is 0, it must be 1 or more");
-  std::vector<float> logits(labels().size());
-  run(input, 1, logits.data());
-  return state_->best(logits.data(), top);
+  return std::move(state_->predict(input, 1, top)[0]);
+}
+
+std::vector<Prediction> Engine::predict(const std::uint8_t* pixels, std::size_t top) const {
+  return std::move(state_->predict(pixels, 1, top)[0]);
 }
 
 std::vector<std::vector<Prediction>> Engine::predict(const std::vector<Image>& images, std::size_t top) const {
-  std::vector<float> values(images.size() * input_size());
-  for (std::size_t i = 0; i < images.size(); ++i) preprocess(images[i], values.data() + i * input_size());
-  return predict(values.data(), images.size(), top);
+  const auto predicted = [&](auto values) {
+    values.resize(images.size() * input_size());
+    for (std::size_t i = 0; i < images.size(); ++i) preprocess(images[i], values.data() + i * input_size());
+    return state_->predict(values.data(), images.size(), top);
+  };
+  return takes_pixels() ? predicted(std::vector<std::uint8_t>()) : predicted(std::vector<float>());
 }
 
 std::vector<std::vector<Prediction>> Engine::predict(const float* inputs, std::size_t count, std::size_t top) const {
-  if (top == 0) throw InputError("top is 0, it must be 1 or more");
-  std::vector<float> logits(count * labels().size());
-  run(inputs, count, logits.data());
-  std::vector<std::vector<Prediction>> result;
-  for (std::size_t i = 0; i < count; ++i) result.push_back(state_->best(logits.data() + i * labels().size(), top));
-  return result;
+  return state_->predict(inputs, count, top);
+}
+
+std::vector<std::vector<Prediction>> Engine::predict(const std::uint8_t* pixels, std::size_t count,
+                                                     std::size_t top) const {
+  return state_->predict(pixels, count, top);
 }
 
 double Engine::self_test() const {
   if (!has_golden()) throw BundleError("the bundle has no golden samples to test itself with");
-  const detail::Golden& golden = *state_->manifest.golden;
-  const std::size_t classes = labels().size();
-  const Bytes archive = detail::read_listed(state_->files, state_->manifest.facts(golden.file), state_->verify);
-  const Array inputs = detail::read_npz(archive, "inputs"), expected = detail::read_npz(archive, "outputs");
+  return takes_pixels() ? state_->self_test<std::uint8_t>() : state_->self_test<float>();
+}
+
+template <typename T>
+double Engine::State::self_test() const {
+  const detail::Golden& golden = *manifest.golden;
+  const std::size_t classes = manifest.labels.size(), height = preprocessing.height(), width = preprocessing.width();
+  const Bytes archive = detail::read_listed(files, manifest.facts(golden.file), verify);
+  const Array<T> inputs = detail::read_npz<T>(archive, "inputs");
+  const Array<float> expected = detail::read_npz<float>(archive, "outputs");
   const std::size_t count = inputs.shape.empty() ? 0 : inputs.shape[0];
-  if (count == 0 || inputs.shape != std::vector<std::size_t>{count, 3, input_height(), input_width()} ||
+  const std::vector<std::size_t> shape = takes_pixels() ? std::vector<std::size_t>{count, height, width, 3}
+                                                        : std::vector<std::size_t>{count, 3, height, width};
+  if (count == 0 || inputs.shape != shape ||
       expected.shape != std::vector<std::size_t>{count, classes}) {
     throw BundleError("the golden samples do not fit the engine");
   }

@@ -102,20 +102,22 @@ class Reader {
       throw BundleError("the bundle is for " + backend.text + ", which this version does not run");
     }
     result.engine_file = listed(need(root_, "engine", Kind::object, "an object"), "engine", result);
-    result.input = signature("inputs");
-    result.output = signature("outputs");
     result.preprocessing = picture_steps(preprocessing);
+    result.input = signature("inputs", result.preprocessing.pixels ? "uint8" : "float32");
+    result.output = signature("outputs", "float32");
     const Json& post = need(root_, "postprocessing", Kind::text, "a text");
     if (post.text != "softmax") fail("postprocessing " + quoted(post.text) + " is not known here" + kUpdate);
     const auto& shape = result.input.shape;
     const auto& steps = result.preprocessing;
-    if (shape.size() != 4 || shape[1] != 3 || shape[2] != steps.height || shape[3] != steps.width) {
+    const std::vector<std::int64_t> sizes = steps.pixels ? std::vector{steps.height, steps.width, std::int64_t{3}}
+                                                         : std::vector{std::int64_t{3}, steps.height, steps.width};
+    if (shape.size() != 4 || !std::equal(sizes.begin(), sizes.end(), shape.begin() + 1)) {
       fail("the engine takes another size than the preprocessing gives");
     }
     if (result.output.shape.size() != 2) fail("the engine's outputs must have two dimensions");
   }
 
-  Signature signature(const char* key) const {
+  Signature signature(const char* key, const std::string& type) const {
     const Json& list = need(root_, key, Kind::array, "a list");
     if (list.items.size() != 1 || !list.items[0].is(Kind::object)) {
       fail("an engine has one input and one output here; " + quoted(key) + " has another form");
@@ -123,8 +125,8 @@ class Reader {
     const Json *name = list.items[0].find("name"), *shape = list.items[0].find("shape");
     const Json* dtype = list.items[0].find("dtype");
     const bool right = name != nullptr && name->is(Kind::text) && shape != nullptr && shape->is(Kind::array) &&
-                       !shape->items.empty() && dtype != nullptr && dtype->is(Kind::text) && dtype->text == "float32";
-    if (!right) fail(quoted(key) + " must give a name, a shape and the dtype float32");
+                       !shape->items.empty() && dtype != nullptr && dtype->is(Kind::text) && dtype->text == type;
+    if (!right) fail(quoted(key) + " must give a name, a shape and the dtype " + type);
     Signature result{name->text, {}};
     for (const Json& size : shape->items) {
       if (!size.is(Kind::text) && !(size.is(Kind::integer) && size.integer > 0)) {
@@ -137,7 +139,7 @@ class Reader {
 
   PictureSteps picture_steps(const Json& found) const {
     static constexpr std::pair<const char*, const char*> kFixed[] = {
-        {"kind", "image"}, {"color", "RGB"}, {"interpolation", "bilinear"}, {"layout", "NCHW"}};
+        {"kind", "image"}, {"color", "RGB"}, {"interpolation", "bilinear"}};
     for (const auto& [key, wanted] : kFixed) {
       const Json* value = found.find(key);
       if (value == nullptr || !value->is(Kind::text) || value->text != wanted) {
@@ -145,6 +147,12 @@ class Reader {
       }
     }
     PictureSteps result;
+    const Json* layout = found.find("layout");
+    const std::string order = layout != nullptr && layout->is(Kind::text) ? layout->text : "";
+    if (order != "NCHW" && order != "NHWC") {
+      fail(std::string("preprocessing layout is neither NCHW nor NHWC, which is all this version knows") + kUpdate);
+    }
+    result.pixels = order == "NHWC";
     const Json& crop = need(found, "crop", Kind::array, "a list");
     if (crop.items.size() != 2 || !crop.items[0].is(Kind::integer) || !crop.items[1].is(Kind::integer)) {
       fail("preprocessing crop must be two whole numbers");
@@ -156,6 +164,14 @@ class Reader {
     if (least <= 0 || most > result.short_side || result.short_side > kMaxPixels || least > kMaxPixels / most) {
       fail("preprocessing crops " + crop.items[0].text + " x " + crop.items[1].text + " from a short side of " +
            std::to_string(result.short_side));
+    }
+    if (result.pixels) {
+      for (const char* key : {"scale", "mean", "std"}) {
+        if (found.find(key) != nullptr) {
+          fail(std::string("preprocessing has ") + key + ", but the engine takes pixels" + kUpdate);
+        }
+      }
+      return result;
     }
     const Json* scale = found.find("scale");
     if (scale == nullptr || !scale->is_number()) fail("preprocessing 'scale' is missing or not a number");

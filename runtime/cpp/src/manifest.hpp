@@ -21,6 +21,7 @@ struct Signature {
 
 struct PictureSteps {
   std::int64_t short_side = 0, height = 0, width = 0;
+  bool pixels = false;  // the engine takes uint8 [N, H, W, 3] and normalises itself; what follows is not used then
   double scale = 0;
   std::array<double, 3> mean{}, std{};
 };

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include "edgetune/edgetune.hpp"
 
@@ -280,23 +281,30 @@ Bytes inflate(const std::uint8_t* data, std::size_t length, std::size_t size) {
   return result;
 }
 
-Array read_npz(const Bytes& archive, const std::string& name) {
+template <typename T>
+Array<T> read_npz(const Bytes& archive, const std::string& name) {
+  constexpr bool kFloats = std::is_same_v<T, float>;
   const Bytes npy = read_member(archive, name + ".npy");
   const Reader reader(npy);
   if (reader.text(0, 6) != "\x93NUMPY") fail(name + " is no array");
   const std::size_t wide = reader.number(6, 1) == 1 ? 2 : 4, header_size = reader.number(8, wide);
   const std::string_view header = reader.text(8 + wide, header_size);
   const std::string_view type = header_value(header, "descr", ','), order = header_value(header, "fortran_order", ',');
-  if (type != "'<f4'" || order != "False") fail(name + " is no float32 array in C order");
-  Array result;
+  if (type != (kFloats ? "'<f4'" : "'|u1'") || order != "False") {
+    fail(name + " is no " + (kFloats ? "float32" : "uint8") + " array in C order");
+  }
+  Array<T> result;
   result.shape = parse_shape(header_value(header, "shape", ')'));
   std::size_t count = 1;
   for (const std::size_t size : result.shape) count *= size;
   const std::size_t begin = 8 + wide + header_size;
-  if (npy.size() - begin != count * sizeof(float)) fail(name + " has another size than it says");
+  if (npy.size() - begin != count * sizeof(T)) fail(name + " has another size than it says");
   result.values.resize(count);
-  if (count != 0) std::memcpy(result.values.data(), npy.data() + begin, count * sizeof(float));
+  if (count != 0) std::memcpy(result.values.data(), npy.data() + begin, count * sizeof(T));
   return result;
 }
+
+template Array<float> read_npz(const Bytes& archive, const std::string& name);
+template Array<std::uint8_t> read_npz(const Bytes& archive, const std::string& name);
 
 }  // namespace edgetune::detail

@@ -24,7 +24,8 @@ struct RunOptions;
 // Numbers of ONNX Runtime's enumerations.
 constexpr int kLogError = 3;
 constexpr int kFail = 1;           // an error code
-constexpr int kFloat = 1;          // element type of a tensor
+constexpr int kFloat = 1;          // element types of a tensor
+constexpr int kUint8 = 2;
 constexpr int kDeviceAllocator = 0;
 constexpr int kDefaultMemory = 0;
 

@@ -129,7 +129,7 @@ Preprocessing::Preprocessing(const PictureSteps& steps)
     : short_side_(static_cast<std::size_t>(steps.short_side)),
       height_(static_cast<std::size_t>(steps.height)),
       width_(static_cast<std::size_t>(steps.width)) {
-  for (std::size_t channel = 0; channel < 3; ++channel) {
+  for (std::size_t channel = 0; channel < 3 && !steps.pixels; ++channel) {
     const auto factor = static_cast<float>(steps.scale / steps.std[channel]);
     const auto offset = static_cast<float>(-steps.mean[channel] / steps.std[channel]);
     for (std::size_t value = 0; value < 256; ++value) {
@@ -139,7 +139,7 @@ Preprocessing::Preprocessing(const PictureSteps& steps)
   }
 }
 
-void Preprocessing::operator()(const Image& image, float* values) const {
+std::vector<std::uint8_t> Preprocessing::pixels(const Image& image) const {
   const std::size_t shortest = std::min(image.width, image.height);
   const std::string size = std::to_string(image.width) + " x " + std::to_string(image.height);
   if (image.pixels == nullptr || shortest == 0) throw InputError("the picture is empty: " + size + " pixels");
@@ -156,11 +156,15 @@ void Preprocessing::operator()(const Image& image, float* values) const {
   const std::size_t top = (static_cast<std::size_t>(height) - height_) / 2;
   const auto across = make_windows(image.width, static_cast<std::size_t>(width), left, width_);
   const auto down = make_windows(image.height, static_cast<std::size_t>(height), top, height_);
-  const auto pixels = resample(image, stride, across, down, vertical_first(image, width, height));
+  return resample(image, stride, across, down, vertical_first(image, width, height));
+}
+
+void Preprocessing::operator()(const Image& image, float* values) const {
+  const std::vector<std::uint8_t> bytes = pixels(image);
   const std::size_t plane = height_ * width_;
   for (std::size_t i = 0; i < plane; ++i) {
     for (std::size_t channel = 0; channel < 3; ++channel) {
-      values[channel * plane + i] = table_[channel][pixels[3 * i + channel]];
+      values[channel * plane + i] = table_[channel][bytes[3 * i + channel]];
     }
   }
 }

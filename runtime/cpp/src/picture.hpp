@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <vector>
 
 #include "edgetune/edgetune.hpp"
 #include "manifest.hpp"
@@ -18,9 +19,12 @@ class Preprocessing {
   // float32 [3, H, W] into `values`. Throws InputError: empty, or so long and thin that the desk refuses it.
   void operator()(const Image& image, float* values) const;
 
+  // uint8 [H, W, 3], for engines that take pixels. Throws the same.
+  std::vector<std::uint8_t> pixels(const Image& image) const;
+
  private:
   std::size_t short_side_, height_, width_;
-  std::array<std::array<float, 256>, 3> table_;  // what each byte of each channel becomes
+  std::array<std::array<float, 256>, 3> table_{};  // what each byte of each channel becomes
 };
 
 }  // namespace edgetune::detail

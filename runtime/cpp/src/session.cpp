@@ -103,7 +103,10 @@ const Library& load_library(const std::string& path) {
 }
 
 Session::Session(const Library& library, const Bytes& engine, const Manifest& manifest, int threads)
-    : library_(library), input_(manifest.input), output_(manifest.output) {
+    : library_(library),
+      input_(manifest.input),
+      output_(manifest.output),
+      input_type_(manifest.preprocessing.pixels ? ort::kUint8 : ort::kFloat) {
   for (std::size_t i = 1; i < input_.shape.size(); ++i) input_values_ *= static_cast<std::size_t>(input_.shape[i]);
   output_values_ = manifest.labels.size();
   const ort::Api& api = *library.api;
@@ -120,8 +123,8 @@ Session::Session(const Library& library, const Bytes& engine, const Manifest& ma
     library.check(
         api.create_session_from_array(library.env, engine.data(), engine.size(), options.get(), &session_),
         "refuses the engine");
-    check_signature("inputs", input_, true);
-    check_signature("outputs", output_, false);
+    check_signature("inputs", input_, input_type_, true);
+    check_signature("outputs", output_, ort::kFloat, false);
   } catch (const Error& problem) {
     if (session_ != nullptr) api.release_session(session_);
     throw BundleError(problem.what());
@@ -130,7 +133,7 @@ Session::Session(const Library& library, const Bytes& engine, const Manifest& ma
 
 Session::~Session() { library_.api->release_session(session_); }
 
-void Session::check_signature(const char* key, const Signature& declared, bool of_inputs) const {
+void Session::check_signature(const char* key, const Signature& declared, int type, bool of_inputs) const {
   const ort::Api& api = *library_.api;
   std::size_t count = 0, dimensions = 0;
   library_.check((of_inputs ? api.input_count : api.output_count)(session_, &count), "does not tell the signature");
@@ -145,11 +148,11 @@ void Session::check_signature(const char* key, const Signature& declared, bool o
   const std::string found = name;
   library_.check(api.allocator_free(allocator, name), "does not tell the signature");
 
-  Owned<ort::TypeInfo> type(api.release_type_info);
+  Owned<ort::TypeInfo> info(api.release_type_info);
   const ort::TensorInfo* tensor = nullptr;
-  library_.check((of_inputs ? api.input_type : api.output_type)(session_, 0, type.place()),
+  library_.check((of_inputs ? api.input_type : api.output_type)(session_, 0, info.place()),
                  "does not tell the signature");
-  library_.check(api.tensor_info(type.get(), &tensor), "does not tell the signature");
+  library_.check(api.tensor_info(info.get(), &tensor), "does not tell the signature");
   int element = 0;
   std::vector<std::int64_t> shape;
   if (tensor != nullptr) {
@@ -158,7 +161,7 @@ void Session::check_signature(const char* key, const Signature& declared, bool o
     shape.resize(dimensions);
     library_.check(api.dimensions(tensor, shape.data(), dimensions), "does not tell the signature");
   }
-  bool fits = found == declared.name && element == ort::kFloat && (shape.empty() || shape.size() == declared.shape.size());
+  bool fits = found == declared.name && element == type && (shape.empty() || shape.size() == declared.shape.size());
   for (std::size_t i = 0; fits && i < shape.size(); ++i) {
     fits = shape[i] < 0 || declared.shape[i] < 0 || shape[i] == declared.shape[i];
   }
@@ -170,13 +173,14 @@ void Session::check_signature(const char* key, const Signature& declared, bool o
   }
 }
 
-void Session::run(const float* inputs, std::size_t count, float* outputs) const {
+void Session::run(const void* inputs, std::size_t count, float* outputs) const {
   const ort::Api& api = *library_.api;
   std::int64_t input_shape[] = {static_cast<std::int64_t>(count), input_.shape[1], input_.shape[2], input_.shape[3]};
   const std::int64_t output_shape[] = {input_shape[0], static_cast<std::int64_t>(output_values_)};
+  const std::size_t bytes = count * input_values_ * (input_type_ == ort::kUint8 ? 1 : sizeof(float));
   Owned<ort::Value> input(api.release_value), output(api.release_value);
-  library_.check(api.create_tensor(library_.memory, const_cast<float*>(inputs),  // ONNX Runtime does not write there
-                                   count * input_values_ * sizeof(float), input_shape, 4, ort::kFloat, input.place()),
+  library_.check(api.create_tensor(library_.memory, const_cast<void*>(inputs),  // ONNX Runtime does not write there
+                                   bytes, input_shape, 4, input_type_, input.place()),
                  "refuses the input");
   library_.check(api.create_tensor(library_.memory, outputs, count * output_values_ * sizeof(float), output_shape, 2,
                                    ort::kFloat, output.place()),

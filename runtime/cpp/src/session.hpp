@@ -31,8 +31,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // float32 [count, 3, H, W] -> [count, K], straight into `outputs`. Throws BackendError.
-  void run(const float* inputs, std::size_t count, float* outputs) const;
+  // float32 [count, 3, H, W], or uint8 [count, H, W, 3] of an engine that takes pixels -> [count, K], straight into
+  // `outputs`. Throws BackendError.
+  void run(const void* inputs, std::size_t count, float* outputs) const;
 
   const Library& library() const noexcept { return library_; }
   ort::Session* raw() const noexcept { return session_; }
@@ -40,11 +41,12 @@ class Session {
   const Signature& output() const noexcept { return output_; }
 
  private:
-  void check_signature(const char* key, const Signature& declared, bool of_inputs) const;
+  void check_signature(const char* key, const Signature& declared, int type, bool of_inputs) const;
 
   const Library& library_;
   Signature input_, output_;
   std::size_t input_values_ = 1, output_values_ = 1;  // of one sample
+  int input_type_;                                    // as ONNX Runtime numbers them
   ort::Session* session_ = nullptr;
 };
 

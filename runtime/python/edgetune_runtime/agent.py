@@ -63,13 +63,13 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
         size = engine.preprocessing
         pixels = np.random.default_rng(0).integers(0, 255, (2, size.height, size.width, 3), dtype=np.uint8)
         for batch in (pixels[:1], pixels):
-            if not np.isfinite(engine.run(size.normalise(batch))).all():
+            if not np.isfinite(engine.run(size.inputs(batch))).all():
                 raise RuntimeProblem("it gives NaN or infinity")
         return {"golden_difference": engine.self_test() if engine.manifest.get("golden") else None}
 
 
 def logits(job: dict[str, Any]) -> dict[str, Any]:
-    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]) or ``inputs`` (float32, preprocessed).
+    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]) or ``inputs`` (preprocessed).
 
     The logits come in parts, in order.
     """
@@ -84,7 +84,7 @@ def logits(job: dict[str, Any]) -> dict[str, Any]:
         for array in arrays:
             for start in range(0, len(array), job["batch"]):
                 batch = np.ascontiguousarray(array[start : start + job["batch"]])
-                _say({"part": _encoded(engine.run(engine.preprocessing.normalise(batch) if raw else batch))})
+                _say({"part": _encoded(engine.run(engine.preprocessing.inputs(batch) if raw else batch))})
                 done += len(batch)
                 _tick(done, total, "samples")
     return {"samples": total}

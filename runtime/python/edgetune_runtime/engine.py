@@ -19,7 +19,7 @@ from edgetune_runtime.preprocessing import make_preprocessing
 from edgetune_runtime.session import LIBRARIES, library, open_session, settings
 
 UINT8 = np.dtype(np.uint8)  # made once: `dtype == np.uint8` makes one each time
-TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+TYPES = {"float32": "tensor(float)", "uint8": "tensor(uint8)", "int64": "tensor(int64)"}
 FEW_CLASSES = 64  # up to here plain Python is faster than numpy's calls
 
 
@@ -91,6 +91,7 @@ class Engine:
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Logits float32 [N, K] of preprocessed inputs: float32 [N, 3, H, W] of pictures, int64 [N, L] of texts.
 
+        Of a bundle whose engine takes pixels: uint8 [N, H, W, 3].
         No check: see ``predict``.
         """
         result: np.ndarray = self._run(self._outputs, {self._input: inputs})[0]
@@ -101,7 +102,8 @@ class Engine:
 
         Args:
             sample: of a bundle for pictures a path, a PIL image or a uint8 array [H, W, 3]; of one for text a
-                string or a list of them. Or an array that is preprocessed already: float32 [N, 3, H, W], int64 [N, L].
+                string or a list of them. Or an array that is preprocessed already: float32 [N, 3, H, W], int64 [N, L];
+                where the engine takes pixels uint8 [N, H, W, 3].
                 For N > 1 the result is a list of such lists.
 
         Raises:
@@ -110,7 +112,7 @@ class Engine:
         """
         if top < 1:
             raise InputError(f"top is {top}, it must be 1 or more")
-        if isinstance(sample, np.ndarray) and sample.dtype != UINT8:
+        if isinstance(sample, np.ndarray) and (sample.dtype != UINT8 or sample.ndim == 4):
             inputs = self.preprocessing.check(sample)
         else:
             inputs = self.preprocessing(sample)

@@ -121,7 +121,7 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
         if len(signature) != 1 or not isinstance(signature[0], dict):
             raise BundleError(f"{path}: an engine has one input and one output here; {key!r} has another form")
         name, shape, dtype = (signature[0].get(field) for field in ("name", "shape", "dtype"))
-        wanted = "int64" if key == "inputs" and manifest["preprocessing"].get("kind") == "text" else "float32"
+        wanted = _input_type(manifest["preprocessing"]) if key == "inputs" else "float32"
         if not isinstance(name, str) or not isinstance(shape, list) or not shape or dtype != wanted:
             raise BundleError(f"{path}: {key!r} must give a name, a shape and the dtype {wanted}")
     if manifest["preprocessing"].get("kind") == "text":
@@ -136,6 +136,12 @@ def _check_engine(manifest: dict[str, Any], path: Path) -> None:
         raise BundleError(f"{path}: temperature is {temperature!r}, it must be a number above 0")
     if manifest["postprocessing"] != "softmax":
         raise BundleError(f"postprocessing {manifest['postprocessing']!r} is not known: update edgetune-runtime")
+
+
+def _input_type(preprocessing: dict[str, Any]) -> str:
+    if preprocessing.get("kind") == "text":
+        return "int64"
+    return "uint8" if preprocessing.get("layout") == "NHWC" else "float32"
 
 
 def _check_session(session: dict[str, Any], path: Path) -> None:

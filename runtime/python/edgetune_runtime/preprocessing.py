@@ -4,6 +4,8 @@ The description is a plain dict (stored in every manifest)::
 
     {"kind": "image", "color": "RGB", "resize_short_side": 183, "interpolation": "bilinear",
      "crop": [160, 160], "scale": 0.00392156862745098, "mean": [r, g, b], "std": [r, g, b], "layout": "NCHW"}
+
+or, for an engine that takes pixels and normalises them itself, without scale, mean and std and with "layout": "NHWC".
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ import numpy as np
 
 from edgetune_runtime.errors import BundleError, InputError
 
-FIXED = {"kind": "image", "color": "RGB", "interpolation": "bilinear", "layout": "NCHW"}
+FIXED = {"kind": "image", "color": "RGB", "interpolation": "bilinear"}
+LAYOUTS = ("NCHW", "NHWC")
+NORMALISATION = ("scale", "mean", "std")
 MAX_PIXELS = 1 << 26  # after resizing; 200 MB
-FLOAT32 = np.dtype(np.float32)  # made once: `dtype == np.float32` makes one each time
+FLOAT32, UINT8 = np.dtype(np.float32), np.dtype(np.uint8)  # made once: `dtype == np.float32` makes one each time
 
 
 class Preprocessing:
     """Resize the short side, crop the centre, normalise: what the desk evaluated with.
+
+    For an engine that takes pixels (``takes_pixels``) it ends with the crop.
 
     Raises:
         BundleError: a description that is incomplete, impossible, or that this version does not know.
@@ -35,22 +41,26 @@ class Preprocessing:
                 raise BundleError(
                     f"preprocessing {key}={description.get(key)!r} is not known here; update edgetune-runtime"
                 )
+        if description.get("layout") not in LAYOUTS:
+            raise BundleError(
+                f"preprocessing layout={description.get('layout')!r} is not known here; update edgetune-runtime"
+            )
         self.description = dict(description)
+        self.takes_pixels = description["layout"] == "NHWC"
         try:
             self.short_side = int(description["resize_short_side"])
             self.height, self.width = (int(size) for size in description["crop"])
-            scale = float(description["scale"])
-            mean, std = (np.array([float(v) for v in description[key]]).reshape(3) for key in ("mean", "std"))
         except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise BundleError(f"the preprocessing is incomplete or wrong: {problem!r}") from problem
         if not 0 < min(self.height, self.width) <= max(self.height, self.width) <= self.short_side:
             raise BundleError(f"preprocessing crops {description['crop']} from a short side of {self.short_side}")
-        if not np.isfinite([scale, *mean, *std]).all() or not std.all():
-            raise BundleError("preprocessing scale, mean and std must be finite, and std not 0")
-        # (x * scale - mean) / std as one multiply and one add
-        self._factor = (scale / std).astype(np.float32)
-        self._offset = (-mean / std).astype(np.float32)
-        self._sample_shape = (3, self.height, self.width)
+        if self.takes_pixels:
+            if given := [key for key in NORMALISATION if key in description]:
+                raise BundleError(f"preprocessing has {given[0]}, but the engine takes pixels; update edgetune-runtime")
+            self._dtype, self._sample_shape = UINT8, (self.height, self.width, 3)
+        else:
+            self.factor, self.offset = _factor_and_offset(description)
+            self._dtype, self._sample_shape = FLOAT32, (3, self.height, self.width)
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Preprocessing:
@@ -62,8 +72,11 @@ class Preprocessing:
         return dict(self.description)
 
     def __call__(self, image: Any) -> np.ndarray:
-        """float32 [1, 3, H, W] of a path, a PIL image or a uint8 array [H, W, 3] or [H, W]."""
-        return self.normalise(self.pixels(image))
+        """What the engine takes of a path, a PIL image or a uint8 array [H, W, 3] or [H, W].
+
+        float32 [1, 3, H, W], or uint8 [1, H, W, 3] if it takes pixels.
+        """
+        return self.inputs(self.pixels(image))
 
     def pixels(self, image: Any) -> np.ndarray:
         """uint8 [H, W, 3]: resized and cropped."""
@@ -90,36 +103,62 @@ class Preprocessing:
         top, left = (pixels.shape[0] - self.height) // 2, (pixels.shape[1] - self.width) // 2
         return pixels[top : top + self.height, left : left + self.width]
 
+    def inputs(self, pixels: np.ndarray) -> np.ndarray:
+        """What the engine takes of uint8 [H, W, 3] or [N, H, W, 3], contiguous: normalised, or as they are."""
+        if not self.takes_pixels:
+            return self.normalise(pixels)
+        return np.ascontiguousarray(pixels[None] if pixels.ndim == 3 else pixels)
+
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 [N, 3, H, W], contiguous, of uint8 [H, W, 3] or [N, H, W, 3]."""
+        """float32 [N, 3, H, W], contiguous, of uint8 [H, W, 3] or [N, H, W, 3].
+
+        Raises:
+            InputError: the engine takes pixels, and normalises them itself.
+        """
+        if self.takes_pixels:
+            raise InputError("the engine takes pixels and normalises them itself: give it what `pixels` returns")
         batch = pixels[None] if pixels.ndim == 3 else pixels
         result = np.empty((len(batch), 3, *batch.shape[1:3]), dtype=np.float32)
         for channel in range(3):
-            np.multiply(batch[..., channel], self._factor[channel], out=result[:, channel], casting="unsafe")
-            result[:, channel] += self._offset[channel]
+            np.multiply(batch[..., channel], self.factor[channel], out=result[:, channel], casting="unsafe")
+            result[:, channel] += self.offset[channel]
         return result
 
     def check(self, array: np.ndarray) -> np.ndarray:
         """``array`` itself, if it is what the engine takes.
 
         Raises:
-            InputError: anything but float32 [N, 3, H, W] with N > 0.
+            InputError: anything but float32 [N, 3, H, W], or uint8 [N, H, W, 3] if it takes pixels, with N > 0.
         """
-        if array.dtype != FLOAT32 or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
+        if array.dtype != self._dtype or array.ndim != 4 or array.shape[1:] != self._sample_shape or not array.shape[0]:
+            sizes = ", ".join(map(str, self._sample_shape))
+            done = "pixels, which the engine normalises" if self.takes_pixels else "preprocessed"
             raise InputError(
-                f"expected float32 [N, 3, {self.height}, {self.width}] with N > 0 (preprocessed) or uint8 [H, W, 3] "
+                f"expected {self._dtype} [N, {sizes}] with N > 0 ({done}) or uint8 [H, W, 3] "
                 f"(a picture), not {array.dtype} {list(array.shape)}"
             )
         return array
 
     def example(self, batch: int = 1) -> np.ndarray:
-        """float32 [batch, 3, H, W] of random pixels."""
+        """What the engine takes of ``batch`` random pictures."""
         size = (batch, self.height, self.width, 3)
-        return self.normalise(np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8))
+        return self.inputs(np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8))
 
     def fits(self, shape: Sequence[Any]) -> bool:
         """Whether an engine with an input of ``shape`` takes what this gives."""
         return tuple(shape[1:]) == self._sample_shape
+
+
+def _factor_and_offset(description: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(x * scale - mean) / std as one multiply and one add: float32 [3] each."""
+    try:
+        scale = float(description["scale"])
+        mean, std = (np.array([float(v) for v in description[key]]).reshape(3) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError, OverflowError) as problem:
+        raise BundleError(f"the preprocessing is incomplete or wrong: {problem!r}") from problem
+    if not np.isfinite([scale, *mean, *std]).all() or not std.all():
+        raise BundleError("preprocessing scale, mean and std must be finite, and std not 0")
+    return (scale / std).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def make_preprocessing(description: Mapping[str, Any], folder: Path) -> Any:

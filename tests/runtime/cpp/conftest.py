@@ -52,8 +52,11 @@ def declare(path: Path) -> ctypes.CDLL:
         ("label", ctypes.c_char_p, (pointer, size)),
         ("input_height", size, (pointer,)),
         ("input_width", size, (pointer,)),
+        ("takes_pixels", ctypes.c_int, (pointer,)),
         ("preprocess", ctypes.c_int, (pointer, pointer, size, size, size, pointer, size)),
+        ("preprocess_pixels", ctypes.c_int, (pointer, pointer, size, size, size, pointer, size)),
         ("run", ctypes.c_int, (pointer, pointer, size, pointer, size)),
+        ("run_pixels", ctypes.c_int, (pointer, pointer, size, pointer, size)),
         ("predict", ctypes.c_int, (pointer, pointer, size, size, size, pointer, ctypes.POINTER(size))),
         ("self_test", ctypes.c_int, (pointer, double)),
     ):
@@ -79,20 +82,22 @@ class CEngine:
 
     def preprocess(self, pixels: np.ndarray, stride: int = 0) -> np.ndarray:
         values = np.full((1, 3, *self.side), np.nan, dtype=np.float32)
+        return self._preprocessed(self.library.edgetune_preprocess, pixels, stride, values)
+
+    def preprocess_pixels(self, pixels: np.ndarray, stride: int = 0) -> np.ndarray:
+        values = np.zeros((1, *self.side, 3), dtype=np.uint8)
+        return self._preprocessed(self.library.edgetune_preprocess_pixels, pixels, stride, values)
+
+    def _preprocessed(self, function, pixels: np.ndarray, stride: int, values: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
         address = pixels.ctypes.data
-        self.check(
-            self.library.edgetune_preprocess(
-                self.handle, address, width, height, stride, values.ctypes.data, values.size
-            )
-        )
+        self.check(function(self.handle, address, width, height, stride, values.ctypes.data, values.size))
         return values
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         logits = np.full((len(inputs), len(self.labels)), np.nan, dtype=np.float32)
-        self.check(
-            self.library.edgetune_run(self.handle, inputs.ctypes.data, len(inputs), logits.ctypes.data, logits.size)
-        )
+        run = self.library.edgetune_run_pixels if inputs.dtype == np.uint8 else self.library.edgetune_run
+        self.check(run(self.handle, inputs.ctypes.data, len(inputs), logits.ctypes.data, logits.size))
         return logits
 
     def predict(self, pixels: np.ndarray, top: int = 5) -> list[tuple[str, float]]:

@@ -51,13 +51,24 @@ EDGETUNE_C_EXPORT const char* edgetune_label(const edgetune_engine* engine, size
 EDGETUNE_C_EXPORT size_t edgetune_input_height(const edgetune_engine* engine);
 EDGETUNE_C_EXPORT size_t edgetune_input_width(const edgetune_engine* engine);
 
+/* 1: the engine takes pixels, uint8 [N, H, W, 3], and normalises them; 0: float32 [N, 3, H, W]. */
+EDGETUNE_C_EXPORT int edgetune_takes_pixels(const edgetune_engine* engine);
+
 /* RGB bytes, `stride` from row to row (0: 3 * width) -> float32 [3, H, W]; `room` is the number of floats in `values`. */
 EDGETUNE_C_EXPORT int edgetune_preprocess(const edgetune_engine* engine, const uint8_t* pixels, size_t width,
                                           size_t height, size_t stride, float* values, size_t room);
 
+/* The same for an engine that takes pixels: uint8 [H, W, 3]; `room` is the number of bytes in `values`. */
+EDGETUNE_C_EXPORT int edgetune_preprocess_pixels(const edgetune_engine* engine, const uint8_t* pixels, size_t width,
+                                                 size_t height, size_t stride, uint8_t* values, size_t room);
+
 /* float32 [count, 3, H, W] -> logits float32 [count, K]; `room` is the number of floats in `logits`. */
 EDGETUNE_C_EXPORT int edgetune_run(const edgetune_engine* engine, const float* inputs, size_t count, float* logits,
                                    size_t room);
+
+/* The same for an engine that takes pixels: uint8 [count, H, W, 3]. */
+EDGETUNE_C_EXPORT int edgetune_run_pixels(const edgetune_engine* engine, const uint8_t* inputs, size_t count,
+                                          float* logits, size_t room);
 
 /* The most probable labels of one picture, best first; *count is the room in `best` and becomes the number written. */
 EDGETUNE_C_EXPORT int edgetune_predict(const edgetune_engine* engine, const uint8_t* pixels, size_t width,

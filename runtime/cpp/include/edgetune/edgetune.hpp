@@ -85,6 +85,7 @@ class EDGETUNE_EXPORT Engine {
   std::size_t input_height() const noexcept;
   std::size_t input_width() const noexcept;
   std::size_t input_size() const noexcept;  // values of one preprocessed picture: 3 * height * width
+  bool takes_pixels() const noexcept;       // the engine normalises: it takes uint8 [N, H, W, 3] instead of floats
   bool has_golden() const noexcept;
   const std::string& onnxruntime_version() const noexcept;
 
@@ -92,14 +93,21 @@ class EDGETUNE_EXPORT Engine {
   // Throws InputError for an empty picture, or one too long and thin.
   void preprocess(const Image& image, float* values) const;
 
+  // The same for an engine that takes pixels: it ends with the crop, uint8 [H, W, 3].
+  void preprocess(const Image& image, std::uint8_t* pixels) const;
+
   // Logits float32 [count, K] of preprocessed pictures float32 [count, 3, H, W]. Throws InputError, BackendError.
+  // Of an engine that takes pixels: uint8 [count, H, W, 3]. The other kind of input is an InputError, here and below.
   void run(const float* inputs, std::size_t count, float* logits) const;
+  void run(const std::uint8_t* pixels, std::size_t count, float* logits) const;
 
   // The `top` most probable labels, best first: softmax(logits / temperature). Throws what run throws.
   std::vector<Prediction> predict(const Image& image, std::size_t top = 5) const;
   std::vector<Prediction> predict(const float* input, std::size_t top = 5) const;
+  std::vector<Prediction> predict(const std::uint8_t* pixels, std::size_t top = 5) const;
   std::vector<std::vector<Prediction>> predict(const std::vector<Image>& images, std::size_t top = 5) const;
   std::vector<std::vector<Prediction>> predict(const float* inputs, std::size_t count, std::size_t top) const;
+  std::vector<std::vector<Prediction>> predict(const std::uint8_t* pixels, std::size_t count, std::size_t top) const;
 
   // Runs the bundle's golden inputs; returns the largest difference of an output. Throws BundleError when a golden
   // sample gets another label than on the desk or differs by more than the bundle allows, or when there are none.
