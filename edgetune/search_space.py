@@ -1,17 +1,30 @@
-"""``[tune.space]`` -> the values a search may give the keys of ``[finetune]``."""
+"""``[tune.space]`` and ``[search.space]`` -> the values that a search may give the keys of a recipe."""
 
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgetune.records import Dimension, FinetuneSpec, Recipe
+from edgetune.records import Dimension, FinetuneSpec, PruneSpec, QuantizeSpec, Recipe
 from edgetune.toml import TYPE_NAMES, TomlFile, into_record, nearest
 
 Check = Callable[[Any, tuple[str, ...]], None]
 AUGMENTATIONS = ("light", "standard", "strong")
 DECAYS = (1e-4, 0.3)
 TYPES: dict[str, type] = typing.get_type_hints(FinetuneSpec)
+
+
+def _scalars(record: type) -> dict[str, type]:
+    return {name: kind for name, kind in typing.get_type_hints(record).items() if kind in (str, int, float)}
+
+
+SEARCHED: dict[str, dict[str, type]] = {
+    "prune": {"target_speedup": float, "ratio": float, **_scalars(PruneSpec)},
+    "quantize": _scalars(QuantizeSpec),
+    "data": {"image_size": int},
+    "model": {"name": str},
+}
+SPEEDUPS = (1.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +84,78 @@ def space_of(recipe: Recipe) -> tuple[Dimension, ...]:
     if recipe.tune.space is None:
         return usual_space(recipe)
     return tuple(_made(name, value, TYPES[name]) for name, value in recipe.tune.space.items())
+
+
+def read_search_space(table: Mapping[str, Any], file: TomlFile, check: Check) -> tuple[Dimension, ...]:
+    """The dimensions of ``[search.space]``, whose keys are written as in the recipe: ``prune.target_speedup``.
+
+    Raises:
+        ``file.error``: as of ``read_space``; both ways to say how much is pruned.
+    """
+    if not any(table.values()):
+        raise file.fail(
+            "[search.space] is empty", ("search", "space"), "leave it out, and the usual values are searched"
+        )
+    found = []
+    for section, keys in table.items():
+        where = ("search", "space", section)
+        if section not in SEARCHED:
+            hint = nearest(section, list(SEARCHED), "section")
+            raise file.fail(f"`{section}` in [search.space] is no section that is searched", where, hint)
+        if not isinstance(keys, dict):
+            raise file.fail(
+                f"`search.space.{section}` must hold keys of [{section}]", where, "such as prune.ratio = [0.0, 0.3]"
+            )
+        found += [
+            _read(name, value, (*where, name), SEARCHED[section], f"[{section}]", file, check)
+            for name, value in keys.items()
+        ]
+    if {"ratio", "target_speedup"} <= {dimension.name for dimension in found}:
+        raise file.fail(
+            "[search.space] has both `prune.ratio` and `prune.target_speedup`", ("search", "space", "prune"), "keep one"
+        )
+    return tuple(found)
+
+
+def usual_search_space(recipe: Recipe, *, int8: bool) -> tuple[Dimension, ...]:
+    """What is searched where the recipe does not say: how much is pruned, how the rest recovers, how it is quantized.
+
+    The recipe's own values are always among them.
+
+    Args:
+        int8: whether the target has 8-bit engines.
+    """
+    prune, quantize = recipe.prune, recipe.quantize
+    int8 = int8 and quantize.mode != "none"
+    highest = max((SPEEDUPS[1], *(prune.target_speedup or ())))
+    space = [
+        Dimension(name="prune.target_speedup", low=SPEEDUPS[0], high=highest),
+        _with("prune.distillation_weight", prune.distillation_weight, (0.0, 0.5, 0.9)),
+    ]
+    if not recipe.reads_text:
+        space.append(_with("prune.criterion", prune.criterion, ("fisher", "taylor", "magnitude")))
+    if int8:
+        modes = ("none", "ptq", "qat") if quantize.mode == "qat" else ("none", "ptq")
+        space.append(Dimension(name="quantize.mode", choices=modes))
+    if int8 and not recipe.reads_text:
+        space.append(_with("quantize.calibration", quantize.calibration, ("mse", "minmax", "percentile")))
+        space.append(Dimension(name="quantize.float_layers", choices=("none", "auto")))
+    return tuple(space)
+
+
+def _with(name: str, own: Any, choices: tuple[Any, ...]) -> Dimension:
+    return Dimension(name=name, choices=tuple(dict.fromkeys((own, *choices))))
+
+
+def search_space_of(recipe: Recipe, *, int8: bool) -> tuple[Dimension, ...]:
+    """The space of ``edgetune search`` for a recipe that was read: its own, else the usual one."""
+    if recipe.search.space is None:
+        return usual_search_space(recipe, int8=int8)
+    return tuple(
+        _made(f"{section}.{name}", value, SEARCHED[section][name])
+        for section, keys in recipe.search.space.items()
+        for name, value in keys.items()
+    )
 
 
 def _made(name: str, value: Any, kind: type) -> Dimension:

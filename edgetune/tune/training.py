@@ -63,9 +63,9 @@ def attempt(search: Search, trial: Trial, values: Mapping[str, Any]) -> Tried:
     return Tried(state=TrialState.COMPLETE, values=accuracy)
 
 
-def announce(search: Search, trial: Trial, values: Mapping[str, Any]) -> None:
+def announce(search: Search, trial: Trial, values: Mapping[str, Any], own: str = "the recipe as it is") -> None:
     """Say which values a trial has."""
-    title = f"trial {trial.number}" + (" (the recipe as it is)" if trial.user_attrs.get(RECIPE) else "")
+    title = f"trial {trial.number}" + (f" ({own})" if trial.user_attrs.get(RECIPE) else "")
     if trial.user_attrs.get(LOSSES):
         title += ", whose worker was lost, again"
     search.reporter.say(f"{title}: {', '.join(f'{name} {shown(value)}' for name, value in values.items())}")
