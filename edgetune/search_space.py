@@ -98,8 +98,9 @@ def read_search_space(table: Mapping[str, Any], file: TomlFile, check: Check) ->
         )
     found = []
     for section, keys in table.items():
-        where = ("search", "space", section)
+        where: tuple[str, ...] = ("search", "space", section)
         if section not in SEARCHED:
+            where += tuple(keys)[:1] if isinstance(keys, dict) else ()  # where it stands on a line
             hint = nearest(section, list(SEARCHED), "section")
             raise file.fail(f"`{section}` in [search.space] is no section that is searched", where, hint)
         if not isinstance(keys, dict):
