@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 SPACE = """
 [budget]
-max_accuracy_drop = 30.0
+max_accuracy_drop = 100.0
 [search]
 trials = 4
 [search.space]
@@ -97,19 +97,19 @@ def test_the_same_command_goes_on_and_does_nothing_twice(search):
     assert len(second["trials"]) == 5
     again = api.search()
     assert again["trials"] == second["trials"] and again["complete"]
-    edit(search, "max_accuracy_drop = 30.0", "max_accuracy_drop = 31.0")  # by which trials are given up
+    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 99.0")  # by which trials are given up
     (search / "edgetune.searched.toml").unlink()
     assert api.search()["study"] != first["study"]
 
 
 def test_hopeless_networks_are_not_compiled_and_nothing_that_fits_is_told(search):
-    edit(search, "max_accuracy_drop = 30.0", "max_accuracy_drop = 0.0\nmax_size_mb = 0.001")
+    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 0.0\nmax_size_mb = 0.001")
     edit(search, "trials = 4", 'trials = 2\ngive_up_points = 0.0\nsize = true\nsampler = "nsga2"')
     edit(search, "recovery_epochs = 2", "recovery_epochs = 1\nlearning_rate = 1e-9")
     edit(search, "ratio = [0.0, 0.5]", "ratio = [0.5]")
     edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "prune.ratio = [0.5]")
-    done = CliRunner().invoke(cli, ["search", "--json"])
-    data = json.loads(done.stdout)
+    done = CliRunner().invoke(cli, ["search"])
+    data = json.loads((search / "search/search.json").read_text())
     first = data["trials"][0]
     assert first["state"] == "given up" and first["accuracy"] is None and "hopeless" in first["reason"]
     assert first["recovered_accuracy"] < data["float"]["accuracy"] and first["inside_budget"] is False
@@ -118,7 +118,7 @@ def test_hopeless_networks_are_not_compiled_and_nothing_that_fits_is_told(search
 
 
 def test_a_budget_that_nothing_keeps_to_ends_with_3(search):
-    edit(search, "max_accuracy_drop = 30.0", "max_latency_ms = 1e-6")
+    edit(search, "max_accuracy_drop = 100.0", "max_latency_ms = 1e-6")
     edit(search, "trials = 4", "trials = 1")
     done = CliRunner().invoke(cli, ["search"])
     assert done.exit_code == 3, done.output
@@ -126,6 +126,7 @@ def test_a_budget_that_nothing_keeps_to_ends_with_3(search):
 
 
 def test_other_sizes_are_timed_beside_the_float_engine_of_the_recipe(search):
+    edit(search, "ratio = [0.0, 0.5]", "ratio = [0.0]")
     edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "data.image_size = [24, 40]")
     edit(search, 'quantize.mode = ["none", "ptq"]', 'model.name = ["tiny_network:tiny", "tiny_network:narrow"]')
     edit(search, "trials = 4", 'trials = 5\nsize = true\nsampler = "random"')

@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from edgetune import __version__
-from edgetune.measure.selection import BASELINE, select
+from edgetune.measure.selection import BASELINE, over_limits, select
 from edgetune.records import Dimension, Recipe
 from edgetune.search.pareto import Point, front, hypervolume
 from edgetune.search.trial import RESULT, Baseline, as_candidate, broken, budget_of
@@ -87,7 +87,10 @@ def reference_point(baseline: Baseline, *, size: bool) -> Point:
 
 
 def chosen(trials: Sequence[FrozenTrial], recipe: Recipe, baseline: Baseline) -> tuple[FrozenTrial | None, list[str]]:
-    """The engine that a build would ship if all were its candidates, by ``measure.selection``; and why."""
+    """The engine that a build would ship if all were its candidates, by ``measure.selection``; and why.
+
+    One that is over the limits of latency or size is not chosen.
+    """
     finished = {f"trial {trial.number}": trial for trial in trials if trial.state is TrialState.COMPLETE}
     candidates = [as_candidate(trial.number, trial.user_attrs[RESULT]) for trial in finished.values()]
     float_engine = {
@@ -96,7 +99,10 @@ def chosen(trials: Sequence[FrozenTrial], recipe: Recipe, baseline: Baseline) ->
         "selection": {"split": "val", "accuracy": baseline.accuracy, "n": baseline.samples},
     }
     name, reasons = select([float_engine, *candidates], budget_of(recipe))
-    return finished.get(name), reasons
+    best = finished.get(name)
+    if best is not None and not over_limits(as_candidate(best.number, best.user_attrs[RESULT]), budget_of(recipe)):
+        return best, reasons
+    return None, [*reasons[:-1], "So none was chosen."]
 
 
 def _plain(value: Any) -> Any:
