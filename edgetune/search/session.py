@@ -80,10 +80,12 @@ def search(path: Path, target: str | None, options: Options, store: Store, repor
     reporter.say(f"{spec.trials} trials, {_left(found)} to run; searched: {names}")
     hours = spec.timeout_hours
     try:
-        work(found, None if hours is None else time.monotonic() + 3600 * hours)
+        done = work(found, None if hours is None else time.monotonic() + 3600 * hours)
     except (KeyboardInterrupt, Interrupted):
         _write_what_there_is(found, scope, baseline, url)
         raise Interrupted("stopped; finished trials and steps are kept", hint=f"go on with: {found.go_on}") from None
+    if not done and not any(trial.state is TrialState.COMPLETE for trial in found.ask(study.get_trials)):
+        raise TuneError("the time was up before a trial came to its end", hint="give it more `[search] timeout_hours`")
     return _finish(found, scope, baseline, url, force=options.force)
 
 
