@@ -63,9 +63,15 @@ def wanted(recipe: Recipe, values: Mapping[str, Any], *, int8: bool) -> Wanted:
         pruning = UNPRUNED
     else:
         pruning = Pruning(speedup=values[given]) if given == SPEEDUP else Pruning(ratio=values[given])
-    speedups = (pruning.speedup,) if pruning.speedup is not None else ()
-    ratios = (pruning.ratio,) if pruning.ratio is not None else ()
-    prune = replace(made.prune, target_speedup=speedups, ratio=None if recipe.reads_text else ratios)
+    # What is not asked is emptied only where that is needed, so that the recipe that is written stays short.
+    own = recipe.prune
+    speedups = () if own.target_speedup or not pruning.asked else own.target_speedup
+    ratios = () if own.ratio else own.ratio
+    prune = replace(
+        made.prune,
+        target_speedup=speedups if pruning.speedup is None else (pruning.speedup,),
+        ratio=ratios if pruning.ratio is None else (pruning.ratio,),
+    )
     mode = made.quantize.mode
     precision = FLOAT if mode == "none" or not int8 else "qat" if mode == "qat" else "int8"
     return Wanted(recipe=replace(made, prune=prune), pruning=pruning, precision=precision)

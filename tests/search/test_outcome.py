@@ -65,7 +65,7 @@ def test_front_volume_choice_and_page(tmp_path):
     volumes = [row["value"] for row in data["hypervolume"]["by_trial"]]
     # Beyond 10 % accuracy and float's latency: 0.8 x 0.5; and 0.78 from there to a quarter; and 0.6 to a fifth.
     assert volumes == pytest.approx([0.4, 0.4 + 0.78 * 0.25, 0.4 + 0.78 * 0.25 + 0.6 * 0.05])
-    assert {row["name"]: row["to"] for row in data["changed"]} == {"prune.ratio": [0.3], "prune.target_speedup": []}
+    assert {row["name"]: row["to"] for row in data["changed"]} == {"prune.ratio": [0.3]}
     text = render_search(data)
     assert "Trial 1 is the fastest" in text and "1 given up" in text and "4.00x" in text
     files = write_search(data, tmp_path / "search")

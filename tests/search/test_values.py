@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.plan import FLOAT
+from edgetune.plan import FLOAT, prunings
 from edgetune.records import DataSpec, ModelSpec, PruneSpec, Pruning, QuantizeSpec, Recipe, SearchSpec
 from edgetune.search.values import changes, choose, first_values, wanted
 from edgetune.search_space import search_space_of
@@ -35,8 +35,9 @@ def drawn(recipe, values, space):
 def test_values_name_one_engine_and_its_recipe_builds_it(values, pruning, precision):
     engine = wanted(OWN, values, int8=True)
     assert (engine.pruning, engine.precision) == (pruning, precision)
-    assert engine.recipe.prune.target_speedup == ((pruning.speedup,) if pruning.speedup else ())
-    assert engine.recipe.prune.ratio == ((pruning.ratio,) if pruning.ratio else ())
+    assert prunings(engine.recipe.prune, True) == ([pruning] if pruning.asked else [])
+    other = replace(OWN, prune=PruneSpec(ratio=(0.1, 0.2), target_speedup=(1.2, 3.0)))
+    assert prunings(wanted(other, values, int8=True).recipe.prune, True) == ([pruning] if pruning.asked else [])
     assert wanted(OWN, values, int8=False).precision == FLOAT
 
 
