@@ -46,9 +46,16 @@ class Status:
 
 
 def run(
-    plan: Plan, store: Store, surroundings: Surroundings, reporter: Reporter, watch: Watch = unwatched
+    plan: Plan,
+    store: Store,
+    surroundings: Surroundings,
+    reporter: Reporter,
+    watch: Watch = unwatched,
+    known: Mapping[str, Outcome] | None = None,
 ) -> dict[str, Outcome]:
     """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning tells ``watch``.
+
+    Steps may take inputs from ``known``, outcomes of other plans.
 
     A candidate's step that fails takes its candidate out of the race; a step that every candidate
     or the float baseline needs ends the build.
@@ -57,7 +64,7 @@ def run(
         EdgetuneError: from a needed step. InputError, DeviceError: from any.
         Interrupted: Ctrl-C; finished steps are kept.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = dict(known or {})
     needed = _needed(plan)
     for number, step in enumerate(plan.steps, start=1):
         label = f"[{number}/{len(plan.steps)}] {step.title}"

@@ -95,6 +95,30 @@ def make_finetune_plan(recipe: Recipe, facts: Facts) -> Plan:
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
+def make_trial_plan(recipe: Recipe, target: Target, facts: Facts, pruning: Pruning, precision: str) -> Plan:
+    """The steps of a build that make one engine of ``recipe`` and evaluate it, on validation alone.
+
+    Args:
+        precision: "float", "int8", or "qat" for INT8 that was trained.
+    """
+    builder = _Builder(recipe, facts)
+    builder.add_trial(target, pruning, precision)
+    return Plan(
+        recipe=recipe,
+        targets=(target,),
+        steps=tuple(builder.steps.values()),
+        candidates=tuple(builder.candidates),
+        facts=facts,
+    )
+
+
+def make_pair_plan(recipe: Recipe, target: Target, facts: Facts, engines: Mapping[str, str]) -> Plan:
+    """The one step that times ``engines`` ({name: id of a step of another plan}) in the same session."""
+    builder = _Builder(recipe, facts)
+    measured = builder.add_measure(target, engines)
+    return Plan(recipe=recipe, targets=(target,), steps=(builder.steps[measured],), candidates=(), facts=facts)
+
+
 def make_check_labels_plan(recipe: Recipe, facts: Facts) -> Plan:
     """The steps of a look at the labels: look at the data, then at what the network sees of it."""
     builder = _Builder(recipe, facts)
@@ -112,9 +136,7 @@ class _Builder:
     def add_target(self, target: Target) -> None:
         runs_here = self.facts.unavailable[target.name] is None
         layers_timed = runs_here and target.name not in self.facts.untimed
-        int8 = self.recipe.quantize.mode != "none" and "int8" in target.precisions
-        if self.recipe.reads_text:
-            int8 = int8 and INFERENCE_LIBRARIES[target.backend].dynamic_int8
+        int8 = self.int8(target)
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
             network = self._prune(pruning, target, int8) if pruning.asked else self.add_finetune()
@@ -132,6 +154,20 @@ class _Builder:
             self._finish(target, ours)
         elif target.backend == "tensorrt":
             self._validate(target, ours)
+
+    def add_trial(self, target: Target, pruning: Pruning, precision: str) -> None:
+        """One engine, without measurement and choice."""
+        int8 = precision != FLOAT
+        network = self._prune(pruning, target, self.int8(target)) if pruning.asked else self.add_finetune()
+        made = self._quantize(network, target, train=precision == "qat") if int8 else self._export(network, target)
+        onnx = self._typed(made, network, target)
+        engine = "int8" if int8 else float_precision(target)
+        trained = precision == "qat"
+        self.candidates = [self._candidate(target, pruning, engine, network, onnx, True, trained, ("val",))]
+
+    def int8(self, target: Target) -> bool:
+        """Whether a build for ``target`` makes INT8 engines."""
+        return self.recipe.quantize.mode != "none" and makes_int8(self.recipe, target)
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         facts = {"seed": self.recipe.seed, **more}
@@ -455,6 +491,7 @@ class _Builder:
         onnx: str,
         runs_here: bool,
         trained: bool = False,
+        splits: tuple[str, ...] = (),
     ) -> Candidate:
         name = candidate_name(pruning, precision) + ("-qat" if trained else "")
         compiled = self._compile(target, name, precision, onnx) if runs_here else None
@@ -466,7 +503,7 @@ class _Builder:
             network_step=network,
             onnx_step=onnx,
             compile_step=compiled,
-            evaluate_step=self._evaluate(target, name, compiled) if compiled else None,
+            evaluate_step=self._evaluate(target, name, compiled, splits) if compiled else None,
         )
 
     def _compile(self, target: Target, name: str, precision: str, onnx: str) -> str:
@@ -494,12 +531,13 @@ class _Builder:
             return _scheme(target)
         return {"dynamic": True, "per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
 
-    def _evaluate(self, target: Target, name: str, compiled: str) -> str:
+    def _evaluate(self, target: Target, name: str, compiled: str, splits: tuple[str, ...]) -> str:
+        """On ``splits``; (): on all that are not trained on."""
         return self._add(
             f"evaluate:{target.name}:{name}",
             "evaluate",
             f"evaluate {name} on {target.name}",
-            {},
+            {"splits": list(splits)} if splits else {},
             inputs={"engine": compiled, **self._data(), "device": self._device(target)},
             libraries=_runs_in(target),
         )
@@ -516,7 +554,7 @@ class _Builder:
             tolerant=True,
         )
 
-    def _measure(self, target: Target, engines: dict[str, str]) -> str:
+    def add_measure(self, target: Target, engines: Mapping[str, str]) -> str:
         texts = self._data() if self.recipe.reads_text else {}
         return self._add(
             f"measure:{target.name}",
@@ -549,7 +587,7 @@ class _Builder:
                 **{f"engine:{name}": step for name, step in engines.items()},
                 **evaluated,
                 **networks,
-                **({} if untimed else {"measure": self._measure(target, engines)}),
+                **({} if untimed else {"measure": self.add_measure(target, engines)}),
                 "dataset": self._check_data(),
             },
             libraries=("scipy",),
@@ -587,6 +625,11 @@ def _session(target: Target) -> dict[str, Any]:
     """How engines that are only timed are opened; without a backend it is ONNX Runtime."""
     backend = {} if target.backend == "onnxruntime" else {"backend": target.backend}
     return {**backend, "config": dict(target.backend_options)}
+
+
+def makes_int8(recipe: Recipe, target: Target) -> bool:
+    """Whether there are INT8 engines of the recipe's kind of network for ``target``."""
+    return "int8" in target.precisions and (not recipe.reads_text or INFERENCE_LIBRARIES[target.backend].dynamic_int8)
 
 
 def float_precision(target: Target) -> str:
@@ -645,7 +688,11 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
 def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain data for a report: of absolute paths only the last part, which tells no one's folders."""
     content = asdict(recipe)
-    del content["base"], content["tune"]  # no result depends on it, and a storage's URL may hold a password
+    del (
+        content["base"],
+        content["tune"],
+        content["search"],
+    )  # no result depends on it, and a storage's URL may hold a password
     for section, key in (("data", "path"), ("model", "weights")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgetune.errors import RecipeError
 from edgetune.records import Recipe
-from edgetune.search_space import read_space
+from edgetune.search_space import read_search_space, read_space
 from edgetune.toml import TomlFile, into_record, read_toml
 
 DEFAULT_NAME = "edgetune.toml"
@@ -31,6 +31,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
         "random",
     ),
     ("prune", "scope"): ("global", "local", "isomorphic"),
+    ("search", "sampler"): ("tpe", "nsga2", "random"),
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
@@ -90,6 +91,11 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("tune", "timeout_hours"): (lambda v: v is None or v > 0, "above 0"),
     ("tune", "seed"): (lambda v: v >= 0, "0 or more"),
     ("tune", "lost_after_seconds"): (lambda v: 1 <= v <= 86_400, "from 1 to 86400"),
+    ("search", "trials"): (lambda v: 1 <= v <= 100_000, "1 or more"),
+    ("search", "timeout_hours"): (lambda v: v is None or v > 0, "above 0"),
+    ("search", "seed"): (lambda v: v >= 0, "0 or more"),
+    ("search", "give_up_points"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
+    ("search", "lost_after_seconds"): (lambda v: 1 <= v <= 86_400, "from 1 to 86400"),
     ("targets", "names"): (lambda v: len(v) > 0, "at least one target"),
 }
 
@@ -150,19 +156,42 @@ def parse_recipe(file: TomlFile) -> Recipe:
     _check_model_name(recipe.model.name, file)
     recipe = _for_text(recipe, file) if recipe.reads_text else recipe
     if recipe.tune.space is not None:
-        read_space(recipe.tune.space, file, lambda value, where: _check_finetune(value, where, recipe, file))
+        read_space(
+            recipe.tune.space, file, lambda value, where: _check(value, where, ("finetune", where[-1]), recipe, file)
+        )
+    if recipe.search.space is not None:
+        read_search_space(recipe.search.space, file, lambda value, where: _check_searched(value, where, recipe, file))
     return recipe
 
 
-def _check_finetune(value: Any, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
-    """A value of ``[tune.space]`` is one that ``[finetune]`` takes."""
-    key = ("finetune", where[-1])
+def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
+    """A value of ``[search.space]`` is one that its section takes; a speed-up of 1 and a ratio of 0 prune nothing."""
+    section, name = where[-2:]
+    if (section, name) == ("model", "name"):
+        _check_model_name(value, file, where)
+        if value.startswith("transformers/") != recipe.reads_text:
+            raise file.fail(f"`{'.'.join(where)}` mixes networks for pictures and for texts", where, "write one kind")
+        if recipe.model.weights is not None:
+            raise file.fail(
+                "`model.weights` fits one network, and `search.space.model.name` names others", where, "leave one out"
+            )
+        return
+    if name == "target_speedup" and value == 1.0:
+        return
+    if (section, name) == ("quantize", "mode") and recipe.reads_text and value == "qat":
+        raise file.fail(f'`{".".join(where)}` cannot be "qat" for text', where, 'write "none" and "ptq"')
+    _check((value,) if name in ("ratio", "target_speedup") else value, where, (section, name), recipe, file)
+
+
+def _check(value: Any, where: tuple[str, ...], key: tuple[str, str], recipe: Recipe, file: TomlFile) -> None:
+    """A value of a space is one that the ``key`` (section, name) takes."""
     if recipe.reads_text and key in FOR_PICTURES:
         raise file.fail(f"`{'.'.join(where)}` is for pictures; this network reads text", where, "leave it out")
     if key in CHOICES and value not in CHOICES[key]:
         raise file.fail(f'`{".".join(where)}` cannot be "{value}"', where, f"write some of: {', '.join(CHOICES[key])}")
     if key in LIMITS and not LIMITS[key][0](value):
-        raise file.fail(f"`{'.'.join(where)}` holds {value}; it must be {LIMITS[key][1]}", where)
+        shown = value[0] if isinstance(value, tuple) else value
+        raise file.fail(f"`{'.'.join(where)}` holds {shown}; it must be {LIMITS[key][1]}", where)
 
 
 def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
@@ -190,7 +219,7 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
     )
 
 
-def _check_model_name(name: str, file: TomlFile) -> None:
+def _check_model_name(name: str, file: TomlFile, where: tuple[str, ...] = ("model", "name")) -> None:
     library, _, rest = name.partition("/")
     module, _, factory = name.partition(":")
     if (library in ("torchvision", "timm", "transformers") and rest) or ("/" not in name and module and factory):
@@ -199,6 +228,5 @@ def _check_model_name(name: str, file: TomlFile) -> None:
         'write "torchvision/NAME" (such as "torchvision/mobilenet_v2"), "timm/NAME", "transformers/NAME" or '
         '"package.module:factory"'
     )
-    raise file.fail(
-        f'`model.name` is "{name}", which is neither a library\'s network nor a factory', ("model", "name"), hint
-    )
+    told = ".".join(where)
+    raise file.fail(f'`{told}` is "{name}", which is neither a library\'s network nor a factory', where, hint)

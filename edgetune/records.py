@@ -157,8 +157,23 @@ class TuneSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpec:
+    """How ``edgetune search`` searches compression by building and timing engines; a build does not look at it."""
+
+    trials: int = 30  # engines in all, those of the recipe among them
+    timeout_hours: float | None = None  # no trial starts after it
+    seed: int = 0  # of the sampler
+    sampler: str = "tpe"  # tpe | nsga2 | random
+    size: bool = False  # the engine's size is an objective too
+    give_up_points: float = 5.0  # below the accuracy budget, at which a network is neither quantized nor timed
+    storage: str | None = None  # a URL, or an SQLite file by the recipe; None: search/search.db there
+    lost_after_seconds: float = 120.0  # without a sign of life from a trial's worker
+    space: Mapping[str, Any] | None = None  # {section: {key: list or low and high}}; None: the usual ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
-    """The values that one key of ``[finetune]`` may take in a search: ``choices``, or from ``low`` to ``high``."""
+    """The values that one key of the recipe may take in a search: ``choices``, or from ``low`` to ``high``."""
 
     name: str
     choices: tuple[Any, ...] = ()
@@ -187,6 +202,7 @@ class Recipe:
     bundle: BundleSpec = field(default_factory=BundleSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
     tune: TuneSpec = field(default_factory=TuneSpec)
+    search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0
 
     @property

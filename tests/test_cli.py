@@ -22,7 +22,7 @@ COMMANDS = [
     ["init"], ["plan"], ["build"], ["report"], ["targets"], ["targets", "show"], ["targets", "probe"], ["doctor"],
     ["cache", "size"], ["cache", "prune"], ["completion"], ["validate"], ["lr-find"], ["device-times"], ["bench"],
     ["check"], ["compare"], ["diagnose"], ["bundle"],
-    ["tune"],
+    ["tune"], ["search"],
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgetune.errors import RecipeError
 from edgetune.recipe import LIMITS, load_recipe
-from edgetune.search_space import space_of, usual_space
+from edgetune.search_space import search_space_of, space_of, usual_space
 
 MODEL = '[model]\nname = "torchvision/resnet18"\n[data]\npath = "photos"\n'
 
@@ -85,3 +85,61 @@ def test_the_usual_space_is_of_values_that_finetune_takes(tmp_path_factory, rate
         test, _ = LIMITS[("finetune", name)]
         assert test(space[name].low) and test(space[name].high) and space[name].low < space[name].high
     assert space["learning_rate"].holds(rate) and space["epochs"].holds(epochs)
+
+
+def test_sections_of_a_search_become_dimensions(tmp_path):
+    found = recipe(
+        tmp_path,
+        '[search.space]\nprune.target_speedup = { low = 1, high = 3 }\nquantize.mode = ["none", "qat"]\n'
+        'data.image_size = [64, 96]\nmodel.name = ["torchvision/resnet18", "timm/resnet10t"]\n',
+    )
+    speedup, mode, size, model = search_space_of(found, int8=True)
+    assert (speedup.name, speedup.low, speedup.high, speedup.whole) == ("prune.target_speedup", 1.0, 3.0, False)
+    assert mode.choices == ("none", "qat") and size.choices == (64, 96) and model.holds("timm/resnet10t")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("prun.ratio = [0.1]", r"edgetune.toml:6: `prun` in \[search.space\] is no section that is searched"),
+        ("finetune.epochs = [1]", "is no section that is searched"),
+        ("prune = 3", r"must hold keys of \[prune\]"),
+        ("prune.rati = [0.1]", r"`prune.rati` in \[search.space\] is no key of \[prune\]"),
+        ("quantize.keep_float = [1]", "is no key of"),
+        ("prune.ratio = [1.0]", "`search.space.prune.ratio` holds 1.0; it must be shares of channels"),
+        ("prune.target_speedup = { low = 0.5, high = 2 }", "holds 0.5; it must be factors above 1"),
+        ('prune.criterion = ["best"]', 'cannot be "best"'),
+        ("prune.ratio = [0.1]\nprune.target_speedup = [1.5]", "has both"),
+        ('model.name = ["resnet18"]', "neither a library's network nor a factory"),
+        ('model.name = ["transformers/encoder"]', "mixes networks for pictures and for texts"),
+        ("data.image_size = [8]", "from 16 to 2048"),
+        ("", "is empty"),
+    ],
+)
+def test_what_a_search_cannot_vary_is_told_with_its_line(tmp_path, line, words):
+    with pytest.raises(RecipeError, match=words):
+        recipe(tmp_path, f"[search.space]\n{line}\n")
+
+
+def test_weights_of_one_network_do_not_fit_another(tmp_path):
+    with pytest.raises(RecipeError, match=r"`model\.weights` fits one network"):
+        recipe(
+            tmp_path,
+            '[search.space]\nmodel.name = ["torchvision/resnet34"]\n',
+            MODEL.replace("[data]", 'weights = "w.pth"\n[data]'),
+        )
+
+
+def test_text_has_no_ratios_and_no_training_of_its_quantization(tmp_path):
+    text = '[model]\nname = "transformers/encoder"\n[data]\npath = "reviews.csv"\n'
+    for line in ("prune.ratio = [0.1]", 'quantize.mode = ["qat"]', 'quantize.calibration = ["mse"]'):
+        with pytest.raises(RecipeError, match="text"):
+            recipe(tmp_path, f"[search.space]\n{line}\n", text)
+    names = [dimension.name for dimension in search_space_of(recipe(tmp_path, "", text), int8=True)]
+    assert names == ["prune.target_speedup", "prune.distillation_weight", "quantize.mode"]
+
+
+@pytest.mark.parametrize("line", ["trials = 0", 'sampler = "best"', "give_up_points = -1", "lost_after_seconds = 0"])
+def test_the_other_keys_of_a_search_have_limits(tmp_path, line):
+    with pytest.raises(RecipeError, match="search"):
+        recipe(tmp_path, f"[search]\n{line}\n")

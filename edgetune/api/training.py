@@ -164,15 +164,79 @@ def tune_serve(
         session.serve(Path(recipe), session.Options(storage=storage), address, announce)
 
 
+def search(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    target: str | None = None,
+    storage: str | None = None,
+    join: str | None = None,
+    force: bool = False,
+    patience: float = 300.0,
+    cache_dir: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Search compression by building and timing engines, as ``[search]`` says; go on with a search that was begun.
+
+    Args:
+        target: whose engines; None: the recipe's first.
+        storage, join, patience: as of ``tune``.
+        force: overwrite ``edgetune.searched.toml``, whoever wrote it.
+
+    Returns:
+        What ``search/search.json`` holds, and ``recipe`` (None: no engine is inside the budget and proven faster) and
+        ``files``: what was written.
+
+    Raises:
+        EdgetuneError: with what is wrong and what to do; finished trials are kept.
+    """
+    with _searching() as session:
+        options = session.Options(storage=storage, join=join, force=force, patience=patience)
+        found: dict[str, Any] = session.search(
+            Path(recipe), target, options, open_store(cache_dir), reporter or Quiet()
+        )
+    return found
+
+
+def search_serve(
+    recipe: str | Path = "edgetune.toml",
+    *,
+    address: str,
+    target: str | None = None,
+    storage: str | None = None,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve the search of a recipe to workers on other machines: as ``tune_serve``.
+
+    Raises:
+        InputError: it cannot be listened there. TuneError: the storage cannot be opened.
+    """
+    with _searching() as session:
+        session.serve(Path(recipe), target, session.Options(storage=storage), address, announce)
+
+
 @contextmanager
 def _tuning() -> Iterator[Any]:
     """The module of ``tune``, whose libraries are an extra."""
-    try:
+    with _extra():
         from edgetune.tune import session
+    yield session
+
+
+@contextmanager
+def _searching() -> Iterator[Any]:
+    """The module of ``search``, whose libraries are those of ``tune``."""
+    with _extra():
+        from edgetune.search import session
+    yield session
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("optuna", "grpc", "google", "tomlkit"):
             raise
         raise InputError(
             f"a search needs {error.name}, which is not installed", hint="pip install 'edgetune[tune]'"
         ) from None
-    yield session

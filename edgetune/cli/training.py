@@ -11,6 +11,8 @@ from edgetune.cli.group import cli
 from edgetune.cli.options import cache_option, command_options, emit, example, recipe_argument
 from edgetune.errors import InputError
 
+NOTHING_FITS = 3  # exit code: no engine passes the gates of [budget]
+
 
 @cli.command("lr-find", epilog=example("edgetune lr-find --steps 200"))
 @recipe_argument
@@ -131,9 +133,70 @@ def tune(
     emit(found, as_json, lambda: tune_text(found, render_tune(found)))
 
 
-def announce_search(url: str, as_json: bool) -> None:
+@cli.command(epilog=example("edgetune search --target x86-cpu"))
+@recipe_argument
+@click.option("--target", "-t", metavar="NAME", help="Whose engines are built and timed [default: the recipe's first].")
+@click.option("--storage", metavar="URL", help="Database, or an SQLite file [default: search/search.db by RECIPE].")
+@click.option("--serve", metavar="HOST:PORT", help="Let workers join through this address; builds nothing itself.")
+@click.option("--join", metavar="grpc://HOST:PORT", help="Work on a search that is served there.")
+@click.option("--force", is_flag=True, help="Overwrite a searched recipe that something else wrote.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 86_400),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for a storage that has gone.",
+)
+@cache_option
+@command_options
+def search(
+    recipe: Path,
+    target: str | None,
+    storage: str | None,
+    serve: str | None,
+    join: str | None,
+    force: bool,
+    patience: float,
+    cache_dir: Path | None,
+    as_json: bool,
+) -> int:
+    """Search pruning and quantization by building engines; write the one to ship as a new recipe beside RECIPE.
+
+    Each trial is an engine: its accuracy on validation, and its latency beside the float engine's. The same command
+    goes on with a search that was stopped; several workers share one as those of `edgetune tune` do.
+    """
+    from edgetune import api
+    from edgetune.progress import Console
+    from edgetune.report.search import render_search
+
+    if join and (serve or storage):
+        raise InputError("--join takes the storage from the search it joins", hint="leave --storage and --serve out")
+    if serve:
+        api.search_serve(
+            recipe,
+            address=serve,
+            target=target,
+            storage=storage,
+            announce=lambda url: announce_search(url, as_json, "search"),
+        )
+        return 0
+    found = api.search(
+        recipe,
+        target=target,
+        storage=storage,
+        join=join,
+        force=force,
+        patience=patience,
+        cache_dir=cache_dir,
+        reporter=Console(),
+    )
+    emit(found, as_json, lambda: tune_text(found, render_search(found)))
+    return 0 if found["recipe"] or not found["complete"] else NOTHING_FITS
+
+
+def announce_search(url: str, as_json: bool, command: str = "tune") -> None:
     """Where workers join, and how."""
-    emit({"url": url}, as_json, lambda: f"serving {url}\nworkers: edgetune tune --join {url}")
+    emit({"url": url}, as_json, lambda: f"serving {url}\nworkers: edgetune {command} --join {url}")
     sys.stdout.flush()
 
 
@@ -142,5 +205,7 @@ def tune_text(found: dict[str, Any], table: str) -> str:
     page = next(path for path in found["files"] if path.endswith(".html"))
     if not found["complete"]:
         table += "\nThe time is up; the same command goes on."
+    if found["recipe"] is None:
+        return f"{table}\nwrote {os.path.relpath(page)}; no recipe, as no engine fits"
     recipe = os.path.relpath(found["recipe"])
     return f"{table}\nwrote {recipe}, {os.path.relpath(page)}\nnext: edgetune build {recipe}"

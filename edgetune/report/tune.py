@@ -7,10 +7,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from edgetune.errors import ReportError
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
-from edgetune.report.write import replace_file
+from edgetune.report.write import write_texts
 
 MOST_ROWS = 10
 
@@ -29,16 +28,7 @@ def write_tune(data: view.Json, folder: Path) -> list[Path]:
         "tune.json": json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "tune.html": render_tune_html(data),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            replace_file(folder / name, text)
-    except OSError as error:
-        raise ReportError(
-            f"cannot write the report to {folder}: {error.strerror or error}",
-            hint="free some space or make the folder writable, then run the same command again",
-        ) from error
-    return [folder / name for name in texts]
+    return write_texts(texts, folder)
 
 
 def render_tune(data: view.Json) -> str:
@@ -46,10 +36,15 @@ def render_tune(data: view.Json) -> str:
     names = [dimension["name"] for dimension in data["space"]]
     rows = [_cells(trial, names, data) for trial in best_first(data)[:MOST_ROWS]]
     header = ("", "trial", "validation", *names)
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = [aligned(row, widths, left=1) for row in (header, tuple("-" * width for width in widths), *rows)]
+    lines = table(header, rows)
     lines += [part for line in verdict(data) for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
     return "\n".join(lines).translate(ASCII)
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows under a header, in columns."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return [aligned(row, widths, left=1) for row in (header, tuple("-" * width for width in widths), *rows)]
 
 
 def best_first(data: view.Json) -> list[Any]:
@@ -62,7 +57,7 @@ def verdict(data: view.Json) -> list[str]:
     """What won over the recipe's own values, in words."""
     by_number = {trial["number"]: trial for trial in data["trials"]}
     best, own = by_number.get(data["best_trial"]), by_number.get(data["recipe_trial"])
-    lines = [_count(data)]
+    lines = [count(data)]
     if best is None:
         return [*lines, "No trial has come to its end yet."]
     if best is own:
@@ -89,9 +84,12 @@ def value(item: Any) -> str:
     return f"{item:.3g}" if isinstance(item, float) else str(item)
 
 
-def _count(data: view.Json) -> str:
+def count(data: view.Json) -> str:
+    """How many trials are wanted, and what became of those that were begun."""
     states = [trial["state"] for trial in data["trials"]]
-    counts = {state: states.count(state) for state in ("finished", "pruned", "failed", "running", "waiting")}
+    counts = {
+        state: states.count(state) for state in ("finished", "pruned", "given up", "failed", "running", "waiting")
+    }
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return f"{data['trials_wanted']} trials wanted: {told or 'none begun'}."
 

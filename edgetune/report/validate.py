@@ -34,16 +34,29 @@ def validate(data: Mapping[str, Any]) -> None:
 
 
 def validate_tune(data: Mapping[str, Any]) -> None:
-    """Check the result of a search.
+    """Check the result of ``edgetune tune``.
 
     Raises:
         ReportError: naming the place in the document, as in ``trials[3].accuracy``.
     """
-    problem = best_match(_validator("tune-schema.json").iter_errors(data))
+    _validate_found(data, "tune")
+
+
+def validate_search(data: Mapping[str, Any]) -> None:
+    """Check the result of ``edgetune search``.
+
+    Raises:
+        ReportError: naming the place in the document, as in ``trials[3].speedup.value``.
+    """
+    _validate_found(data, "search")
+
+
+def _validate_found(data: Mapping[str, Any], name: str) -> None:
+    problem = best_match(_validator(f"{name}-schema.json").iter_errors(data))
     if problem is not None:
         raise ReportError(
-            f"tune.json: {_place(problem.absolute_path)}: {problem.message[:300]}",
-            hint="edgetune/report/tune-schema.json documents every field",
+            f"{name}.json: {_place(problem.absolute_path)}: {problem.message[:300]}",
+            hint=f"edgetune/report/{name}-schema.json documents every field",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgetune.errors import ReportError
@@ -29,15 +30,25 @@ def write_reports(data: view.Json, run_dir: Path) -> None:
         "report.md": render_markdown(data),
         "report.html": render_html(data),
     }
+    write_texts(texts, run_dir)
+
+
+def write_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write {name: text} into ``folder`` (made if missing).
+
+    Raises:
+        ReportError: it cannot be written.
+    """
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            replace_file(run_dir / name, text)
+            replace_file(folder / name, text)
     except OSError as error:
         raise ReportError(
-            f"cannot write the report to {run_dir}: {error.strerror or error}",
+            f"cannot write the report to {folder}: {error.strerror or error}",
             hint="free some space or make the folder writable, then run the same command again",
         ) from error
+    return [folder / name for name in texts]
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -24,23 +24,31 @@ SECONDS_PER_SAMPLE = 10.0  # on a device: far more than any needs, so that only 
 
 
 def run(context: StepContext) -> None:
-    """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split."""
+    """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split.
+
+    A search has ``splits`` in its parameters, so that nothing of the test split is read.
+    """
     engine_dir = context.inputs["engine"] / "engine"
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
     arrays = _here(context, engine_dir, manifest) if context.device is None else _there(context, engine_dir, manifest)
     np.savez(context.out / "logits.npz", **arrays)
     found = {
-        split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"]) for split in ("val", "test")
+        split: classification_metrics(arrays[f"{split}_logits"], arrays[f"{split}_labels"])
+        for split in _splits(context)
     }
     (context.out / "metrics.json").write_text(canonical_json(found), encoding="utf-8")
 
 
+def _splits(context: StepContext) -> tuple[str, ...]:
+    return tuple(context.params.get("splits", ("val", "test")))
+
+
 def _here(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    total = sum(len(load_index(context).split(split)) for split in ("val", "test"))
+    total = sum(len(load_index(context).split(split)) for split in _splits(context))
     arrays: dict[str, Any] = {}
     done = 0
     with Engine.open(engine_dir) as engine:
-        for split in ("val", "test"):
+        for split in _splits(context):
             logits, labels = [], []
             for batch, truth in batches(context, manifest, split):
                 logits.append(engine.run(batch.contiguous().numpy()))

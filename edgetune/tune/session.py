@@ -24,7 +24,8 @@ from edgetune.surroundings import Surroundings, look_around
 from edgetune.tune import proxy, tuned_recipe
 from edgetune.tune.outcome import describe
 from edgetune.tune.storage import SCHEME, has_gone, open_storage, parse_address, resolve, shown, told
-from edgetune.tune.study import REASON, VALUES, best_of, counted, identity, open_study
+from edgetune.tune.study import REASON, VALUES, best_of, choose, counted, identity, make_sampler, open_study
+from edgetune.tune.training import attempt
 from edgetune.tune.worker import Search, work
 
 FOLDER = "tune"  # by the recipe: the database, tune.json and tune.html
@@ -61,7 +62,12 @@ def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict
         surroundings=surroundings,
         reporter=reporter,
         patience=options.patience,
-        go_on=_go_on(path, options),
+        go_on=go_on("tune", path, options),
+        trials=recipe.tune.trials,
+        lost_after=recipe.tune.lost_after_seconds,
+        sampler=lambda number: make_sampler(recipe.tune.seed, number),
+        choose=lambda trial: choose(trial, space_of(recipe), recipe),
+        attempt=attempt,
     )
     if not options.force:
         _check_way(file, search)
@@ -130,8 +136,9 @@ def _cost(search: Search) -> str:
     return f"{text}; searched: {', '.join(dimension.name for dimension in space_of(search.recipe))}"
 
 
-def _go_on(path: Path, options: Options) -> str:
-    words = ["edgetune", "tune", *([str(path)] if path != Path(DEFAULT_NAME) else [])]
+def go_on(command: str, path: Path, options: Options) -> str:
+    """The words to go on with a search that was stopped; without a password."""
+    words = ["edgetune", command, *([str(path)] if path != Path(DEFAULT_NAME) else [])]
     words += (
         ["--storage", shown(options.storage) if "://" in options.storage else options.storage]
         if (options.storage)
@@ -150,9 +157,11 @@ def _tuned_text(search: Search, file: Path, best: FrozenTrial) -> str:
     study = search.study.study_name
     note = f"Written by `edgetune tune`: {file.name} with the values of trial {best.number}, the best of {study}."
     wanted = replace(search.recipe.finetune, **values)
-    changed = {name: value for name, value in values.items() if getattr(search.recipe.finetune, name) != value}
+    changed = {("finetune", k): value for k, value in values.items() if getattr(search.recipe.finetune, k) != value}
     original = file.read_text(encoding="utf-8-sig")
-    return tuned_recipe.tuned_text(original, changed, note, wanted, tuned_recipe.name_for(file))
+    return tuned_recipe.tuned_text(
+        original, changed, note, replace(search.recipe, finetune=wanted), tuned_recipe.name_for(file)
+    )
 
 
 def _check_way(file: Path, search: Search) -> None:

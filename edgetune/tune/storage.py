@@ -32,14 +32,14 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def resolve(storage: str | None, base: Path) -> str:
-    """The URL of a storage as the recipe or the command line names it; files lie by the recipe.
+def resolve(storage: str | None, base: Path, usual: str = "tune/search.db") -> str:
+    """The URL of a storage as the recipe or the command line names it, else the ``usual``; files lie by the recipe.
 
     Raises:
         InputError: not a URL.
     """
     if storage is None or "://" not in storage:
-        return _sqlite(base / (storage or "tune/search.db"))
+        return _sqlite(base / (storage or usual))
     try:
         url = sqlalchemy.make_url(storage)
     except sqlalchemy.exc.ArgumentError:
@@ -48,7 +48,7 @@ def resolve(storage: str | None, base: Path) -> str:
             hint="such as postgresql://user@host/database, sqlite:///search.db, or the path of a file",
         ) from None
     if url.get_backend_name() == "sqlite":
-        return _sqlite(base / (url.database or "tune/search.db"))
+        return _sqlite(base / (url.database or usual))
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     return url.render_as_string(hide_password=False)
@@ -190,6 +190,6 @@ def _proxy(url: str) -> GrpcStorageProxy:
         proxy.wait_server_ready(timeout=FIRST_ANSWER_SECONDS)
     except ConnectionError:
         raise TuneError(
-            f"no search is served at {url}", hint="start it there with `edgetune tune --serve`, and check the address"
+            f"no search is served at {url}", hint="start it there with --serve, and check the address"
         ) from None
     return proxy

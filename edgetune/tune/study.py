@@ -14,6 +14,7 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgetune.errors import InputError
@@ -59,24 +60,46 @@ def open_study(storage: BaseStorage, recipe: Recipe, parts: dict[str, Any], *, j
     Raises:
         InputError: there is none to join; it says what differs from the one that is there.
     """
-    name = PREFIX + digest_json(parts)[:12]
-    pruner, sampler = make_pruner(recipe.tune.pruner), make_sampler(recipe.tune.seed, 0)
+    own = {d.name: getattr(recipe.finetune, d.name) for d in space_of(recipe)}
+    first = {d.name: own[d.name] for d in space_of(recipe) if d.holds(own[d.name])}
+    how = {"pruner": make_pruner(recipe.tune.pruner), "sampler": make_sampler(recipe.tune.seed, 0)}
+    return find_or_make(
+        storage, PREFIX, parts, [(first, {RECIPE: True})], join=join, directions=[StudyDirection.MAXIMIZE], how=how
+    )
+
+
+def find_or_make(
+    storage: BaseStorage,
+    prefix: str,
+    parts: dict[str, Any],
+    first: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+    *,
+    join: bool,
+    directions: list[StudyDirection],
+    how: dict[str, Any],
+) -> optuna.Study:
+    """The study whose name is ``prefix`` and a digest of ``parts``; a new one gets its ``first`` trials.
+
+    Args:
+        first: (parameters, user attributes) of trials to queue; one at least.
+        how: ``sampler`` and ``pruner``.
+
+    Raises:
+        InputError: there is none to ``join``; it says what differs from the one that is there.
+    """
+    name = prefix + digest_json(parts)[:12]
     if join and name not in optuna.get_all_study_names(storage):
-        raise _not_served(storage, parts)
+        raise _not_served(storage, prefix, parts)
     try:
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", pruner=pruner, sampler=sampler
-        )
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, **how)
         ours = True
     except DuplicatedStudyError:
-        study = optuna.load_study(storage=storage, study_name=name, pruner=pruner, sampler=sampler)
+        study = optuna.load_study(storage=storage, study_name=name, **how)
         ours = not _has_begun(study)
     if ours:
         study.set_user_attr(PARTS, parts)
-        own = {d.name: getattr(recipe.finetune, d.name) for d in space_of(recipe)}
-        study.enqueue_trial(
-            {d.name: own[d.name] for d in space_of(recipe) if d.holds(own[d.name])}, user_attrs={RECIPE: True}
-        )
+        for parameters, attributes in first:
+            study.enqueue_trial(parameters, user_attrs=attributes)
     return study
 
 
@@ -113,9 +136,9 @@ def choose(trial: Trial, space: Sequence[Dimension], recipe: Recipe) -> dict[str
     for dimension in space:
         value = getattr(recipe.finetune, dimension.name)
         if not own:
-            value = _suggest(trial, dimension)
+            value = suggest(trial, dimension)
         elif dimension.holds(value):
-            _suggest(trial, dimension)  # which only notes it
+            suggest(trial, dimension)  # which only notes it
         chosen[dimension.name] = value
     return chosen
 
@@ -134,7 +157,8 @@ def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return max(finished, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def _suggest(trial: Trial, d: Dimension) -> Any:
+def suggest(trial: Trial, d: Dimension) -> Any:
+    """A value of ``d`` for ``trial``; of a range one that reads well."""
     if d.choices:
         return trial.suggest_categorical(d.name, d.choices)
     if d.whole:
@@ -144,14 +168,14 @@ def _suggest(trial: Trial, d: Dimension) -> Any:
     return rounded if d.low <= rounded <= d.high else exact
 
 
-def _not_served(storage: BaseStorage, parts: dict[str, Any]) -> InputError:
+def _not_served(storage: BaseStorage, prefix: str, parts: dict[str, Any]) -> InputError:
     others = [
         summary.user_attrs[PARTS]
         for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)
-        if PARTS in summary.user_attrs
+        if PARTS in summary.user_attrs and summary.study_name.rpartition("-")[0] == prefix.rstrip("-")
     ]
     if not others:
-        return InputError("no search of edgetune's is served there", hint="start it with `edgetune tune --serve`")
+        return InputError("no search of edgetune's is served there", hint="start it there with --serve")
     nearest = min(others, key=lambda other: len(_differing(parts, other)))
     return InputError(
         f"the search that is served there is of another recipe; it differs in {', '.join(_differing(parts, nearest))}",

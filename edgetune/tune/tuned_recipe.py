@@ -10,33 +10,33 @@ import tomlkit
 from edgetune.errors import InputError, RecipeError, TuneError
 from edgetune.hashing import digest_json
 from edgetune.recipe import parse_recipe
-from edgetune.records import FinetuneSpec
+from edgetune.records import Recipe
 from edgetune.toml import TomlFile
 
 
-def name_for(recipe: Path) -> Path:
+def name_for(recipe: Path, how: str = "tuned") -> Path:
     """``edgetune.tuned.toml`` beside ``edgetune.toml``."""
-    return recipe.with_name(f"{recipe.stem}.tuned.toml")
+    return recipe.with_name(f"{recipe.stem}.{how}.toml")
 
 
-def tuned_text(original: str, changed: Mapping[str, Any], note: str, wanted: FinetuneSpec, path: Path) -> str:
-    """The text of a recipe with ``[finetune]`` changed, and ``note`` as its first lines.
+def tuned_text(original: str, changed: Mapping[tuple[str, str], Any], note: str, wanted: Recipe, path: Path) -> str:
+    """The text of a recipe with the keys (section, name) ``changed``, and ``note`` as its first lines.
 
     Raises:
         TuneError: the result does not say what is ``wanted`` (a spelling of TOML this cannot change).
     """
     document = tomlkit.parse(original.removeprefix("\ufeff"))
-    if "finetune" not in document:
-        document.append("finetune", tomlkit.table())
-    section: Any = document["finetune"]
-    for name, value in changed.items():
-        section[name] = value
+    for (section, name), value in changed.items():
+        if section not in document:
+            document.append(section, tomlkit.table())
+        table: Any = document[section]
+        table[name] = value
     text = "".join(f"# {line}\n" for line in note.splitlines()) + tomlkit.dumps(document)
     file = TomlFile(path=path, text=text, data=tomllib.loads(text), error=RecipeError)
-    if parse_recipe(file).finetune != wanted:
+    if parse_recipe(file) != wanted:
         raise TuneError(
             f"{path.name} could not be made from the recipe",
-            hint="write the values that won into [finetune] by hand; tune.json has them",
+            hint="write the values that won into it by hand; the search's JSON file has them",
         )
     return text
 

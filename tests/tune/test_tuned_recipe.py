@@ -33,7 +33,8 @@ def test_only_what_won_is_changed(tmp_path_factory, text, rate, epochs, strategy
     recipe = load_recipe(path)
     changed = {"learning_rate": rate, "epochs": epochs, "strategy": strategy}
     wanted = replace(recipe.finetune, **changed)
-    made = tuned_text(text, changed, "two\nlines", wanted, name_for(path))
+    keys = {("finetune", name): value for name, value in changed.items()}
+    made = tuned_text(text, keys, "two\nlines", replace(recipe, finetune=wanted), name_for(path))
     assert made.startswith("# two\n# lines\n") and "# small" in made
     assert ("# by hand" in text) == ("# by hand" in made) and ("# rates" in text) == ("# rates" in made)
     write(name_for(path), made)

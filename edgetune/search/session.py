@@ -1,0 +1,174 @@
+"""``edgetune search`` from its first question to its last file."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from edgetune.errors import InputError, Interrupted, TuneError
+from edgetune.plan import makes_int8
+from edgetune.progress import Reporter
+from edgetune.recipe import DEFAULT_NAME, load_recipe
+from edgetune.records import Dimension, Recipe, Target
+from edgetune.report.search import write_search
+from edgetune.search.outcome import chosen, describe
+from edgetune.search.study import identity, make_sampler, open_study
+from edgetune.search.trial import Baseline, attempt, make_baseline
+from edgetune.search.values import changes, choose, wanted
+from edgetune.search_space import search_space_of
+from edgetune.store import Store
+from edgetune.surroundings import Surroundings, look_around
+from edgetune.target import load_target
+from edgetune.tune import proxy, tuned_recipe
+from edgetune.tune.session import Options, go_on
+from edgetune.tune.storage import SCHEME, has_gone, open_storage, parse_address, resolve, told
+from edgetune.tune.study import REASON, VALUES, counted
+from edgetune.tune.worker import Search, work
+
+FOLDER = "search"  # by the recipe: the database, search.json and search.html
+STORAGE = f"{FOLDER}/search.db"
+WRITTEN = "edgetune:searched"  # digests of the recipes that a search wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    """What is searched for: for which target, and among which values."""
+
+    file: Path
+    recipe: Recipe
+    target: Target
+    surroundings: Surroundings
+    space: tuple[Dimension, ...]
+    int8: bool
+
+
+def search(path: Path, target: str | None, options: Options, store: Store, reporter: Reporter) -> dict[str, Any]:
+    """Search until all trials are done or the time is up; returns what ``search.json`` holds, ``recipe``, ``files``.
+
+    Raises:
+        EdgetuneError: as of ``tune.worker.work``. InputError: a target that cannot be timed here; the searched recipe
+            of someone else is in the way.
+    """
+    served = None if options.join is None else "{}://{}:{}".format(SCHEME, *parse_address(options.join))
+    scope = _scope(path, target)
+    url = served or resolve(options.storage or scope.recipe.search.storage, scope.recipe.base, STORAGE)
+    storage = open_storage(url)
+    study = _study(storage, scope, join=options.join is not None)
+    if not options.force:
+        tuned_recipe.refuse_to_overwrite(_destination(scope.file), study.user_attrs.get(WRITTEN, ()))
+    baseline = make_baseline(scope.recipe, scope.target, store, scope.surroundings, reporter)
+    spec = scope.recipe.search
+    found = Search(
+        recipe=scope.recipe,
+        study=study,
+        store=store,
+        surroundings=scope.surroundings,
+        reporter=reporter,
+        patience=options.patience,
+        go_on=go_on("search", path, options),
+        trials=spec.trials,
+        lost_after=spec.lost_after_seconds,
+        sampler=partial(make_sampler, scope.recipe),
+        choose=lambda trial: choose(trial, scope.space, scope.recipe, int8=scope.int8),
+        attempt=partial(attempt, baseline, scope.int8),
+    )
+    names = ", ".join(dimension.name for dimension in scope.space)
+    reporter.say(f"{spec.trials} trials, {_left(found)} to run; searched: {names}")
+    hours = spec.timeout_hours
+    try:
+        done = work(found, None if hours is None else time.monotonic() + 3600 * hours)
+    except (KeyboardInterrupt, Interrupted):
+        _write_what_there_is(found, scope, baseline, url)
+        raise Interrupted("stopped; finished trials and steps are kept", hint=f"go on with: {found.go_on}") from None
+    if not done and not any(trial.state is TrialState.COMPLETE for trial in found.ask(study.get_trials)):
+        raise TuneError("the time was up before a trial came to its end", hint="give it more `[search] timeout_hours`")
+    return _finish(found, scope, baseline, url, force=options.force)
+
+
+def serve(path: Path, target: str | None, options: Options, address: str, announce: Callable[[str], None]) -> None:
+    """Let workers of other machines join the search of a recipe, until Ctrl-C.
+
+    Raises:
+        InputError: it cannot be listened at ``address`` (HOST:PORT). TuneError: the storage cannot be opened.
+    """
+    host, port = parse_address(address)
+    scope = _scope(path, target)
+    storage = open_storage(resolve(options.storage or scope.recipe.search.storage, scope.recipe.base, STORAGE))
+    _study(storage, scope, join=False)
+    proxy.serve(storage, host, port, announce)
+
+
+def _scope(path: Path, name: str | None) -> _Scope:
+    file = path / DEFAULT_NAME if path.is_dir() else path
+    recipe = load_recipe(file)
+    target = load_target(name or recipe.targets.names[0], recipe.base)
+    surroundings = look_around(recipe, (target,))
+    if (why := surroundings.facts.unavailable[target.name]) is not None:
+        raise InputError(
+            f"engines of {target.name} cannot be timed here, and a search is by their latency: {why}",
+            hint="run it on the device itself, or give another --target",
+        )
+    int8 = makes_int8(recipe, target)
+    space = search_space_of(recipe, int8=int8)
+    return _Scope(file=file, recipe=recipe, target=target, surroundings=surroundings, space=space, int8=int8)
+
+
+def _study(storage: Any, scope: _Scope, *, join: bool) -> Any:
+    parts = identity(scope.recipe, scope.target, scope.surroundings.facts, scope.space)
+    return open_study(storage, scope.recipe, scope.space, parts, int8=scope.int8, join=join)
+
+
+def _left(search: Search) -> int:
+    trials = search.ask(lambda: search.study.get_trials(deepcopy=False))
+    return max(0, search.trials - sum(trial.state.is_finished() for trial in counted(trials)))
+
+
+def _destination(file: Path) -> Path:
+    return tuned_recipe.name_for(file, "searched")
+
+
+def _text(scope: _Scope, study: str, best: FrozenTrial) -> str:
+    """The recipe with what the engine of ``best`` was made with."""
+    made = wanted(scope.recipe, best.user_attrs[VALUES], int8=scope.int8).recipe
+    note = f"Written by `edgetune search`: {scope.file.name} with the values of trial {best.number}, chosen by {study}."
+    original = scope.file.read_text(encoding="utf-8-sig")
+    changed = changes(scope.recipe, made)
+    return tuned_recipe.tuned_text(original, changed, note, made, _destination(scope.file))
+
+
+def _describe(search: Search, scope: _Scope, baseline: Baseline, url: str) -> dict[str, Any]:
+    return describe(search.study, scope.recipe, baseline, scope.space, told(url), int8=scope.int8)
+
+
+def _finish(search: Search, scope: _Scope, baseline: Baseline, url: str, *, force: bool) -> dict[str, Any]:
+    """Write the report and, where an engine was chosen, its recipe."""
+    study = search.study
+    data = search.ask(lambda: _describe(search, scope, baseline, url))
+    files = write_search(data, scope.recipe.base / FOLDER)
+    trials: Sequence[FrozenTrial] = counted(search.ask(lambda: study.get_trials(deepcopy=False)))
+    if not any(trial.state is TrialState.COMPLETE for trial in trials):
+        why = next((f": {trial.user_attrs[REASON]}" for trial in trials if REASON in trial.user_attrs), "")
+        raise TuneError(f"no trial came to an end{why}", hint=f"see {files[0]}; give other values to [search.space]")
+    best, _ = chosen(trials, scope.recipe, baseline)
+    result = {**data, "recipe": None, "files": [str(path) for path in files]}
+    if best is None:
+        return result
+    destination, text = _destination(scope.file), _text(scope, study.study_name, best)
+    known = {*study.user_attrs.get(WRITTEN, ()), tuned_recipe.digest(text)}
+    if not force:
+        tuned_recipe.refuse_to_overwrite(destination, known)
+    tuned_recipe.write(destination, text)
+    search.ask(lambda: study.set_user_attr(WRITTEN, sorted(known)))
+    return {**result, "recipe": str(destination)}
+
+
+def _write_what_there_is(search: Search, scope: _Scope, baseline: Baseline, url: str) -> None:
+    try:
+        write_search(_describe(search, scope, baseline, url), scope.recipe.base / FOLDER)
+    except Exception as error:
+        if not has_gone(error):
+            raise

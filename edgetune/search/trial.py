@@ -1,0 +1,213 @@
+"""A trial of ``edgetune search``: one engine, made as a build makes it, and timed beside the recipe's float engine."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.trial import Trial, TrialState
+
+from edgetune import pipeline
+from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, StoreError
+from edgetune.measure.selection import drop_points, over_limits
+from edgetune.measure.statistics import speedup_over_loads
+from edgetune.pipeline import Outcome
+from edgetune.plan import FLOAT, UNPRUNED, make_pair_plan, make_trial_plan
+from edgetune.progress import Reporter
+from edgetune.records import Candidate, Plan, Recipe, Target
+from edgetune.search.values import Wanted, wanted
+from edgetune.store import Store
+from edgetune.surroundings import Surroundings, look_around
+from edgetune.tune.training import OneLine, announce, read_history
+from edgetune.tune.worker import Search, Tried
+
+RESULT = "edgetune:result"
+TRIAL = "trial"  # the engine's name beside "float"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The recipe's float engine, which all others are timed beside."""
+
+    target: Target
+    compiled: str  # id of the step that made it
+    outcomes: Mapping[str, Outcome]
+    accuracy: float  # on validation
+    size_bytes: int
+    samples: int  # of validation
+    chance: float  # share of validation's most frequent class
+
+
+def make_baseline(
+    recipe: Recipe, target: Target, store: Store, surroundings: Surroundings, reporter: Reporter
+) -> Baseline:
+    """Make the recipe's float engine and evaluate it on validation.
+
+    Raises:
+        EdgetuneError: from any step.
+    """
+    plan = make_trial_plan(recipe, target, surroundings.facts, UNPRUNED, FLOAT)
+    outcomes = pipeline.run(plan, store, surroundings, reporter)
+    (candidate,) = plan.candidates
+    assert candidate.compile_step is not None  # only targets that run here are searched
+    counts = list(_read(_folder(outcomes, "check-data") / "dataset.json")["counts"]["val"].values())
+    return Baseline(
+        target=target,
+        compiled=candidate.compile_step,
+        outcomes=outcomes,
+        accuracy=_accuracy(outcomes, candidate),
+        size_bytes=_size(outcomes, candidate),
+        samples=sum(counts),
+        chance=max(counts) / sum(counts),
+    )
+
+
+def attempt(baseline: Baseline, int8: bool, search: Search, trial: Trial, values: Mapping[str, Any]) -> Tried:
+    """Build, evaluate and time the engine of ``values``."""
+    announce(search, trial, values, "an engine of the recipe")
+    reporter, started = OneLine(search.reporter, f"trial {trial.number}"), time.monotonic()
+    engine = wanted(search.recipe, values, int8=int8)
+    try:
+        result = _result(baseline, engine, search, reporter)
+    except (StoreError, Interrupted, InputError, DeviceError):  # not this trial's fault
+        raise
+    except EdgetuneError as error:
+        return _failed(search, trial, error.message)
+    except Exception as error:  # noqa: BLE001 - libraries fail in ways of their own on odd networks
+        return _failed(search, trial, f"unexpected {type(error).__name__}: {error}")
+    search.ask(lambda: trial.set_user_attr(RESULT, result))
+    for name, value in broken(result, baseline.accuracy, search.recipe).items():
+        search.ask(lambda name=name, value=value: trial.set_constraint(name, value))  # type: ignore[misc]
+    seconds = time.monotonic() - started
+    if result["speedup"] is None:
+        why = f"{result['recovered_accuracy']:.1%} on validation after recovery: hopeless, not quantized and not timed"
+        search.reporter.say(f"trial {trial.number}: given up after {seconds:.0f} s: {why}")
+        return Tried(state=TrialState.PRUNED, reason=why)
+    limits = over_limits(as_candidate(trial.number, result), budget_of(search.recipe))
+    search.reporter.say(
+        f"trial {trial.number}: {result['accuracy']:.1%} on validation, {result['speedup']['value']:.2f}x float, "
+        f"{result['size_bytes'] / 1e3:.0f} kB ({seconds:.0f} s){'; ' if limits else ''}{', '.join(limits)}"
+    )
+    return Tried(state=TrialState.COMPLETE, values=objectives(result, baseline, size=search.recipe.search.size))
+
+
+def objectives(result: Mapping[str, Any], baseline: Baseline, *, size: bool) -> list[float]:
+    """Accuracy (to be large), latency over float's, and with ``size`` the engine's size over float's."""
+    found = [result["accuracy"], 1.0 / result["speedup"]["value"]]
+    return [*found, result["size_bytes"] / baseline.size_bytes] if size else found
+
+
+def broken(result: Mapping[str, Any], float_accuracy: float, recipe: Recipe) -> dict[str, float]:
+    """By how much each limit of ``[budget]`` is broken, above 0, or kept."""
+    budget = recipe.budget
+    accuracy = result["recovered_accuracy"] if result["accuracy"] is None else result["accuracy"]
+    found = {"max_accuracy_drop": 100.0 * (float_accuracy - accuracy) - budget.max_accuracy_drop - 1e-9}
+    if budget.max_latency_ms is not None and result["latency_ms"] is not None:
+        found["max_latency_ms"] = result["latency_ms"] / budget.max_latency_ms - 1.0
+    if budget.max_size_mb is not None and result["size_bytes"] is not None:
+        found["max_size_mb"] = result["size_bytes"] / 1e6 / budget.max_size_mb - 1.0
+    return found
+
+
+def as_candidate(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine of a trial as ``measure.selection`` looks at it."""
+    return {
+        "name": f"trial {number}",
+        "status": "measured",
+        "selection": {"split": "val", "accuracy": result["accuracy"]},
+        "speedup": result["speedup"],
+        "latency_ms": {"p50": result["latency_ms"]},
+        "size_bytes": result["size_bytes"],
+    }
+
+
+def budget_of(recipe: Recipe) -> dict[str, Any]:
+    """``[budget]`` as ``measure.selection`` takes it."""
+    budget = recipe.budget
+    return {name: getattr(budget, name) for name in budget.__dataclass_fields__}
+
+
+def _result(baseline: Baseline, engine: Wanted, search: Search, reporter: Reporter) -> dict[str, Any]:
+    """What is kept of a trial; accuracy, speed-up and size are None where it was hopeless."""
+    recipe, target, around = engine.recipe, baseline.target, search.surroundings
+    if recipe.model.name != search.recipe.model.name:  # its code, or its library's weights
+        around = look_around(recipe, (target,))
+    plan = make_trial_plan(recipe, target, around.facts, engine.pruning, engine.precision)
+    (candidate,) = plan.candidates
+    outcomes = _run(plan, candidate.network_step, search.store, around, reporter)
+    history = read_history(_artifact(outcomes, candidate.network_step))
+    recovered = max((row["val_accuracy"] for row in history), default=None)
+    result: dict[str, Any] = {
+        "engine": candidate.name,
+        "recovered_accuracy": recovered,
+        **dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes")),
+    }
+    if recovered is not None and hopeless(recovered, baseline.accuracy, recipe):
+        return result
+    outcomes = _run(plan, plan.steps[-1].id, search.store, around, reporter)
+    assert candidate.compile_step is not None  # only targets that run here are searched
+    pair = make_pair_plan(search.recipe, target, search.surroundings.facts, {FLOAT: baseline.compiled, TRIAL: TRIAL})
+    known = {**baseline.outcomes, TRIAL: outcomes[candidate.compile_step]}
+    timed = pipeline.run(pair, search.store, search.surroundings, reporter, known=known)
+    raw = _read(_folder(timed, pair.steps[0].id) / "latency.json")["engines"]
+    return {
+        **result,
+        "accuracy": _accuracy(outcomes, candidate),
+        "speedup": speedup_over_loads(
+            raw[FLOAT]["values"],
+            raw[TRIAL]["values"],
+            runs_per_round=raw[TRIAL]["runs_per_round"],
+            runs_by_load=raw[TRIAL]["runs_by_load"],
+        ),
+        "latency_ms": float(np.median(raw[TRIAL]["values"])),
+        "float_ms": float(np.median(raw[FLOAT]["values"])),
+        "size_bytes": _size(outcomes, candidate),
+    }
+
+
+def hopeless(accuracy: float, float_accuracy: float, recipe: Recipe) -> bool:
+    """Whether a network is so far outside the accuracy budget before it is compiled that no engine of it is made."""
+    limit = recipe.budget.max_accuracy_drop + recipe.search.give_up_points
+    plain = ({"selection": {"accuracy": value}} for value in (float_accuracy, accuracy))
+    return drop_points(*plain) > limit + 1e-9
+
+
+def _run(plan: Plan, last: str, store: Store, around: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
+    """The steps of ``plan`` up to ``last``; whichever fails raises."""
+    steps = plan.steps[: 1 + next(number for number, step in enumerate(plan.steps) if step.id == last)]
+    part = Plan(recipe=plan.recipe, targets=plan.targets, steps=steps, candidates=(), facts=plan.facts)
+    return pipeline.run(part, store, around, reporter)
+
+
+def _failed(search: Search, trial: Trial, why: str) -> Tried:
+    search.reporter.say(f"trial {trial.number}: failed: {why}")
+    return Tried(state=TrialState.FAIL, reason=why)
+
+
+def _accuracy(outcomes: Mapping[str, Outcome], candidate: Candidate) -> float:
+    metrics = _read(_folder(outcomes, candidate.evaluate_step) / "metrics.json")
+    return float(metrics["val"]["accuracy"])
+
+
+def _size(outcomes: Mapping[str, Outcome], candidate: Candidate) -> int:
+    manifest = _read(_folder(outcomes, candidate.compile_step) / "engine" / "manifest.json")
+    return int(manifest["files"][manifest["engine"]["file"]]["size"])
+
+
+def _artifact(outcomes: Mapping[str, Outcome], step: str) -> Any:
+    artifact = outcomes[step].artifact
+    assert artifact is not None  # every step of a plan without candidates is needed
+    return artifact
+
+
+def _folder(outcomes: Mapping[str, Outcome], step: str | None) -> Path:
+    assert step is not None  # only targets that run here are searched
+    folder: Path = _artifact(outcomes, step).path
+    return folder
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

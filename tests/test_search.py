@@ -1,0 +1,165 @@
+"""`edgetune search` as its user sees it: real builds of a tiny network, one worker, SQLite."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgetune import api
+from edgetune.cli import cli
+from edgetune.errors import InputError
+from edgetune.recipe import load_recipe
+from edgetune.report.validate import validate_search
+from edgetune.search.pareto import hypervolume
+
+pytestmark = pytest.mark.slow
+
+SPACE = """
+[budget]
+max_accuracy_drop = 100.0
+[search]
+trials = 4
+[search.space]
+prune.ratio = [0.0, 0.3, 0.5]  # of channels
+quantize.mode = ["none", "ptq"]
+"""
+
+
+@pytest.fixture
+def search(project):
+    """The project with a small space."""
+    recipe = project / "edgetune.toml"
+    recipe.write_text(f"# mine\n{recipe.read_text()}{SPACE}")
+    return project
+
+
+def edit(project, old, new):
+    path = project / "edgetune.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_it_builds_engines_and_writes_the_one_to_ship(search):
+    done = CliRunner().invoke(cli, ["search"])
+    assert done.exit_code == 0, done.output
+    data = json.loads((search / "search/search.json").read_text())
+    validate_search(data)
+    first, second = data["trials"][:2]
+    assert [first["engine"], second["engine"]] == ["int8", "pruned-50-int8"] and first["recipe"] and second["recipe"]
+    finished = [trial for trial in data["trials"] if trial["state"] == "finished"]
+    assert len(finished) == 4 and all(trial["float_ms"] > 0 and trial["size_bytes"] > 0 for trial in finished)
+
+    # The front, the volume and the choice follow from the trials.
+    points = {t["number"]: (1 - t["accuracy"], 1 / t["speedup"]["value"]) for t in finished}
+    better = {
+        n: [m for m in points if points[m] != points[n] and np.all(np.less_equal(points[m], points[n]))] for n in points
+    }
+    assert set(data["front"]) <= {number for number in points if not better[number]}
+    assert data["hypervolume"]["reference"]["accuracy"] == pytest.approx(1 / 3)
+    last = data["hypervolume"]["by_trial"][-1]["value"]
+    assert last == pytest.approx(hypervolume(list(points.values()), (2 / 3, 1.0))) and last > 0
+    fitting = [t for t in finished if t["inside_budget"] and t["speedup"]["ci95"][0] > 1]
+    chosen = max(fitting, key=lambda t: t["speedup"]["value"])
+    assert data["chosen_trial"] == chosen["number"] and f"Trial {chosen['number']} is the fastest" in done.stdout
+
+    text = (search / "edgetune.searched.toml").read_text()
+    assert "# mine" in text and "# of channels" in text
+    searched = load_recipe(search / "edgetune.searched.toml")
+    ratio, mode = chosen["values"]["prune.ratio"], chosen["values"]["quantize.mode"]
+    assert searched.prune.ratio == ((ratio,) if ratio else ()) and searched.quantize.mode == mode
+    page = (search / "search/search.html").read_text()
+    assert str(search) not in page and data["study"] in page and "<script src" not in page
+
+
+def test_a_build_of_the_searched_recipe_makes_nothing_twice_and_the_test_split_was_not_read(search):
+    data = api.search()
+    chosen = data["trials"][data["chosen_trial"]]
+    kept = [entry for entry in api.open_store().entries() if entry.name == "evaluate"]
+    assert kept
+    evaluated = list((search / "store").rglob("logits.npz"))
+    assert len(evaluated) == len(kept)
+    for path in evaluated:
+        with np.load(path) as arrays:
+            assert set(arrays) == {"val_logits", "val_labels"}
+    plan, statuses = api.plan("edgetune.searched.toml")
+    candidate = next(candidate for candidate in plan.candidates if candidate.name == chosen["engine"])
+    made = {candidate.network_step, candidate.onnx_step, candidate.compile_step}
+    assert all(status.cached for status in statuses if status.step.id in made)
+
+
+def test_the_same_command_goes_on_and_does_nothing_twice(search):
+    first = api.search()
+    edit(search, "trials = 4", "trials = 5")
+    second = api.search()
+    assert second["study"] == first["study"] and second["trials"][:4] == first["trials"]
+    assert len(second["trials"]) == 5
+    again = api.search()
+    assert again["trials"] == second["trials"] and again["complete"]
+    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 99.0")  # by which trials are given up
+    (search / "edgetune.searched.toml").unlink()
+    assert api.search()["study"] != first["study"]
+
+
+def test_hopeless_networks_are_not_compiled_and_nothing_that_fits_is_told(search):
+    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 0.0\nmax_size_mb = 0.001")
+    edit(search, "trials = 4", 'trials = 2\ngive_up_points = 0.0\nsize = true\nsampler = "nsga2"')
+    edit(search, "recovery_epochs = 2", "recovery_epochs = 1\nlearning_rate = 1e-9")
+    edit(search, "ratio = [0.0, 0.5]", "ratio = [0.5]")
+    edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "prune.ratio = [0.5]")
+    done = CliRunner().invoke(cli, ["search"])
+    data = json.loads((search / "search/search.json").read_text())
+    first = data["trials"][0]
+    assert first["state"] == "given up" and first["accuracy"] is None and "hopeless" in first["reason"]
+    assert first["recovered_accuracy"] < data["float"]["accuracy"] and first["inside_budget"] is False
+    assert not [entry for entry in api.open_store().entries() if entry.name == "quantize"]
+    assert done.exit_code == 1 and "no trial came to an end" in done.stderr
+
+
+def test_a_budget_that_nothing_keeps_to_ends_with_3(search):
+    edit(search, "max_accuracy_drop = 100.0", "max_latency_ms = 1e-6")
+    edit(search, "trials = 4", "trials = 1")
+    done = CliRunner().invoke(cli, ["search"])
+    assert done.exit_code == 3, done.output
+    assert "no recipe, as no engine fits" in done.stdout and not (search / "edgetune.searched.toml").exists()
+
+
+def test_other_sizes_are_timed_beside_the_float_engine_of_the_recipe(search):
+    edit(search, "ratio = [0.0, 0.5]", "ratio = [0.0]")
+    edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "data.image_size = [24, 40]")
+    edit(search, 'quantize.mode = ["none", "ptq"]', 'model.name = ["tiny_network:tiny", "tiny_network:narrow"]')
+    edit(search, "trials = 4", 'trials = 5\nsize = true\nsampler = "random"')
+    data = api.search(target="x86-cpu")
+    validate_search(data)
+    assert data["objectives"][-1] == "size_ratio"
+    models = {trial["values"]["model.name"]: trial["size_bytes"] for trial in data["trials"]}
+    assert models["tiny_network:narrow"] < models["tiny_network:tiny"]
+    small = [t for t in data["trials"] if t["values"] == {"data.image_size": 24, "model.name": "tiny_network:narrow"}]
+    assert all(trial["speedup"]["value"] > 1 for trial in small)
+
+
+def test_a_searched_recipe_of_someone_else_is_not_overwritten(search):
+    mine = search / "edgetune.searched.toml"
+    mine.write_text("# by hand\n")
+    with pytest.raises(InputError, match="was not written by this search"):
+        api.search()
+    assert not [entry for entry in api.open_store().entries() if entry.name == "finetune"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "arm-cpu"], "cannot be timed here"),
+        (["--target", "jetson"], "cannot be timed here"),
+        (["--target", "toaster"], "toaster"),
+        (["--storage", "oracle+nonsense://x"], "no driver"),
+        (["--join", "http://here:1"], "no address of a search"),
+        (["--join", "grpc://a:1", "--serve", "b:2"], "--join takes the storage"),
+        (["--serve", "nowhere"], "no address of a search"),
+    ],
+)
+def test_bad_options_get_a_sentence(search, options, words):
+    done = CliRunner().invoke(cli, ["search", *options])
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr and "Traceback" not in done.stderr
