@@ -10,6 +10,7 @@ from edgetune.api.runs import find_report
 from edgetune.api.training import diagnose, lr_find, tune, tune_serve
 
 __all__ = [
-    "as_one_of_several", "bench", "bench_on", "build", "check", "compare", "device_times", "diagnose", "doctor", "emit_cpp", "find_report",
-    "init", "launch", "lr_find", "open_store", "plan", "probe", "self_check", "tune", "tune_serve", "validate",
+    "as_one_of_several", "bench", "bench_on", "build", "check", "compare", "device_times", "diagnose", "doctor",
+    "emit_cpp", "find_report", "init", "launch", "lr_find", "open_store", "plan", "probe", "self_check", "tune",
+    "tune_serve", "validate",
 ]  # fmt: skip

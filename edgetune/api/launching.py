@@ -72,7 +72,10 @@ def launch(arguments: Sequence[str], *, processes: int | None = None, max_restar
         try:
             elastic_launch(config, sys.executable)("-m", "edgetune", *arguments)
         except ChildFailedError as failed:
-            raise ProcessError(_loss(failed, max_restarts), hint="run the same command to go on") from None
+            rank, failure = failed.get_first_failure()
+            raise ProcessError(
+                _loss(rank, failure.exitcode, max_restarts), hint="run the same command to go on"
+            ) from None
         except SignalException:
             if not ended.exists():
                 raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None
@@ -90,7 +93,7 @@ def _check(processes: int | None) -> int:
     import torch
 
     try:
-        import torch.distributed.launcher.api  # noqa: F401
+        import torch.distributed.launcher.api
 
         there = torch.distributed.is_available()
     except ImportError:
@@ -111,8 +114,7 @@ def _check(processes: int | None) -> int:
     return processes or gpus
 
 
-def _loss(failed: "ChildFailedError", max_restarts: int) -> str:  # noqa: F821 - torch's, imported where it is caught
-    rank, failure = failed.get_first_failure()
-    how = f"by signal {-failure.exitcode}" if failure.exitcode < 0 else f"with exit code {failure.exitcode}"
+def _loss(rank: int, exit_code: int, max_restarts: int) -> str:
+    how = f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"
     again = f", also after {max_restarts} restarts" if max_restarts else ""
     return f"process {rank} ended {how}{again}; finished steps and the last checkpoint are kept"

@@ -74,10 +74,14 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
 @target_option
 @device_option
 @click.option(
-    "--launcher", type=click.Choice(["torchrun"]), help="Train in several processes, started by torchrun (docs/scaling.md)."
+    "--launcher",
+    type=click.Choice(["torchrun"]),
+    help="Train in several processes, started by torchrun (docs/scaling.md).",
 )
 @click.option("--processes", type=click.IntRange(min=2), help="How many; without it, one for each GPU.")
-@click.option("--max-restarts", type=click.IntRange(min=0), default=0, help="How often to go on after a process was lost.")
+@click.option(
+    "--max-restarts", type=click.IntRange(min=0), default=0, help="How often to go on after a process was lost."
+)
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
 @cache_option
 @command_options
@@ -94,13 +98,14 @@ def build(
 ) -> int:
     """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
     from edgetune import api
-    from edgetune.progress import Console
     from edgetune.processes import several
+    from edgetune.progress import Console
     from edgetune.report.terminal import render_table
 
     if launcher is None and (processes is not None or max_restarts):
         raise InputError(
-            "--processes and --max-restarts are for several processes", hint="add --launcher torchrun, or leave them out"
+            "--processes and --max-restarts are for several processes",
+            hint="add --launcher torchrun, or leave them out",
         )
     if launcher is not None and not several():
         return api.launch(sys.argv[1:], processes=processes, max_restarts=max_restarts)

@@ -20,7 +20,7 @@ def synchronized_batch_norms(network: nn.Module, team: Team) -> Iterator[None]:
     """
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)] if team.size > 1 else []
     for norm in norms:
-        norm.forward = partial(_forward, norm)
+        norm.forward = partial(_forward, norm)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -38,13 +38,13 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(_ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone()
         distributed.all_reduce(total)
         return total
 
 
-def _forward(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+def _forward(norm: BatchNorm, inputs: Tensor) -> Tensor:
     """[N, C, ...] normalised; float32 inside, in the type of ``inputs`` outside."""
     if not (norm.training or norm.running_mean is None):
         return type(norm).forward(norm, inputs)
@@ -52,21 +52,21 @@ def _forward(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
     others = [axis for axis in range(values.ndim) if axis != 1]
     shape = [1, -1] + [1] * (values.ndim - 2)
     count = values.new_tensor([values.numel() / values.shape[1]])
-    sums = _Sum.apply(torch.cat([values.sum(others), count]))  # type: ignore[no-untyped-call]
+    sums: Tensor = _Sum.apply(torch.cat([values.sum(others), count]))
     total = sums[-1].detach()
     mean = sums[:-1] / total
     centred = values - mean.view(shape)
-    variance = _Sum.apply(centred.square().sum(others)) / total  # type: ignore[no-untyped-call]
+    variance: Tensor = _Sum.apply(centred.square().sum(others)) / total
     if norm.training:
         _remember(norm, mean.detach(), variance.detach() * total / (total - 1).clamp(min=1))
-    result = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    result: Tensor = centred * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.affine:
         result = result * norm.weight.view(shape) + norm.bias.view(shape)
     return result.to(inputs.dtype)
 
 
 @torch.no_grad()
-def _remember(norm: nn.BatchNorm2d, mean: Tensor, unbiased_variance: Tensor) -> None:
+def _remember(norm: BatchNorm, mean: Tensor, unbiased_variance: Tensor) -> None:
     """Move the running statistics, as ``torch.nn.BatchNorm2d`` does."""
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return

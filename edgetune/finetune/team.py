@@ -50,7 +50,7 @@ class Team:
         if len(found := set(self.sum(*held))) > 1:
             raise TrainingError(
                 f"the processes disagree on {what}: {', '.join(f'{number:.0f}' for number in sorted(found))}",
-                hint="on several machines all need the same edgetune, recipe and data, and one cache folder that all see",
+                hint="machines that train together need the same edgetune, recipe and data, and one cache folder",
             )
 
     def check_batches(self, samples: int, batches: int) -> None:

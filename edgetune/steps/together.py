@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 
 import torch
 from torch import distributed
+from torch.distributed import DistNetworkError, DistStoreError, PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from edgetune.errors import EdgetuneError, ProcessError
 from edgetune.progress import silent
@@ -40,7 +42,7 @@ PLACES = ("out", "scratch", "base", "data", "weights")
 class _Crew:
     """Where the processes post what the others should know; ``job`` numbers the steps."""
 
-    store: distributed.Store
+    store: Store
     rank: int
     size: int
     job: int = 0
@@ -65,13 +67,13 @@ def join() -> bool:
         torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl"
     try:
-        store, rank, size = next(distributed.rendezvous("env://"))
-        group = distributed.PrefixStore("group", store)
+        store, rank, size = next(rendezvous("env://"))
+        group = PrefixStore("group", store)
         distributed.init_process_group(backend, store=group, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as problem:
         raise ProcessError(f"the processes do not find each other: {problem}", hint="see docs/scaling.md") from problem
-    _crews.append(_Crew(store=distributed.PrefixStore("edgetune", store), rank=rank, size=size))
-    return rank == 0
+    _crews.append(_Crew(store=PrefixStore("edgetune", store), rank=rank, size=size))
+    return bool(rank == 0)
 
 
 def run_together(name: str, context: StepContext) -> None:
@@ -191,10 +193,10 @@ def _wait(crew: _Crew, key: str) -> str:
         while True:
             try:
                 crew.store.wait([key], LOOK_EVERY)
-                return crew.store.get(key).decode()
-            except distributed.DistNetworkError:
+                return str(crew.store.get(key).decode())
+            except DistNetworkError:
                 leave(LOST)
-            except distributed.DistStoreError:  # not yet
+            except DistStoreError:  # not yet
                 continue
     finally:
         for number, handler in handlers.items():
