@@ -13,6 +13,7 @@ from torch import distributed, nn
 from edgetune.data.share import WHOLE, Share
 from edgetune.finetune import trainer
 from edgetune.finetune.trainer import Trained, TrainOptions, train
+from edgetune.steps import together
 from edgetune.tasks.image_classification import cross_entropy, logits_of
 
 OPTIONS = TrainOptions(
@@ -57,7 +58,7 @@ class Network(nn.Module):
         torch.manual_seed(0)
         self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
-        self.body = nn.Conv2d(8, 8, 3)
+        self.body = nn.Conv2d(8, 8, 3, bias=not norm)  # before a norm its gradient would be nothing but rounding
         self.other_norm = nn.BatchNorm2d(8, momentum=None, affine=False) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.auxiliary = nn.Linear(8, 3)
@@ -113,7 +114,7 @@ def killed_once(folder: Path, step: int):
 
 def main(folder: Path, *names: str) -> None:
     """What each process of the team runs: cases one after the other; "kill" is "dropout" with one process killed."""
-    distributed.init_process_group("gloo")
+    together.join()
     for name in names:
         if name in ("dropout", "kill"):
             trainer.CHECKPOINT_EVERY_SECONDS = 0.0

@@ -68,6 +68,8 @@ def join() -> bool:
         backend = "cpu:gloo,cuda:nccl"
     try:
         store, rank, size = next(rendezvous("env://"))
+        # torchrun's store outlives a restart, and would hand out the addresses of those that are gone.
+        store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         group = PrefixStore("group", store)
         distributed.init_process_group(backend, store=group, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as problem:
