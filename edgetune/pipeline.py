@@ -231,9 +231,9 @@ def _make(
 def carry_out(name: str, context: StepContext) -> None:
     """Run a step; one that trains, in all the processes there are."""
     if several():
-        from edgetune.steps.together import TRAINING, run_together  # one process does without it
+        from edgetune.steps.together import TRAINING, joined, run_together  # one process does without it
 
-        if name in TRAINING:
+        if name in TRAINING and joined():
             run_together(name, context)
             return
     importlib.import_module(STEPS[name]).run(context)

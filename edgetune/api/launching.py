@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgetune.errors import InputError, Interrupted, ProcessError
+from edgetune.processes import RUN_ID
 
 EXIT_FILE = "EDGETUNE_EXIT_FILE"  # where the first process tells how it ended: torchrun would start all again after a 3
 
@@ -21,6 +22,7 @@ def as_one_of_several(command: Callable[[], object]) -> None:
     except ProcessError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before any command that could
         sys.exit(error.exit_code)
+    os.environ.pop(RUN_ID, None)  # another edgetune that this one starts is not of the team
     if not leads:
         together.serve()
         together.leave(0)

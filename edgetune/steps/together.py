@@ -78,6 +78,11 @@ def join() -> bool:
     return bool(rank == 0)
 
 
+def joined() -> bool:
+    """Whether this process has met the others; one that torchrun started for another program has not."""
+    return bool(_crews)
+
+
 def run_together(name: str, context: StepContext) -> None:
     """Run a step in every process; to be called by the first one.
 
