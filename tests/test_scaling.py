@@ -45,7 +45,7 @@ def prepare(project: Path, action: str | None = None, options: str = "") -> None
     recipe = project / "edgetune.toml"
     text = recipe.read_text().replace("[finetune]\n", f'[finetune]\nprecision = "fp32"\n{options}\n')
     text = text.replace("ratio = [0.0, 0.5]", "ratio = [0.0]").replace("float_layers", 'mode = "none"\nfloat_layers')
-    text = text.replace("learning_rate = 0.01", "learning_rate = 0.002")
+    text = text.replace("learning_rate = 0.01", "learning_rate = 0.002").replace("epochs = 6", "epochs = 2")
     if action:
         (project / "dying.py").write_text(DIES.format(action=action))
         text = text.replace("tiny_network:tiny", "dying:tiny")
@@ -91,6 +91,7 @@ def assert_trained_alike(project: Path) -> None:
     made = artifact(project, "finetune")
     assert json.loads((made / "notes/training.json").read_text())["processes"] == 2
     found = load_file(made / "model.safetensors")
+    # Adam divides by the size of a gradient: of one that is nearly nothing, it makes rounding visible.
     for name, weight in alone(project).items():
         torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-4)
 
@@ -114,6 +115,7 @@ def test_a_process_that_is_killed_is_started_again(project):
     done = build(project, "--max-restarts", "1")
     assert done.returncode == 0, done.stderr
     assert_trained_alike(project)
+    assert len((project / "calls").read_text()) == 9 + 6  # the second epoch again: nothing was saved within it
 
 
 @pytest.mark.slow
@@ -151,7 +153,7 @@ def test_ctrl_c_saves_and_the_next_build_goes_on(project):
     assert list((project / "store/work").glob("*/scratch/training.safetensors"))
     assert build(project).returncode == 0
     assert_trained_alike(project)
-    assert 36 <= len((project / "calls").read_text()) < 40  # no step was taken twice
+    assert len((project / "calls").read_text()) == 12  # no step was taken twice
 
 
 @pytest.mark.slow
