@@ -162,7 +162,7 @@ def test_texts_are_learned_in_two_processes(tmp_path):
     write_encoder(tmp_path / "encoder")
     (tmp_path / "edgetune.toml").write_text(
         '[model]\nname = "transformers/tiny"\nweights = "encoder"\nargs = {hidden_dropout_prob = 0.0, '
-        'attention_probs_dropout_prob = 0.0}\n[data]\npath = "texts"\n[finetune]\nepochs = 2\nbatch_size = 7\n'
+        'attention_probs_dropout_prob = 0.0}\n[data]\npath = "texts"\nmax_length = 24\n[finetune]\nepochs = 2\nbatch_size = 7\n'
         'learning_rate = 1e-4\nprecision = "fp32"\n[quantize]\nmode = "none"\n'
         "[bench]\nmin_runs = 20\nmin_seconds = 0.05\n"
     )
@@ -175,7 +175,7 @@ def test_texts_are_learned_in_two_processes(tmp_path):
 def test_more_processes_than_samples_of_a_batch(project):
     prepare(project)
     recipe = project / "edgetune.toml"
-    recipe.write_text(recipe.read_text().replace("batch_size = 12", "batch_size = 1"))
+    recipe.write_text(recipe.read_text().replace("batch_size = 12", "batch_size = 2"))
     done = build(project, "--processes", "3")
     assert done.returncode == 2
     assert "error: 3 processes cannot share batches of 2 samples" in done.stderr, done.stderr
