@@ -162,7 +162,8 @@ def test_texts_are_learned_in_two_processes(tmp_path):
     write_encoder(tmp_path / "encoder")
     (tmp_path / "edgetune.toml").write_text(
         '[model]\nname = "transformers/tiny"\nweights = "encoder"\nargs = {hidden_dropout_prob = 0.0, '
-        'attention_probs_dropout_prob = 0.0}\n[data]\npath = "texts"\nmax_length = 24\n[finetune]\nepochs = 2\nbatch_size = 7\n'
+        'attention_probs_dropout_prob = 0.0}\n[data]\npath = "texts"\nmax_length = 24\n'
+        "[finetune]\nepochs = 2\nbatch_size = 7\n"
         'learning_rate = 1e-4\nprecision = "fp32"\n[quantize]\nmode = "none"\n'
         "[bench]\nmin_runs = 20\nmin_seconds = 0.05\n"
     )
