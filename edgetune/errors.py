@@ -56,6 +56,10 @@ class TrainingError(EdgetuneError):
     """Training diverged or could not go on."""
 
 
+class ProcessError(TrainingError):
+    """One of several processes that train together failed, or torchrun could not start them."""
+
+
 class Abandoned(TrainingError):
     """A training that is given up on purpose; nothing of it is kept."""
 

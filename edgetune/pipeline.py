@@ -12,8 +12,9 @@ from typing import Any
 
 from edgetune_runtime.errors import RuntimeProblem
 
-from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, StoreError
+from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, ProcessError, StoreError
 from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
 from edgetune.steps import STEPS
@@ -61,7 +62,7 @@ def run(
     or the float baseline needs ends the build.
 
     Raises:
-        EdgetuneError: from a needed step. InputError, DeviceError: from any.
+        EdgetuneError: from a needed step. InputError, DeviceError, ProcessError: from any.
         Interrupted: Ctrl-C; finished steps are kept.
     """
     outcomes: dict[str, Outcome] = dict(known or {})
@@ -74,7 +75,7 @@ def run(
             continue
         try:
             artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label, watch)
-        except (StoreError, Interrupted, InputError, DeviceError):  # not a candidate's fault
+        except (StoreError, Interrupted, InputError, DeviceError, ProcessError):  # not a candidate's fault
             raise
         except KeyboardInterrupt:
             raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None
@@ -226,7 +227,7 @@ def _make(
             watch=watch,
         )
         try:
-            importlib.import_module(STEPS[step.name]).run(context)
+            carry_out(step.name, context)
         except RuntimeProblem as problem:  # the device's package has errors of its own
             raise BackendError(f"{step.title}: {problem}") from problem
         finally:
@@ -235,6 +236,17 @@ def _make(
     parents = tuple(artifact.key for artifact in inputs.values())
     key = _key(step, plan, outcomes)
     return store.make(key, step, parents, body, waiting=lambda: reporter.say(f"{label}: another build is making it"))
+
+
+def carry_out(name: str, context: StepContext) -> None:
+    """Run a step; one that trains, in all the processes there are."""
+    if several():
+        from edgetune.steps.together import TRAINING, joined, run_together  # one process does without it
+
+        if name in TRAINING and joined():
+            run_together(name, context)
+            return
+    importlib.import_module(STEPS[name]).run(context)
 
 
 @cache

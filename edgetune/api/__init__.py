@@ -3,13 +3,14 @@
 from edgetune.api.building import build, emit_cpp, plan
 from edgetune.api.common import open_store
 from edgetune.api.data import check, init
+from edgetune.api.launching import as_one_of_several, launch
 from edgetune.api.machines import doctor, probe
 from edgetune.api.measuring import bench, bench_on, compare, device_times, self_check, validate
 from edgetune.api.runs import find_report
 from edgetune.api.training import diagnose, lr_find, search, search_serve, tune, tune_serve
 
 __all__ = [
-    "bench", "bench_on", "build", "check", "compare", "device_times", "diagnose", "doctor", "emit_cpp", "find_report",
-    "init", "lr_find", "open_store", "plan", "probe", "search", "search_serve", "self_check", "tune", "tune_serve",
-    "validate",
+    "as_one_of_several", "bench", "bench_on", "build", "check", "compare", "device_times", "diagnose", "doctor",
+    "emit_cpp", "find_report", "init", "launch", "lr_find", "open_store", "plan", "probe", "search", "search_serve",
+    "self_check", "tune", "tune_serve", "validate",
 ]  # fmt: skip

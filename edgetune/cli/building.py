@@ -1,6 +1,7 @@
 """Commands that build, and show what was built."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgetune.cli.options import (
     recipe_argument,
     target_option,
 )
+from edgetune.errors import InputError
 
 
 @cli.command(epilog=example("edgetune plan --target x86-cpu"))
@@ -71,6 +73,15 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
 @recipe_argument
 @target_option
 @device_option
+@click.option(
+    "--launcher",
+    type=click.Choice(["torchrun"]),
+    help="Train in several processes, started by torchrun (docs/scaling.md).",
+)
+@click.option("--processes", type=click.IntRange(min=2), help="How many; without it, one for each GPU.")
+@click.option(
+    "--max-restarts", type=click.IntRange(min=0), default=0, help="How often to go on after a process was lost."
+)
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where reports and bundles go.")
 @cache_option
 @command_options
@@ -78,15 +89,26 @@ def build(
     recipe: Path,
     targets: tuple[str, ...],
     devices: tuple[str, ...],
+    launcher: str | None,
+    processes: int | None,
+    max_restarts: int,
     run_dir: Path | None,
     cache_dir: Path | None,
     as_json: bool,
 ) -> int:
     """Do the whole job: fine-tune, prune, quantize, compile, measure, select, report, bundle."""
     from edgetune import api
+    from edgetune.processes import several
     from edgetune.progress import Console
     from edgetune.report.terminal import render_table
 
+    if launcher is None and (processes is not None or max_restarts):
+        raise InputError(
+            "--processes and --max-restarts are for several processes",
+            hint="add --launcher torchrun, or leave them out",
+        )
+    if launcher is not None and not several():
+        return api.launch(sys.argv[1:], processes=processes, max_restarts=max_restarts)
     report = api.build(
         recipe, target=targets or None, run_dir=run_dir, cache_dir=cache_dir, device=devices, reporter=Console()
     )

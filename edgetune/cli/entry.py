@@ -5,6 +5,7 @@ import signal
 import sys
 
 from edgetune.cli.group import cli
+from edgetune.processes import several
 
 
 def main() -> None:
@@ -12,7 +13,12 @@ def main() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     signal.signal(signal.SIGTERM, _stop)
     try:
-        cli(prog_name="edgetune")
+        if several():
+            from edgetune import api
+
+            api.as_one_of_several(lambda: cli(prog_name="edgetune"))
+        else:
+            cli(prog_name="edgetune")
     except KeyboardInterrupt:  # before or after a command's own handling
         sys.exit(130)
 

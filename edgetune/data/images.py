@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from edgetune.data.augmentation import AUGMENTATIONS, Augment
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.mixing import Mix
+from edgetune.data.share import WHOLE, Share
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file
 
@@ -148,15 +149,19 @@ def train_loader(
     workers: int,
     balanced: bool = False,
     mix: Mix | None = None,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
     """Augmented training batches of ``epoch``, from ``start_batch`` on; images are channels_last in memory.
 
     Args:
         balanced: draw every class equally often (``balanced_draw``).
         mix: mixes the images of a batch; the labels are then shares [N, K].
+        share: our part of each batch. What is mixed is made whole by every process, and then cut.
     """
     numbers = balanced_draw(images, seed, epoch) if balanced else images.numbers("train")
     batches = epoch_batches(numbers, batch_size, seed, epoch)[start_batch:]
+    if mix is None:
+        batches = [share.of_numbers(batch) for batch in batches]
     augment = AUGMENTATIONS[augmentation](images.preprocessing.height)
     forked = workers > 0 and "fork" in get_all_start_methods()  # forked workers share the cache
     loader: DataLoader[tuple[Tensor, int]] = DataLoader(
@@ -170,25 +175,26 @@ def train_loader(
     factor, offset = _factor_and_offset(images.preprocessing)
     for number, (pixels, labels) in enumerate(loader, start=start_batch):
         inputs = _normalise(pixels, factor, offset)
-        yield (inputs, labels) if mix is None else mix(inputs, labels, _mix(seed, epoch, number))
+        yield (inputs, labels) if mix is None else share.of_tensors(mix(inputs, labels, _mix(seed, epoch, number)))
 
 
 def eval_loader(
-    images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None
+    images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None, share: Share = WHOLE
 ) -> Iterator[Batch]:
     """Batches of a split exactly as the device preprocesses them; shuffled if a seed is given."""
-    for pixels, labels in pixel_loader(images, split, batch_size=batch_size, shuffle_seed=shuffle_seed):
+    batches = pixel_loader(images, split, batch_size=batch_size, shuffle_seed=shuffle_seed, share=share)
+    for pixels, labels in batches:
         yield torch.from_numpy(images.preprocessing.normalise(pixels.numpy())), labels
 
 
 def pixel_loader(
-    images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None
+    images: DecodedImages, split: str, *, batch_size: int, shuffle_seed: int | None = None, share: Share = WHOLE
 ) -> Iterator[Batch]:
     """The same before they are normalised: uint8 [N, H, W, 3]."""
     numbers = images.numbers(split)
     if shuffle_seed is not None:
         numbers = np.random.default_rng(_positive(shuffle_seed)).permutation(numbers)
-    for start in range(0, len(numbers), batch_size):
+    for start in share.of_batches(range(0, len(numbers), batch_size)):
         chosen: Sequence[int] = numbers[start : start + batch_size].tolist()
         pixels = np.stack([images.preprocessing.crop(images[number]) for number in chosen])
         labels = torch.tensor([images.index.samples[number].label for number in chosen])

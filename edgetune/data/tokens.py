@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgetune.data.index import DatasetIndex
+from edgetune.data.share import WHOLE, Share
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 BUCKET_BATCHES = 32  # batches whose texts are sorted by length together; more pad less and mix less
@@ -76,7 +77,14 @@ def batch_count(samples: int, batch_size: int) -> int:
 
 
 def train_batches(
-    texts: TokenizedTexts, *, batch_size: int, seed: int, epoch: int, start_batch: int, balanced: bool = False
+    texts: TokenizedTexts,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_batch: int,
+    balanced: bool = False,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
     """Training batches of ``epoch``, from ``start_batch`` on.
 
@@ -85,6 +93,7 @@ def train_batches(
 
     Args:
         balanced: draw every class equally often, with replacement.
+        share: our part of each batch, padded as the whole.
     """
     numbers = texts.numbers("train")
     rng = np.random.default_rng([seed % (1 << 64), epoch])
@@ -96,11 +105,11 @@ def train_batches(
     ]
     batches = np.array_split(np.concatenate(sorted_parts), count)
     for position in rng.permutation(count)[start_batch:]:
-        yield texts.batch(batches[position])
+        yield share.of_tensors(texts.batch(batches[position]))
 
 
 def eval_batches(
-    texts: TokenizedTexts, split: str, *, batch_size: int, shuffle_seed: int | None = None
+    texts: TokenizedTexts, split: str, *, batch_size: int, shuffle_seed: int | None = None, share: Share = WHOLE
 ) -> Iterator[Batch]:
     """Batches of a split: shuffled if a seed is given, else sorted by length."""
     numbers = texts.numbers(split)
@@ -108,7 +117,7 @@ def eval_batches(
         numbers = numbers[np.argsort(texts.lengths[numbers], kind="stable")]
     else:
         numbers = np.random.default_rng(shuffle_seed % (1 << 64)).permutation(numbers)
-    for start in range(0, len(numbers), batch_size):
+    for start in share.of_batches(range(0, len(numbers), batch_size)):
         yield texts.batch(numbers[start : start + batch_size])
 
 

@@ -1,4 +1,7 @@
-"""The training loop: one network, one loss, resumable to the bit on the same machine."""
+"""The training loop: one network, one loss, resumable to the bit on the same machine.
+
+In a team (``edgetune.finetune.team``) every process runs it on its part of each batch and only the first one writes.
+"""
 
 import importlib
 import math
@@ -8,12 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from edgetune.errors import Interrupted, TrainingError
+from edgetune.errors import Abandoned, Interrupted, TrainingError
 from edgetune.finetune.average import averaged
+from edgetune.finetune.batch_norm import synchronized_batch_norms
 from edgetune.finetune.freezing import freeze_below, set_modes
 from edgetune.finetune.groups import parameter_groups, toward_start
 from edgetune.finetune.interrupts import deferred_interrupts
@@ -22,6 +27,7 @@ from edgetune.finetune.schedule import learning_rate
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
+from edgetune.finetune.team import current, spread
 from edgetune.finetune.update import Loss, Update, to_device
 from edgetune.models.tensors import load_tensors
 from edgetune.progress import Tick, Watch, unwatched
@@ -35,10 +41,16 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class Examples(Protocol):
-    """What is learned from. Training order depends on (seed, epoch) alone, so it can start in the middle."""
+    """What is learned from. Training order depends on (seed, epoch) alone, so it can start in the middle.
+
+    A team also asks for ``samples``, and for the part of a process.
+    """
 
     @property
+    def samples(self) -> int: ...
+    @property
     def steps_per_epoch(self) -> int: ...
+    def shared(self, rank: int, processes: int) -> "Examples": ...
     def train(self, epoch: int, start_batch: int) -> Batches: ...
     def plain(self) -> Batches: ...
     def validation(self) -> Batches: ...
@@ -79,6 +91,7 @@ class Trained:
     strategy: str
     stopped_early: bool = False
     micro_batch: int = 0  # samples computed at once; 0: whole batches
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -119,6 +132,7 @@ def train(
         trained: Trained = strategy.learn(network, options, examples, loss, scratch, tick, head)
         return trained
     added = add_weights(network, options)
+    spread(network, current())
     initial = {key: value.detach().clone() for key, value in network.state_dict().items()}
     run = _Run(network, options, examples, loss, scratch, tick, head, watch, added)
     while True:
@@ -128,9 +142,9 @@ def train(
                 strategy.merge(network)
             return trained
         except _Diverged as diverged:
-            save_file(
-                {"images": diverged.images.cpu().contiguous(), "labels": diverged.labels.cpu()}, scratch / BAD_BATCH
-            )
+            if run.team.leads:
+                batch = {"images": diverged.images.cpu().contiguous(), "labels": diverged.labels.cpu()}
+                save_file(batch, scratch / BAD_BATCH)
             if run.progress.attempt > 0:
                 raise TrainingError(
                     f"the loss became NaN or infinite at step {run.progress.step}, also at a tenth of the rate",
@@ -167,6 +181,10 @@ class _Run:
     ) -> None:
         self.compute: Compute = choose_compute(options.precision)
         self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.team = current()
+        if self.team.size > 1:
+            self.team.check_batches(examples.samples, examples.steps_per_epoch)
+            examples = examples.shared(self.team.rank, self.team.size)
         self.options, self.examples, self.loss = options, examples, loss
         self.scratch, self.tick, self.watch, self.added = scratch, tick, watch, added
         self.strategy = importlib.import_module(STRATEGIES[options.strategy])
@@ -178,6 +196,7 @@ class _Run:
             self.progress, self.best = restored
             self.update.micro_batch = self.progress.micro_batch or options.micro_batch
             self.update.scaler.load_state_dict(self.progress.scaler)
+        self.team.check_same(self.progress.step, "how far training was")
 
     def restart(self, attempt: int) -> None:
         """Begin at step 0 with fresh optimizer and random state."""
@@ -198,6 +217,7 @@ class _Run:
             compute=self.compute,
             clip_norm=options.clip_norm,
             micro_batch=options.micro_batch,
+            team=self.team,
         )
         start = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
         self.pull = toward_start(self.network, self.stages, start, options.l2_sp) if options.l2_sp else None
@@ -206,7 +226,7 @@ class _Run:
 
     def to_the_end(self) -> Trained:
         per_epoch = self.examples.steps_per_epoch
-        with deferred_interrupts() as stop_asked:
+        with deferred_interrupts() as stop_asked, synchronized_batch_norms(self.network, self.team):
             while self.progress.step < self.total_steps and not self._stopped_early():
                 epoch, batch = divmod(self.progress.step, per_epoch)
                 self._begin_epoch(epoch)
@@ -216,7 +236,7 @@ class _Run:
                         self._end_epoch(epoch)
                     elif time.monotonic() - self.saved_at > CHECKPOINT_EVERY_SECONDS:
                         self._save()
-                    if stop_asked():
+                    if self.team.any(stop_asked()):
                         self._save()
                         raise Interrupted("stopped; training is saved", hint="run the same command to go on")
         load_tensors(self.network, self.best)
@@ -230,6 +250,7 @@ class _Run:
             strategy=self.options.strategy,
             stopped_early=self.progress.step < self.total_steps,
             micro_batch=self.update.micro_batch,
+            processes=self.team.size,
         )
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -262,6 +283,8 @@ class _Run:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         started = time.perf_counter()
         rate = self._rate()
+        if self.team.size > 1:  # dropout: another draw in each process and step, whatever came before
+            torch.manual_seed(draw_seed(self.options.seed, self.progress.attempt, self.progress.step, self.team.rank))
         value = self.update.step(images, labels, rate)
         if value - value != 0:  # NaN or infinite
             raise _Diverged(images, labels)
@@ -287,7 +310,8 @@ class _Run:
         """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
         started = time.perf_counter()
         judged = self.network if self.average is None else self.average.module
-        accuracy, val_loss = evaluate(judged, self.examples.validation(), self.compute.device)
+        right, loss, total = self.team.sum(*tally(judged, self.examples.validation(), self.compute.device))
+        accuracy, val_loss = right / max(1, total), loss / max(1, total)
         if not math.isfinite(val_loss):
             raise TrainingError(
                 f"the network's outputs on validation are NaN or infinite in epoch {epoch + 1}",
@@ -310,20 +334,45 @@ class _Run:
             self.best = {key: value.detach().cpu().clone() for key, value in judged.state_dict().items()}
         progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0
         self._save()
-        self.watch(progress.history)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the first process's watch see the history; where it gives up, all do."""
+        given_up = None
+        if self.team.leads:
+            try:
+                self.watch(self.progress.history)
+            except Abandoned as reason:
+                given_up = reason
+        if self.team.any(given_up is not None):
+            raise given_up or Abandoned("the first process gave this training up")
 
     def _save(self) -> None:
+        if not self.team.leads:
+            return
         self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()
         save_state(self.scratch, self.network, self.optimizer, self.progress, self.best, self.average)
         self.saved_at = time.monotonic()
 
 
-@torch.no_grad()
 def evaluate(network: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
     """(accuracy, mean cross-entropy) of ``network`` in float32 eval mode."""
+    right, loss, total = tally(network, batches, device)
+    return right / max(1, total), loss / max(1, total)
+
+
+@torch.no_grad()
+def tally(network: nn.Module, batches: Batches, device: torch.device) -> tuple[int, float, int]:
+    """(number right, summed cross-entropy, number) of ``network`` in float32 eval mode."""
     network.eval()
     right, total, loss = 0, 0, 0.0
     for images, labels in batches:
         batch_right, batch_loss = correct(network, to_device(images, device), labels.to(device))
         right, loss, total = right + batch_right, loss + batch_loss, total + len(labels)
-    return right / max(1, total), loss / max(1, total)
+    return right, loss, total
+
+
+def draw_seed(*numbers: int) -> int:
+    """A seed for torch's generator, another one for other ``numbers``."""
+    state = np.random.SeedSequence([number % (1 << 64) for number in numbers]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edgetune.errors import TrainingError
 from edgetune.finetune.precision import Compute
+from edgetune.finetune.team import ALONE, Team, sum_gradients
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(network in train mode, inputs [N, ...], labels [N] or [N, K]) -> scalar mean over N."""
@@ -16,7 +17,10 @@ SMALLEST = 2  # samples; batch norm needs two
 
 @dataclass(slots=True, kw_only=True)
 class Update:
-    """How a batch becomes a step. ``micro_batch`` is the most samples computed at once; 0: the whole batch."""
+    """How a batch becomes a step. ``micro_batch`` is the most samples computed at once; 0: the whole batch.
+
+    In a ``team`` each process is given its part of the batch, of which none is empty; the step is that of the whole.
+    """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -24,6 +28,7 @@ class Update:
     compute: Compute
     clip_norm: float = 0.0
     micro_batch: int = 0
+    team: Team = ALONE
     scaler: torch.amp.GradScaler = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +41,7 @@ class Update:
         gradient is that of the whole batch (but batch norm sees the pieces).
 
         Raises:
-            TrainingError: not even two samples fit into memory.
+            TrainingError: not even two samples fit into memory, or, in a team, not as many as ``micro_batch`` says.
         """
         while True:
             try:
@@ -60,21 +65,29 @@ class Update:
     def _gradients(self, inputs: Tensor, labels: Tensor) -> float:
         """Gradients of the mean loss of the batch; returns that loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        total, count = 0.0, len(labels)
-        for part, truth in _pieces(inputs, labels, self.micro_batch or count):
+        total, count = 0.0, int(self.team.sum(len(labels))[0])
+        for part, truth in _pieces(inputs, labels, self.micro_batch or count, count, self.team.size):
             part, truth = to_device(part, self.compute.device), truth.to(self.compute.device, non_blocking=True)
             with self.compute.autocast():
                 loss = self.loss(self.network, part, truth)
             if len(truth) < count:
                 loss = loss * (len(truth) / count)
-            total += float(loss.detach())
+            total += self.team.sum(float(loss.detach()))[0]
             if total - total != 0:
                 break
             self.scaler.scale(loss).backward()
+        else:
+            if self.team.size > 1:
+                sum_gradients(self.network, self.team)
         return total
 
     def _halve(self, batch: int) -> None:
         now = min(self.micro_batch or batch, batch)
+        if self.team.size > 1:  # the others have gone on, and wait for our part of this computation
+            raise TrainingError(
+                f"the memory of {self.compute.device} does not suffice for {now} samples in process {self.team.rank}",
+                hint=f"set `[finetune] micro_batch = {max(SMALLEST, -(-now // 2))}`, or take more processes",
+            )
         if now <= SMALLEST:
             raise TrainingError(
                 f"the memory of {self.compute.device} does not suffice for {now} samples at once",
@@ -100,7 +113,11 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     return inputs.to(device, non_blocking=True)
 
 
-def _pieces(inputs: Tensor, labels: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """The batch in pieces of nearly equal size, at most ``size`` but never fewer than two."""
-    number = max(1, min(-(-len(labels) // size), len(labels) // SMALLEST))
+def _pieces(inputs: Tensor, labels: Tensor, size: int, count: int, processes: int) -> list[tuple[Tensor, Tensor]]:
+    """The batch in pieces of nearly equal size, at most ``size`` but never fewer than two.
+
+    As many in every process, each of which holds its part of ``count`` samples.
+    """
+    largest, smallest = -(-count // processes), count // processes
+    number = max(1, min(-(-largest // size), smallest // SMALLEST))
     return list(zip(inputs.tensor_split(number), labels.tensor_split(number), strict=True))

@@ -1,7 +1,7 @@
 """A step's view of the dataset as batches; decoded pictures are cached and shared by the steps of a build."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_
 from edgetune.data.mixing import Mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
+from edgetune.data.share import WHOLE, Share
 from edgetune.models.checkpoint import NetworkSpec
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import read_index
@@ -47,11 +48,21 @@ class ImageExamples:
     workers: int
     balanced: bool = False  # every class as often as any other
     mix: Mix | None = None
+    share: Share = WHOLE  # our part, where several processes train together
+
+    @property
+    def samples(self) -> int:
+        """Training samples."""
+        return len(self.images.numbers("train"))
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches of one epoch."""
-        return batch_count(len(self.images.numbers("train")), self.batch_size)
+        return batch_count(self.samples, self.batch_size)
+
+    def shared(self, rank: int, processes: int) -> "ImageExamples":
+        """Part ``rank`` of every training batch, and every ``processes``-th batch of validation."""
+        return replace(self, share=Share(rank, processes))
 
     def train(self, epoch: int, start_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented batches of ``epoch``, from ``start_batch`` on."""
@@ -65,6 +76,7 @@ class ImageExamples:
             workers=self.workers,
             balanced=self.balanced,
             mix=self.mix,
+            share=self.share,
         )
 
     def plain(self) -> Iterable[tuple[Tensor, Tensor]]:
@@ -73,7 +85,7 @@ class ImageExamples:
 
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The validation split as the device will see it."""
-        return eval_loader(self.images, "val", batch_size=EVAL_BATCH)
+        return eval_loader(self.images, "val", batch_size=EVAL_BATCH, share=self.share)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
         """About ``samples`` training images, shuffled, as the device will see them (not augmented)."""

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
+from edgetune.data.share import WHOLE, Share
 from edgetune.data.tokens import TokenizedTexts, batch_count, eval_batches, load_tokens, train_batches
 from edgetune.models.text_classifier import LIBRARY
 from edgetune.steps.context import StepContext
@@ -25,11 +26,21 @@ class TextExamples:
     batch_size: int
     seed: int
     balanced: bool = False
+    share: Share = WHOLE  # our part, where several processes train together
+
+    @property
+    def samples(self) -> int:
+        """Training samples."""
+        return len(self.texts.numbers("train"))
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches of one epoch."""
-        return batch_count(len(self.texts.numbers("train")), self.batch_size)
+        return batch_count(self.samples, self.batch_size)
+
+    def shared(self, rank: int, processes: int) -> "TextExamples":
+        """Part ``rank`` of every training batch, and every ``processes``-th batch of validation."""
+        return replace(self, share=Share(rank, processes))
 
     def train(self, epoch: int, start_batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of ``epoch``, from ``start_batch`` on."""
@@ -40,6 +51,7 @@ class TextExamples:
             epoch=epoch,
             start_batch=start_batch,
             balanced=self.balanced,
+            share=self.share,
         )
 
     def plain(self) -> Iterable[tuple[Tensor, Tensor]]:
@@ -48,7 +60,7 @@ class TextExamples:
 
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The validation split."""
-        return eval_batches(self.texts, "val", batch_size=EVAL_BATCH)
+        return eval_batches(self.texts, "val", batch_size=EVAL_BATCH, share=self.share)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
         """About ``samples`` training texts, shuffled."""

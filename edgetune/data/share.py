@@ -1,0 +1,32 @@
+"""Which part of a batch this process takes when several train together (``edgetune.finetune.team``)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Part ``rank`` of ``processes`` nearly equal ones."""
+
+    rank: int = 0
+    processes: int = 1
+
+    def of_numbers(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Our part of a batch's sample numbers: neighbours stay neighbours, larger parts come first."""
+        return np.array_split(numbers, self.processes)[self.rank]
+
+    def of_tensors(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Our part of a batch: the samples that ``of_numbers`` names."""
+        inputs, labels = (tensor.tensor_split(self.processes)[self.rank] for tensor in batch)
+        return inputs, labels
+
+    def of_batches(self, starts: Sequence[int]) -> Sequence[int]:
+        """Our batches of a split that is only looked at: every ``processes``-th."""
+        return starts[self.rank :: self.processes]
+
+
+WHOLE = Share()
