@@ -23,7 +23,9 @@
   });
   const draw = (id, traces, made) => {
     const element = document.getElementById(id);
-    if (element) Plotly.react(element, traces, made, config);
+    if (!element) return;
+    Plotly.react(element, traces, made, config);
+    element.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true")); // its label tells it
   };
 
   const last = (t) => (t.accuracy !== null ? t.accuracy : t.history.length ? t.history[t.history.length - 1].accuracy : null);
