@@ -71,16 +71,18 @@ def _static(name: str) -> str:
 
 def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
     """What the template shows of one target."""
-    best = view.chosen(target)
+    best, rows = view.chosen(target), view.rows(target)
     return {
         "target": target,
         "best": best if best is not None and best["status"] == "measured" else None,
-        "rows": view.rows(target),
-        "precisions": list(dict.fromkeys(row.precision for row in view.rows(target) if row.status == "measured")),
+        "rows": rows,
+        "precisions": list(dict.fromkeys(row.precision for row in rows if row.status == "measured")),
+        "precisions_tried": list(dict.fromkeys(row.precision for row in rows)),
+        "some_pruned": len({row.pruning == "none" for row in rows}) == 2,
         "gates": view.gate_lines(data, target["target"]),
         "confusion": _confusion(target.get("confusion")),
         "classes": sorted((best or {}).get("per_class_change") or [], key=lambda row: row["value"]),
-        "device": list(view.flatten(target.get("device") or {})),
+        "device": list(view.flatten(target["device"])) if target.get("device") else [],
     }
 
 

@@ -174,3 +174,9 @@ SAMPLE = _build()
 def report():
     """A fresh copy of the sample report, to be altered at will."""
     return copy.deepcopy(SAMPLE)
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The same for fixtures that outlive a test."""
+    return copy.deepcopy(SAMPLE)

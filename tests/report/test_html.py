@@ -59,7 +59,8 @@ def test_it_can_be_read_without_javascript_and_without_eyes(report):
     page = Page(html)
     assert len(page.all("h1")) == 1
     assert len(page.all("table")) == html.count("<caption>")
-    assert all(plot.get("aria-label") for plot in page.all("div") if plot.get("role") == "img")
+    plots = [div for div in page.all("div") if "plot" in (div.get("class") or "").split()]
+    assert plots and all(plot.get("role") == "group" and plot.get("aria-label") for plot in plots)
     assert page.all("html")[0]["lang"] == "en"
     body = html[html.index("<body>") : html.index('<script type="application/json"')]
     for text in (

@@ -21,5 +21,7 @@
   });
   const draw = (id, traces, made) => {
     const element = document.getElementById(id);
-    if (element) Plotly.react(element, traces, made, config);
+    if (!element) return;
+    Plotly.react(element, traces, made, config);
+    element.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true")); // its label tells it
   };

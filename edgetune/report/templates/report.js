@@ -32,7 +32,10 @@
   };
   const draw = (id, traces, made) => {
     const element = document.getElementById(id);
-    if (element) Plotly.react(element, traces, made, config);
+    if (!element) return;
+    Plotly.react(element, traces, made, config);
+    // Its label says what it shows and where the numbers are: lone ticks and letters read aloud say nothing.
+    element.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   };
 
   // A label goes to the side of its mark where it covers least of the marks, the labels before it
@@ -180,6 +183,20 @@
     if (data.history.length) history(data.history, "history");
   };
   drawAll();
+
+  document.querySelectorAll(".filters").forEach((filters) => {
+    const [table, more] = filters.parentElement.querySelectorAll("table:has(tr[data-precision])");
+    const selects = [...filters.querySelectorAll("select")];
+    const wanted = (row) => selects.every((select) => !select.value || row.dataset[select.name] === select.value);
+    const apply = () => {
+      [table, more].forEach((each) => each.querySelectorAll("tr[data-precision]").forEach((row) => { row.hidden = !wanted(row); }));
+      const [all, hidden] = ["", "[hidden]"].map((which) => table.querySelectorAll(`tr[data-precision]${which}`).length);
+      filters.querySelector("output").textContent = hidden ? `${all - hidden} of ${all} shown` : "";
+    };
+    filters.addEventListener("change", apply);
+    apply(); // a browser may keep what was selected before a reload
+  });
+
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   window.matchMedia("(max-width: 760px)").addEventListener("change", drawAll);
   // Paper is white, whatever the screen is.

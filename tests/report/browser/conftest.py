@@ -1,0 +1,135 @@
+"""The four pages, made by small real runs, and a headless Chromium that lets no request out."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, RECIPE, write_images
+from small_runs import write_run
+
+from edgetune import api
+from edgetune.hashing import digest_file
+from edgetune.report.html import render_html
+
+SEARCH = """
+[tune]
+trials = 3
+pruner = "none"
+[tune.space]
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+batch_size = [6, 12]
+"""
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5Er"
+    "kJggg=="
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory):
+    """A folder with the shapes, the small network and a short recipe with a search; it is the working folder."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_images(folder / "shapes", splits={"train": 12, "val": 8, "test": 12})
+    source = Path(__file__).parents[2] / "tiny_network.py"
+    (folder / "tiny_network.py").write_text(source.read_text())
+    recipe = RECIPE.replace("epochs = 6", "epochs = 2").replace("ratio = [0.0, 0.5]", "ratio = [0.0]")
+    (folder / "edgetune.toml").write_text(recipe + SEARCH)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("EDGETUNE_CACHE", str(folder / "store"))
+        yield folder
+
+
+def compared(folder):
+    """compare.html of two runs over the shapes' test split, of which six pictures became wrong and two right."""
+    files = sorted((folder / "shapes/test").rglob("*.png"))
+    truth = np.array([CLASSES.index(file.parent.name) for file in files])
+    first, second = truth.copy(), truth.copy()
+    first[:2], second[20:26] = (truth[:2] + 1) % 3, (truth[20:26] + 1) % 3
+    shared = {"contents": [digest_file(file) for file in files], "truth": truth.tolist(), "labels": list(CLASSES)}
+    runs = [
+        write_run(folder / f"compared/{name}", answers={"float": truth, "int8": answers}, seed=seed, **shared)
+        for name, answers, seed in (("a", first, 0), ("b", second, 50))
+    ]
+    api.compare(*runs, html=folder / "compare.html", data=folder / "shapes")
+    return folder / "compare.html"
+
+
+@pytest.fixture(scope="session")
+def pages(workplace, sample):
+    """{name: path}: what `build`, `diagnose`, `tune` and `compare` wrote, and a report with ``everything``."""
+    built = api.build(target="x86-cpu")
+    api.diagnose(samples=24)
+    api.tune()
+    doubted = {"split": "train", "given": "hat", "suggested": "shoes", "confidence": 0.98}
+    sample["label_errors"] = [
+        {"path": "train/hat/7.png", "thumbnail": PIXEL, **doubted},
+        {"path": "train.csv:9", "text": "a sentence of some length " * 9, **doubted},
+    ]
+    everything = workplace / "everything.html"
+    everything.write_text(render_html(sample), encoding="utf-8")
+    return {
+        "report": built.run_dir / "report.html",
+        "everything": everything,
+        "diagnosis": workplace / "diagnosis/diagnosis.html",
+        "tune": workplace / "tune/tune.html",
+        "compare": compared(workplace),
+    }
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; closed with the module, for Playwright holds the thread's event loop while it runs."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[test]'"
+    )
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=CHROMIUM)
+        yield started
+        started.close()
+
+
+class Visit:
+    """A page in a window of its own, what it asked of the network, and what it complained of."""
+
+    def __init__(self, browser, path, **window):
+        self.requests, self.complaints = [], []
+        self.address = path.as_uri()
+        self.window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **window})
+        self.window.route("**/*", self._answer)
+        self.window.set_default_timeout(15_000)
+        self.page = self.window.new_page()
+        self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(self.address)
+
+    def _answer(self, route):
+        if route.request.url == self.address:
+            route.continue_()
+            return
+        self.requests.append(route.request.url)
+        route.abort()
+
+    def unfold(self):
+        """Opens every <details>, as a reader would."""
+        folded = self.page.locator("details:not([open]) > summary")
+        while folded.count():
+            folded.first.click()
+
+
+@pytest.fixture
+def visit(browser, pages):
+    """visit(name, **window) opens a page as Playwright's new_context has it: color_scheme, viewport, ..."""
+    made = []
+
+    def open_page(name, **window):
+        made.append(Visit(browser, pages[name], **window))
+        return made[-1]
+
+    yield open_page
+    for visited in made:
+        visited.window.close()

@@ -1,0 +1,66 @@
+"""Every page in a real browser: nothing loaded, nothing complained of, readable by whoever, however."""
+
+import pytest
+
+NAMES = ("report", "everything", "diagnosis", "tune", "compare")
+MAX_BYTES = 5_000_000
+PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+PAPER = {"width": 718, "height": 1016}  # A4 at 96 dpi within Chromium's margins
+
+pytestmark = pytest.mark.slow
+each_page = pytest.mark.parametrize("name", NAMES)
+light_and_dark = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@each_page
+@light_and_dark
+def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
+    seen = visit(name, color_scheme=scheme)
+    assert seen.complaints == [] and seen.requests == []
+    assert pages[name].stat().st_size < MAX_BYTES
+    drawn = seen.page.locator(".plot").all()
+    assert all(plot.locator("svg.main-svg").count() for plot in drawn)
+    assert len(drawn) == {"report": 3, "everything": 3, "diagnosis": 1, "tune": 3, "compare": 0}[name]
+
+
+@each_page
+@light_and_dark
+def test_axe_finds_nothing_serious(visit, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    seen = visit(name, color_scheme=scheme)
+    seen.unfold()
+    found = axe.Axe().run(seen.page).response
+    assert len(found["passes"]) > 10
+    serious = [
+        (rule["id"], node["target"], node["failureSummary"])
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+    assert serious == []
+
+
+@each_page
+def test_a_phone_scrolls_it_only_up_and_down(visit, name):
+    seen = visit(name, **PHONE)
+    seen.unfold()
+    widths = seen.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths == [375, 375]
+
+
+@each_page
+def test_it_can_be_read_without_javascript(visit, name):
+    plain = visit(name, java_script_enabled=False)
+    text = plain.page.locator("main").inner_text()
+    cells = plain.page.locator("td").count()
+    assert cells > 5 and plain.page.locator("td:visible").count() > 5
+    assert plain.page.locator(".needs-js:visible").count() == 0
+    assert any(c.isdigit() for c in text)
+
+
+@each_page
+def test_paper_is_white_and_wide_enough(visit, name):
+    seen = visit(name, color_scheme="dark", viewport=PAPER, java_script_enabled=False)
+    seen.page.emulate_media(media="print", color_scheme="dark")
+    assert seen.page.evaluate("getComputedStyle(document.body).color") == "rgb(23, 32, 43)"
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
