@@ -193,6 +193,9 @@ def test_quantization_aware_training_stands_beside_calibration(project):
     report = edgetune.build()
     by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
     assert list(by_name) == ["float", "int8", "int8-qat"]
+    run = f"runs/{report.run_dir.name}"
+    assert report.data["next_commands"][:2] == ["edgetune build --target x86-cpu", f"edgetune report {run} --open"]
+    assert report.data["next_commands"][2] == f"edgetune-run {run}/bundles/x86-cpu.tar IMAGE"
     assert by_name["int8-qat"]["selection"]["accuracy"] >= by_name["int8"]["selection"]["accuracy"] - 0.05
     sizes = [by_name[name]["size_bytes"] for name in ("int8", "int8-qat")]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)

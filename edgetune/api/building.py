@@ -10,7 +10,7 @@ from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.plan import make_plan
 from edgetune.progress import Quiet, Reporter
-from edgetune.recipe import load_recipe
+from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Plan, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
@@ -57,12 +57,19 @@ def build(
         {name: outcome.reason for name, outcome in outcomes.items() if outcome.reason is not None},
         pipeline.tell(outcomes, store),
         {"versions": pipeline.library_versions(), "machine": local.describe()},
+        recipe_name=Path(recipe).name if Path(recipe).suffix == ".toml" else DEFAULT_NAME,
+        run=_shown(folder, made.recipe.base),
     )
     data["run"] = folder.name
     with storage_errors(folder):
         publish(made, outcomes, folder)
         write_reports(data, folder)
     return Report(data=data, run_dir=folder)
+
+
+def _shown(folder: Path, base: Path) -> str:
+    """A run's folder as seen from its recipe; of one elsewhere only the name, which tells no one's folders."""
+    return str(folder.relative_to(base)) if folder.is_relative_to(base) else folder.name
 
 
 def plan(

@@ -9,6 +9,7 @@ from typing import Any
 from edgetune import __version__
 from edgetune.measure.selection import unmeasured
 from edgetune.plan import describe, recipe_as_data
+from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
 
 
@@ -18,6 +19,9 @@ def assemble(
     reasons: Mapping[str, str],
     steps: list[dict[str, Any]],
     environment: Mapping[str, Any],
+    *,
+    recipe_name: str,
+    run: str,
 ) -> dict[str, Any]:
     """The report of a build as plain data.
 
@@ -25,6 +29,7 @@ def assemble(
         artifacts: {step id: artifact} of the steps that came to an end.
         reasons: {step id: why there is no artifact} of the others.
         steps: what was done, in order: name, title, seconds, cached.
+        recipe_name, run: the recipe's file and the run's folder, for commands to go on with.
     """
     entries, gates = [], []
     for target in plan.targets:
@@ -38,8 +43,10 @@ def assemble(
     dataset = _read(artifacts["check-data"].path / "dataset.json")
     names = " ".join(f"--target {target.name}" for target in plan.targets)
     sample = "TEXT" if plan.recipe.reads_text else "IMAGE"
-    next_commands = [f"edgetune build {names}", "edgetune report --open", f"edgetune-run BUNDLE {sample}"]
-    next_commands += [f"edgetune diagnose --target {name}" for name in _collapsed(entries, plan)]
+    named = "" if recipe_name == DEFAULT_NAME else f" {recipe_name}"
+    next_commands = [f"edgetune build{named} {names}", f"edgetune report {run} --open"]
+    next_commands += [f"edgetune-run {run}/{entry['bundle']}.tar {sample}" for entry in entries if entry["bundle"]]
+    next_commands += [f"edgetune diagnose{named} --target {name}" for name in _collapsed(entries, plan)]
     return {
         "schema": "edgetune.report/1",
         "edgetune": __version__,
