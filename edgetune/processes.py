@@ -4,6 +4,7 @@ import os
 from functools import cache
 
 RUN_ID = "TORCHELASTIC_RUN_ID"
+LOST = 70  # exit code of a process that lost another one; torchrun starts all of them again, if it was told to
 
 
 @cache

@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from edgetune.errors import InputError, Interrupted, ProcessError
-from edgetune.processes import RUN_ID
+from edgetune.processes import LOST, RUN_ID
 
 EXIT_FILE = "EDGETUNE_EXIT_FILE"  # where the first process tells how it ended: torchrun would start all again after a 3
 
@@ -33,7 +33,7 @@ def as_one_of_several(command: Callable[[], object]) -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         code = Interrupted.exit_code
-    if code != together.LOST:
+    if code != LOST:
         together.dismiss()
         if place := os.environ.get(EXIT_FILE):
             Path(place).write_text(str(code))
@@ -74,10 +74,8 @@ def launch(arguments: Sequence[str], *, processes: int | None = None, max_restar
         try:
             elastic_launch(config, sys.executable)("-m", "edgetune", *arguments)
         except ChildFailedError as failed:
-            rank, failure = failed.get_first_failure()
-            raise ProcessError(
-                _loss(rank, failure.exitcode, max_restarts), hint="run the same command to go on"
-            ) from None
+            rank, code = _cause({rank: failure.exitcode for rank, failure in failed.failures.items()})
+            raise ProcessError(_loss(rank, code, max_restarts), hint="run the same command to go on") from None
         except SignalException:
             if not ended.exists():
                 raise Interrupted("stopped; finished steps are kept", hint="run the same command to go on") from None
@@ -114,6 +112,12 @@ def _check(processes: int | None) -> int:
     if processes is not None and 0 < gpus < processes:
         raise InputError(f"{processes} processes need as many GPUs, and here are {gpus}", hint=f"--processes {gpus}")
     return processes or gpus
+
+
+def _cause(exit_codes: Mapping[int, int]) -> tuple[int, int]:
+    """(rank, exit code) of the process that failed by itself, rather than of one that ended because it lost another."""
+    ranked = sorted(exit_codes.items())
+    return next(((rank, code) for rank, code in ranked if code != LOST), ranked[0])
 
 
 def _loss(rank: int, exit_code: int, max_restarts: int) -> str:

@@ -43,7 +43,7 @@ def read_run(folder: Path) -> Run:
     path = folder / "report.json"
     if not folder.exists():
         raise InputError(f"there is no folder {folder}", hint=A_RUN)
-    if not path.is_file():
+    if not path.exists() or path.is_fifo():
         raise InputError(f"{folder} is no run of edgetune: it has no report.json", hint=_what_then(folder))
     report = _read(path, f"{folder}/report.json")
     schema = report.get("schema") if isinstance(report, dict) else None

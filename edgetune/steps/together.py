@@ -26,12 +26,12 @@ from torch.distributed import DistNetworkError, DistStoreError, PrefixStore, Sto
 from torch.distributed.rendezvous import rendezvous
 
 from edgetune.errors import EdgetuneError, ProcessError
+from edgetune.processes import LOST
 from edgetune.progress import silent
 from edgetune.steps import STEPS
 from edgetune.steps.context import StepContext
 
 TRAINING = frozenset({"finetune", "prune", "prune_encoder", "qat"})
-LOST = 70  # exit code of a process that lost another one; torchrun starts all of them again, if it was told to
 LOOK_EVERY = timedelta(seconds=60)  # how often a sleeping process makes sure that the store is still there
 PATIENCE_SECONDS = 15.0  # for the others to fail as we did
 THE_END = "the end"
