@@ -1,10 +1,13 @@
 """The entry point: signals, and the commands."""
 
+import atexit
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from edgetune.cli.group import cli
+from edgetune.errors import Interrupted
 from edgetune.processes import several
 
 
@@ -20,7 +23,23 @@ def main() -> None:
         else:
             cli(prog_name="edgetune")
     except KeyboardInterrupt:  # before or after a command's own handling
-        sys.exit(130)
+        _leave_interrupted()
+    except SystemExit as end:
+        if end.code != Interrupted.exit_code:
+            raise
+        _leave_interrupted()
+
+
+def _leave_interrupted() -> NoReturn:
+    """End with 130, whatever the signal met.
+
+    CPython would end by SIGINT instead if it met an import that makes a class from text, as dataclasses and
+    namedtuple do: it remembers that ``exec`` was interrupted (``_Py_UnhandledKeyboardInterrupt``).
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Interrupted.exit_code)
 
 
 def _stop(*_: object) -> None:

@@ -34,6 +34,7 @@ augmentation = "standard"           # crops and mirror images; "light": no mirro
 
 [prune]
 target_speedup = [1.25, 1.5]        # prune until the layers, timed on this machine, are that much faster
+# ratio = [0.15, 0.3]               # shares of channels, for targets whose layers cannot be timed here (jetson)
 recovery_epochs = 4                 # training after pruning, guided by the unpruned network
 
 [quantize]
@@ -50,6 +51,15 @@ threads = 1                         # that the engine may use
 
 [targets]
 names = ["x86-cpu"]                 # `edgetune targets` lists them
+
+[bundle]
+input = "float32-nchw"              # or "uint8-nhwc": the engine takes raw pixels and normalises them itself
+
+[tune]
+trials = 30                         # of `edgetune tune`, which searches values for [finetune]
+
+[search]
+trials = 20                         # of `edgetune search`, which searches accuracy against latency
 """
 
 

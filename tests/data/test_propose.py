@@ -50,8 +50,7 @@ def test_every_key_is_explained(tmp_path):
     keys = [line for line in lines if " = " in line and "path =" not in line]
     assert len(keys) > 15 and all("   # " in line or "  # " in line for line in keys)
     sections = {line.strip("[]") for line in lines if line.startswith("[")}
-    special = {"tune", "search", "bundle"}  # of commands and devices that few want; docs/recipe.md has them
-    assert sections == {field.name for field in fields(Recipe)} - {"base", "seed"} - special
+    assert sections == {field.name for field in fields(Recipe)} - {"base", "seed"}
 
 
 def test_data_elsewhere_keeps_its_whole_path(tmp_path):

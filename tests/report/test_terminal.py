@@ -29,9 +29,10 @@ def test_a_failed_gate_is_said(report):
 
 def test_float_as_the_choice_has_no_change_and_no_speedup(report):
     report["targets"][0]["chosen"] = "float"
+    report["targets"][0]["reason"] = ["Of 3 compressed engines 0 lose at most 1 point on validation."]
     closing = render_table(report).split("x86-cpu: ")[1]
     assert closing.startswith("float; accuracy ")
-    assert "speed-up" not in closing.split("\n")[0]
+    assert "speed-up" not in closing.split("jetson")[0]
 
 
 @given(st.text(min_size=1, max_size=60))
