@@ -21,8 +21,8 @@ def schema_reference(name: str) -> str:
     lines = [
         f"# {title} reference\n",
         f"Written from [its JSON schema](../../edgetune/report/{file}) when this site is built; every {title} is "
-        f"validated against that before it is written. [The guide](../{guide}) tells how to read it. A dot goes into an "
-        "object, `[]` into each item of a list, `*` stands for names that depend on the run.\n",
+        f"validated against that before it is written. [The guide](../{guide}) tells how to read it. A dot goes into "
+        "an object, `[]` into each item of a list, `*` stands for names that depend on the run.\n",
         "| field | type | meaning |",
         "|---|---|---|",
     ]
