@@ -3,7 +3,7 @@
     python benchmarks/onnxruntime_releases.py BUNDLE [BUNDLE ...] --releases 1.16.3 1.18.1 1.20.1
 
 For each release: the newest opset and file format that it names itself when it refuses a file; and for each bundle, in
-a fresh process that has nothing but numpy and that release, whether the digests, the engine and the golden outputs pass.
+a fresh process that has nothing but numpy and that release, whether digests, engine and golden outputs pass.
 The first is the table in edgetune/backends/onnxruntime.py, the second the proof of `min_runtime` in the target files.
 """
 
