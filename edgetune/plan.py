@@ -171,6 +171,8 @@ class _Builder:
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         facts = {"seed": self.recipe.seed, **more}
+        if self.recipe.deterministic and "torch" in facts.get("libraries", ()):
+            params = {**params, "deterministic": True}
         step = Step(id=step_id, name=name, version=VERSIONS[name], title=title, params=params, **facts)
         return self.steps.setdefault(step_id, step).id
 
@@ -682,6 +684,8 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     content = asdict(spec)
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
+    if spec.compile == "auto":
+        del content["compile"]
     return content
 
 
