@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.errors import TrainingError
+from edgetune.finetune.precision import finish
 from edgetune.finetune.update import Update
 
 WARMUPS, TIMED = 3, 10  # passes
@@ -124,16 +125,10 @@ def _median_seconds(update: Update, batch: tuple[Tensor, Tensor]) -> float:
     for number in range(WARMUPS + TIMED):
         started = time.perf_counter()
         update.gradients(*batch).item()
-        _finish(update.compute.device)
+        finish(update.compute.device)
         if number >= WARMUPS:
             times.append(time.perf_counter() - started)
     return statistics.median(times)
-
-
-def _finish(device: torch.device) -> None:
-    """Wait until the device has computed what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 class _Undisturbed:

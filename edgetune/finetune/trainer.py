@@ -22,7 +22,7 @@ from edgetune.finetune.batch_norm import synchronized_batch_norms
 from edgetune.finetune.freezing import freeze_below, set_modes
 from edgetune.finetune.groups import parameter_groups, toward_start
 from edgetune.finetune.interrupts import deferred_interrupts
-from edgetune.finetune.precision import Compute, choose_compute, fastest_kernels
+from edgetune.finetune.precision import Compute, choose_compute, fastest_kernels, finish
 from edgetune.finetune.schedule import learning_rate
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
@@ -343,6 +343,7 @@ class _Run:
         """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
         started = time.perf_counter()
         self._read_loss()
+        finish(self.compute.device)
         self.progress.epoch_seconds += time.perf_counter() - started
         started = time.perf_counter()
         judged = self.network if self.average is None else self.average.module
