@@ -83,7 +83,7 @@ def test_labels_are_checked_and_folds_trained(project):
         .replace("ratio = [0.0, 0.5]", "ratio = [0.0]")
     )
     report = edgetune.build(recipe, target="x86-cpu")
-    assert len(report.data["cross_validation"]["folds"]) == 2
+    assert len(report.data["cross_validation"]["folds"]) == 3
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora"])
