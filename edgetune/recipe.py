@@ -17,6 +17,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "lora", "feature-extraction"),
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
+    ("finetune", "compile"): ("auto", "never", "always"),
     ("finetune", "batch_norm"): ("train", "frozen"),
     ("finetune", "imbalance"): ("none", "weights", "sampling"),
     ("prune", "criterion"): (
