@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from edgetune.hashing import digest_json
-from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.inference import INFERENCE_LIBRARIES, session_settings
 from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Rung, Step, Target
 from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 
@@ -25,13 +25,13 @@ VERSIONS = {
     "fold": 1,  # it fine-tunes as "finetune" does: raise both
     "cross_validate": 1,
     "time_layers": 1,
-    "time_encoder": 1,
+    "time_encoder": 2,
     "prune": 2,
     "prune_encoder": 1,
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
-    "float_layers": 1,
+    "float_layers": 2,
     "qat": 1,
     "mend": 1,
     "mix": 1,
@@ -40,9 +40,9 @@ VERSIONS = {
     "pixels": 1,
     "compile": 1,
     "evaluate": 1,
-    "measure": 2,
+    "measure": 3,
     "select": 7,
-    "bundle": 2,
+    "bundle": 3,
     "validate": 2,
     "lr_find": 1,
     "diagnose": 1,
@@ -220,6 +220,8 @@ class _Builder:
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         facts = {"seed": self.recipe.seed, **more}
+        if self.recipe.deterministic and "torch" in facts.get("libraries", ()):
+            params = {**params, "deterministic": True}
         step = Step(id=step_id, name=name, version=VERSIONS[name], title=title, params=params, **facts)
         return self.steps.setdefault(step_id, step).id
 
@@ -601,6 +603,7 @@ class _Builder:
             "precision": precision,
             "scheme": self._described_scheme(target) if precision == "int8" else None,
             "threads": self.recipe.bench.threads,
+            **({"min_runtime": target.min_runtime} if target.min_runtime and target.backend == "onnxruntime" else {}),
             **self._input_size(),
             **({"input": self.recipe.bundle.input} if self.recipe.bundle.takes_pixels else {}),
         }
@@ -690,8 +693,9 @@ class _Builder:
             {"target": target.name, "recipe": recipe_for_bundle(recipe)},
             inputs={
                 **{f"engine:{name}": step for name, step in engines.items()},
+                **evaluated,
                 "select": selected,
-                "dataset": self._check_data(),
+                **self._data(),
                 **({"device": self._device(target)} if self._device(target) != "source:device" else {}),
             },
             tolerant=True,
@@ -712,7 +716,7 @@ def _runs_in(target: Target) -> tuple[str, ...]:
 def _session(target: Target) -> dict[str, Any]:
     """How engines that are only timed are opened; without a backend it is ONNX Runtime."""
     backend = {} if target.backend == "onnxruntime" else {"backend": target.backend}
-    return {**backend, "config": dict(target.backend_options)}
+    return {**backend, **session_settings(target.backend, target.backend_options)}
 
 
 def makes_int8(recipe: Recipe, target: Target) -> bool:
@@ -772,6 +776,8 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     content = asdict(spec)
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
+    if spec.compile == "auto":
+        del content["compile"]
     return content
 
 
