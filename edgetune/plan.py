@@ -22,22 +22,22 @@ VERSIONS = {
     "fold": 1,  # it fine-tunes as "finetune" does: raise both
     "cross_validate": 1,
     "time_layers": 1,
-    "time_encoder": 1,
+    "time_encoder": 2,
     "prune": 2,
     "prune_encoder": 1,
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
-    "float_layers": 1,
+    "float_layers": 2,
     "qat": 1,
     "tokenize": 1,
     "half": 1,
     "pixels": 1,
     "compile": 1,
     "evaluate": 1,
-    "measure": 2,
+    "measure": 3,
     "select": 6,
-    "bundle": 2,
+    "bundle": 3,
     "validate": 2,
     "lr_find": 1,
     "diagnose": 1,
@@ -171,6 +171,8 @@ class _Builder:
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         facts = {"seed": self.recipe.seed, **more}
+        if self.recipe.deterministic and "torch" in facts.get("libraries", ()):
+            params = {**params, "deterministic": True}
         step = Step(id=step_id, name=name, version=VERSIONS[name], title=title, params=params, **facts)
         return self.steps.setdefault(step_id, step).id
 
@@ -602,8 +604,9 @@ class _Builder:
             {"target": target.name, "recipe": recipe_for_bundle(recipe)},
             inputs={
                 **{f"engine:{name}": step for name, step in engines.items()},
+                **evaluated,
                 "select": selected,
-                "dataset": self._check_data(),
+                **self._data(),
                 **({"device": self._device(target)} if self._device(target) != "source:device" else {}),
             },
             tolerant=True,
@@ -682,6 +685,8 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     content = asdict(spec)
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
+    if spec.compile == "auto":
+        del content["compile"]
     return content
 
 
