@@ -254,6 +254,7 @@ class Target:
     threads: tuple[int, ...] = (1,)
     opset: int = 20
     backend_options: Mapping[str, Any] = field(default_factory=dict)
+    min_runtime: str | None = None  # the oldest release of the backend's library that devices have
     telemetry: str = "sysfs"
     sources: tuple[Source, ...] = ()
 
