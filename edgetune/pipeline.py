@@ -1,6 +1,5 @@
 """Carry out a plan: find each step's result in the store or make it, then tell what came of it."""
 
-import importlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
-from edgetune.steps import STEPS
 from edgetune.steps.context import StepContext
+from edgetune.steps.running import run_step
 from edgetune.store import Store, step_key
 from edgetune.surroundings import Surroundings
 
@@ -246,7 +245,7 @@ def carry_out(name: str, context: StepContext) -> None:
         if name in TRAINING and joined():
             run_together(name, context)
             return
-    importlib.import_module(STEPS[name]).run(context)
+    run_step(name, context)
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from edgetune.hashing import digest_json
-from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.inference import INFERENCE_LIBRARIES, session_settings
 from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Step, Target
 
 # Raise a step's number when its code changes what it makes.
@@ -171,6 +171,8 @@ class _Builder:
 
     def _add(self, step_id: str, name: str, title: str, params: Mapping[str, Any], **more: Any) -> str:
         facts = {"seed": self.recipe.seed, **more}
+        if self.recipe.deterministic and "torch" in facts.get("libraries", ()):
+            params = {**params, "deterministic": True}
         step = Step(id=step_id, name=name, version=VERSIONS[name], title=title, params=params, **facts)
         return self.steps.setdefault(step_id, step).id
 
@@ -514,6 +516,7 @@ class _Builder:
             "precision": precision,
             "scheme": self._described_scheme(target) if precision == "int8" else None,
             "threads": self.recipe.bench.threads,
+            **({"min_runtime": target.min_runtime} if target.min_runtime and target.backend == "onnxruntime" else {}),
             **self._input_size(),
             **({"input": self.recipe.bundle.input} if self.recipe.bundle.takes_pixels else {}),
         }
@@ -625,7 +628,7 @@ def _runs_in(target: Target) -> tuple[str, ...]:
 def _session(target: Target) -> dict[str, Any]:
     """How engines that are only timed are opened; without a backend it is ONNX Runtime."""
     backend = {} if target.backend == "onnxruntime" else {"backend": target.backend}
-    return {**backend, "config": dict(target.backend_options)}
+    return {**backend, **session_settings(target.backend, target.backend_options)}
 
 
 def makes_int8(recipe: Recipe, target: Target) -> bool:
@@ -683,6 +686,8 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     content = asdict(spec)
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
+    if spec.compile == "auto":
+        del content["compile"]
     return content
 
 

@@ -17,6 +17,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "lora", "feature-extraction"),
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
+    ("finetune", "compile"): ("auto", "never", "always"),
     ("finetune", "batch_norm"): ("train", "frozen"),
     ("finetune", "imbalance"): ("none", "weights", "sampling"),
     ("prune", "criterion"): (
@@ -35,7 +36,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "bias-correction"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }

@@ -56,6 +56,7 @@ class FinetuneSpec:
     label_smoothing: float = 0.1
     augmentation: str = "standard"  # none | light | standard | strong
     precision: str = "auto"  # auto | fp32 | bf16 | fp16
+    compile: str = "auto"  # auto: where it was measured to pay | never | always
     layer_decay: float = 1.0  # learning rate of a stage relative to the one above it
     batch_norm: str = "train"  # train | frozen
     mixup: float = 0.0  # alpha of its Beta distribution; 0: not used
@@ -205,6 +206,7 @@ class Recipe:
     tune: TuneSpec = field(default_factory=TuneSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0
+    deterministic: bool = False  # trainings give the same bits from the same seed, also on a GPU
 
     @property
     def reads_text(self) -> bool:
@@ -252,6 +254,7 @@ class Target:
     threads: tuple[int, ...] = (1,)
     opset: int = 20
     backend_options: Mapping[str, Any] = field(default_factory=dict)
+    min_runtime: str | None = None  # the oldest release of the backend's library that devices have
     telemetry: str = "sysfs"
     sources: tuple[Source, ...] = ()
 
