@@ -36,7 +36,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "bias-correction"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
