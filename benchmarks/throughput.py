@@ -2,8 +2,7 @@
 
     python benchmarks/throughput.py --data DIR --device cuda --output benchmarks/results/throughput_cuda.json
 
-DIR holds clothing10 (folders train/<class>/) and, for pretrained weights, mobilenet_v2_imagenet.safetensors, or
-folders with them. Two comparisons:
+DIR holds clothing10 (folders train/<class>/), or a folder with it; the networks start at random. Two comparisons:
 
 * the loop: batches of real pictures that are normalised already, from memory, so that nothing but the loop counts.
   The loops take turns in random order, each round in a fresh network. "minimal" is forward, backward and a fused
@@ -242,11 +241,11 @@ def loading_epochs(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     examples = ImageExamples(
         training=DecodedImages(index, make_training_source(args.image_size), cache_mb=8192),
         images=DecodedImages(index, make_preprocessing(args.image_size), cache_mb=8192),
-        batch_size=args.batch_size, augmentation="light", seed=0, workers=args.workers,
+        batch_size=args.batch_size, augmentation="standard", seed=0, workers=args.workers,
         device=torch.device(args.device),
     )  # fmt: skip
     history = ours(args, examples, epochs=args.epochs).history
-    steps = [v2.RandomResizedCrop(args.image_size, scale=(0.5, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+    steps = [v2.RandomResizedCrop(args.image_size, scale=(0.35, 1.0), antialias=True), v2.RandomHorizontalFlip()]
     steps += [
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
