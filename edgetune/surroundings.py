@@ -55,11 +55,6 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     }
     for target in targets:
         load_backend(target.backend).check_options(target)
-    if devices and recipe.reads_text:
-        raise InputError(
-            "engines for text are not run on a device over SSH yet",
-            hint="build without --device, and compare the engines with `edgetune bench ENGINE --device ...`",
-        )
     there = assign(targets, devices)
     for name, device in there.items():
         sources[f"device:{name}"] = digest_json([fingerprint_of(device.about()["device"]), device.about()["versions"]])
