@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TYPED := cuda tensorrt_types tensorrt_api tensorrt_here tensorrt_jobs session_tensorrt trtexec
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test quick lint types contracts check clean
@@ -24,6 +25,7 @@ lint: $(STAMP)-dev
 
 types: $(STAMP)-dev
 	$(BIN)/mypy
+	MYPYPATH=runtime/python $(BIN)/mypy --strict --follow-imports=silent $(addprefix -m edgetune_runtime.,$(TYPED))
 
 contracts: $(STAMP)-dev
 	$(BIN)/lint-imports
