@@ -17,8 +17,8 @@ from edgetune.backends.tensorrt_versions import Release
 from edgetune.errors import BackendError
 
 __all__ = ["PRECISION_FLAGS", "Files", "command", "parse_version", "precision_flags", "read_layers", "read_times"]
-# What the builder says of layers that DLA does not take, and before it why (github.com/NVIDIA-AI-IOT/jetson_dla_tutorial,
-# issue 3; github.com/NVIDIA/TensorRT, issue 2318).
+# What the builder says of layers that DLA does not take, and before it why
+# (github.com/NVIDIA-AI-IOT/jetson_dla_tutorial, issue 3; github.com/NVIDIA/TensorRT, issue 2318).
 FELL_BACK = re.compile(
     r"Layer '(?P<name>.+?)' \((?P<kind>\w+)\): Unsupported on DLA\. Switching this layer's device type to GPU"
     r"|DLA is enabled but layer (?P<old_name>.+?) is not (?:supported|running) on DLA, falling back to GPU"
@@ -64,15 +64,17 @@ def command(
         shapes: ``image:1x3x224x224``; the only shape the engine takes, as its batch is dynamic in the ONNX file.
         workspace_mb: MiB; text, for a variable of a shell.
     """
-    return called.build_command(
+    made: tuple[str, ...] = called.build_command(
         release.family, files, precision=precision, shapes=(f"--shapes={shapes}",), workspace_mb=workspace_mb,
         trtexec=trtexec, dla_core=dla_core,
     )  # fmt: skip
+    return made
 
 
 def precision_flags(release: Release, precision: str, dla_core: int | None = None) -> tuple[str, ...]:
     """What tells TensorRT the arithmetic of an engine, and where its layers may run."""
-    return called.precision_flags(release.family, precision, dla_core)
+    flags: tuple[str, ...] = called.precision_flags(release.family, precision, dla_core)
+    return flags
 
 
 def read_times(path: Path) -> list[float]:
@@ -82,9 +84,10 @@ def read_times(path: Path) -> list[float]:
         BackendError: not such a file, or no inference in it.
     """
     try:
-        return called.read_times(path)
+        values: list[float] = called.read_times(path)
     except RuntimeProblem as problem:
         raise _again(problem) from problem
+    return values
 
 
 def read_layers(path: Path) -> list[Layer]:
