@@ -1,13 +1,14 @@
 # make demo    install into .venv and run the main job on handwritten digits
 # make test    install what the tests need and run them all
 # make lint types contracts    what CI checks besides
+# make docs    the documentation site, in build/site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TYPED := cuda tensorrt_types tensorrt_api tensorrt_here tensorrt_jobs session_tensorrt trtexec
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test quick lint types contracts check clean
+.PHONY: demo test quick lint types contracts docs check clean
 
 demo: $(STAMP)-demo
 	$(BIN)/python -m edgetune.demo demo
@@ -30,7 +31,10 @@ types: $(STAMP)-dev
 contracts: $(STAMP)-dev
 	$(BIN)/lint-imports
 
-check: lint types contracts test
+docs: $(STAMP)-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+check: lint types contracts docs test
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
