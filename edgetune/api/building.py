@@ -106,4 +106,4 @@ def make_build_plan(
         found = recipe_target(loaded, name)
         targets[found.name] = found
     surroundings = look_around(loaded, tuple(targets.values()), devices)
-    return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings
+    return make_plan(loaded, surroundings.targets, surroundings.facts), surroundings

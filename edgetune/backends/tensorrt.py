@@ -98,13 +98,17 @@ def why_not_on(target: Target, tensorrt: Mapping[str, Any] | None) -> str | None
     """Why a device with ``tensorrt`` (of ``edgetune_runtime.tensorrt_here.describe``) is not one of ``target``'s.
 
     An engine for a workstation's GPU is never handed to a Jetson, nor the other way round: besides the processor, the
-    GPU's compute capability must be one of the target's. Where it is not known, TensorRT refuses foreign engines itself.
+    GPU's compute capability must be one of the target's. Where it is unknown, TensorRT refuses foreign engines itself.
     """
     if tensorrt is None:
-        return "it has no TensorRT (neither trtexec nor its Python package; on a Jetson: sudo apt install nvidia-jetpack)"
+        return (
+            "it has no TensorRT (neither trtexec nor its Python package; on a Jetson: sudo apt install nvidia-jetpack)"
+        )
     wanted, jetson = target.backend_options.get("gpus"), tensorrt.get("jetson")
     if wanted and tensorrt["sm"] not in (UNKNOWN, *wanted):
-        return f"its GPU ({tensorrt['gpu']}) has compute capability {tensorrt['sm']}, the target's {' or '.join(wanted)}"
+        return (
+            f"its GPU ({tensorrt['gpu']}) has compute capability {tensorrt['sm']}, the target's {' or '.join(wanted)}"
+        )
     if tensorrt["sm"] == UNKNOWN and tensorrt["trtexec"] == UNKNOWN:
         return "TensorRT's Python package is there, but no NVIDIA driver"
     if jetson and target.arch == "x86_64":

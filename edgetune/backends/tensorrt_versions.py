@@ -38,7 +38,7 @@ RELEASES = {
 }
 
 
-# DLA: TensorRT 10.7 was the last of 10.x with it, and 11.4 has it again, on Jetson AGX Orin under JetPack 7.2.2 or later
+# DLA: TensorRT 10.7 was the last of 10.x with it; 11.4 has it again, on Jetson AGX Orin under JetPack 7.2.2 or later
 # (docs.nvidia.com/deeplearning/tensorrt/11.4.1/inference-library/work-with-dla.html).
 WITH_DLA = {"8.5", "8.6", *(f"10.{minor}" for minor in range(8)), "11.4"}
 
@@ -49,7 +49,7 @@ def installed_release(version: str) -> Release:
     Raises:
         InputError: of a family that is not known.
     """
-    family, minor = (int(part) if part.isdecimal() else -1 for part in (version.split(".") + ["0"])[:2])
+    family, minor = (int(part) if part.isdecimal() else -1 for part in [*version.split("."), "0"][:2])
     known = [release for release in RELEASES.values() if release.family == family]
     before = [release for release in known if int(release.name.split(".")[1]) <= minor]
     if not before:

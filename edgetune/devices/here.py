@@ -82,7 +82,8 @@ def _run(folder: Path, limit_seconds: float, progress: Tick, part: Part) -> dict
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, start_new_session=True,
             env={**os.environ, "PYTHONPATH": path, "ORT_DISABLE_TELEMETRY": "1"},
         )  # fmt: skip
-    limit = threading.Timer(limit_seconds, _end, [process])
+    late = threading.Event()
+    limit = threading.Timer(limit_seconds, lambda: _end(process, late))
     limit.start()
     result: dict[str, Any] | None = None
     try:
@@ -105,8 +106,8 @@ def _run(folder: Path, limit_seconds: float, progress: Tick, part: Part) -> dict
         process.stdout.close()
     if result is None:
         last = (folder / "words").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        why = f"was ended after {limit_seconds:g} s" if limit.finished.is_set() and process.returncode == -9 else "ended"
-        raise DeviceError(f"this machine: the job {why} without a result", hint=last[-1] if last else None)
+        why = f"was ended after {limit_seconds:g} s" if late.is_set() else f"ended with status {process.returncode}"
+        raise DeviceError(f"this machine: the job {why}", hint=last[-1] if last else None)
     return result
 
 
@@ -117,6 +118,8 @@ def _refused(answer: Mapping[str, Any]) -> BackendError | DeviceError:
     return DeviceError(text, hint="install what is missing for this Python")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], late: threading.Event | None = None) -> None:
+    if late is not None:
+        late.set()
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)

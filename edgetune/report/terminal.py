@@ -55,6 +55,8 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
     if best is not None and target["baseline"] is not None and best["name"] == target["baseline"]["name"]:
         lines += _indented(" ".join(target.get("reason", [])))
     lines += _indented(view.noise_line(target))
+    for line in target.get("builder", ()):
+        lines += _indented(line)
     failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
     for text in failed:
         lines += _indented(f"GATE FAILED: {text}")
