@@ -1,11 +1,12 @@
 # make demo    install into .venv and run the main job on handwritten digits
-# make test    install what the tests need and run them all
+# make test    install what the tests need and run them all, in WORKERS processes (2)
 # make lint types contracts    what CI checks besides
 # make docs    the documentation site, in build/site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TYPED := cuda tensorrt_types tensorrt_api tensorrt_here tensorrt_jobs session_tensorrt trtexec
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test quick lint types contracts docs check clean
@@ -15,10 +16,10 @@ demo: $(STAMP)-demo
 	$(BIN)/edgetune build demo/edgetune.toml --target x86-cpu
 
 test: $(STAMP)-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 quick: $(STAMP)-dev
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .

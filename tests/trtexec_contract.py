@@ -15,9 +15,9 @@ from pathlib import Path
 
 EVERY = {
     "onnx", "saveEngine", "loadEngine", "shapes", "minShapes", "optShapes", "maxShapes", "memPoolSize",
-    "timingCacheFile", "useCudaGraph", "noDataTransfers", "useSpinWait", "separateProfileRun", "profilingVerbosity", "percentile",
-    "exportTimes", "exportLayerInfo", "exportProfile", "exportOutput", "loadInputs", "iterations", "duration", "warmUp",
-    "useDLACore", "allowGPUFallback", "verbose",
+    "timingCacheFile", "useCudaGraph", "noDataTransfers", "useSpinWait", "separateProfileRun",
+    "profilingVerbosity", "percentile", "exportTimes", "exportLayerInfo", "exportProfile", "exportOutput",
+    "loadInputs", "iterations", "duration", "warmUp", "useDLACore", "allowGPUFallback", "verbose",
 }  # fmt: skip
 OF_FAMILY = {8: {"fp16", "int8", "best"}, 10: {"fp16", "int8", "best", "stronglyTyped"}, 11: {"stronglyTyped"}}
 BARE = {

@@ -22,7 +22,7 @@ from edgetune.hashing import canonical_json
 from edgetune.measure.remote import decoded, folder_files
 from edgetune.steps.context import StepContext
 from edgetune.steps.evaluate import SECONDS_PER_SAMPLE, batches
-from edgetune.steps.tensorrt_engine import build
+from edgetune.steps.tensorrt_engine import ONNX, build
 from edgetune.steps.texts import TOKENIZER, preprocessing
 from edgetune.surroundings import load_backend
 
@@ -53,14 +53,14 @@ def run(context: StepContext) -> None:
     folder = context.out / "engine"
     folder.mkdir()
     inputs = _inputs(context, folder)
-    session, versions = _compiled(context, folder, inputs["inputs"][0])
+    file, session, versions = _compiled(context, folder, inputs["inputs"][0])
     write_manifest(
         folder,
         {
             "name": f"{params['target']}-{params['precision']}",
             "target": params["target"],
             "backend": params["backend"],
-            "engine": {"file": "engine.onnx", "precision": params["precision"], **_inside(params)},
+            "engine": {"file": file, "precision": params["precision"], **_inside(params)},
             **inputs,
             "outputs": [signature("logits", ["batch", len(labels)])],
             "postprocessing": "softmax",
@@ -94,16 +94,21 @@ def run(context: StepContext) -> None:
 
 def _compiled(
     context: StepContext, folder: Path, signature: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """(the manifest's session, the versions of what runs the engine); the engine is in ``folder`` then."""
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """(the engine's file in ``folder``, the manifest's session, the versions of what runs the engine)."""
     params = context.params
     if params["backend"] == "tensorrt":
-        return build(context, folder, signature)
+        return ONNX, *build(context, folder, signature)
     backend = load_backend(params["backend"])
     session = backend.compile(
-        context.inputs["onnx"] / "model.onnx", folder, threads=params["threads"], options=params["backend_options"]
+        context.inputs["onnx"] / "model.onnx",
+        folder,
+        threads=params["threads"],
+        options=params["backend_options"],
+        **({"min_runtime": params["min_runtime"]} if "min_runtime" in params else {}),
     )
-    return session, backend.versions() if context.device is None else context.device.about()["versions"]
+    (file,) = folder.glob("engine.*")
+    return file.name, session, backend.versions() if context.device is None else context.device.about()["versions"]
 
 
 def _check_parity(context: StepContext, folder: Path) -> None:

@@ -26,7 +26,7 @@ SECONDS_PER_SAMPLE = 10.0  # on a device: far more than any needs, so that only 
 def run(context: StepContext) -> None:
     """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split.
 
-    A search has ``splits`` in its parameters, so that nothing of the test split is read.
+    A search and the controller's rungs have ``splits`` in its parameters, so that nothing of the test split is read.
     """
     engine_dir = context.inputs["engine"] / "engine"
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
@@ -100,9 +100,9 @@ def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> 
         part=lambda part: parts.append(decoded(part)),
     )
     ends = np.cumsum([len(arrays[f"{split}_labels"]) for split in splits])[:-1]
-    found = zip(splits, np.split(np.concatenate(parts), ends), strict=True)
+    logits = zip(splits, np.split(np.concatenate(parts), ends), strict=True)
     (context.out / "device.json").write_text(canonical_json(_device(context.device)), encoding="utf-8")
-    return {**{f"{split}_logits": logits for split, logits in found}, **arrays}
+    return {**{f"{split}_logits": values for split, values in logits}, **arrays}
 
 
 def _device(device: Device) -> dict[str, Any]:

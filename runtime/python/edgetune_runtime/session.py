@@ -17,6 +17,14 @@ LIBRARIES = {
     "tensorrt": "edgetune_runtime.session_tensorrt",
 }
 
+# ONNX Runtime's execution providers, by the names that manifests and targets use.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
 
 def open_session(model: Path | bytes, wanted: dict[str, Any], threads: int | None = None) -> Any:
     """A session for an ONNX file, or for its content.
@@ -25,8 +33,8 @@ def open_session(model: Path | bytes, wanted: dict[str, Any], threads: int | Non
     with name, type (``tensor(float)``) and shape, as ONNX Runtime's sessions do.
 
     Args:
-        wanted: the manifest's ``session`` with its ``backend``: backend, threads, config, graph_optimization; an empty
-            one means ONNX Runtime and the defaults.
+        wanted: the manifest's ``session`` with its ``backend``: backend, threads, config, and of ONNX Runtime
+            graph_optimization, provider, arena, memory_pattern; an empty one means ONNX Runtime and the defaults.
         threads: of one inference; None: what ``wanted`` says.
 
     Raises:
