@@ -37,6 +37,12 @@ def check_options(target: Target) -> Release:
         InputError: an unknown release.
     """
     options = target.backend_options
+    version = options.get("version")
+    if not isinstance(version, str):
+        raise TargetError(
+            f"target {target.name} does not say which TensorRT it is for",
+            hint='write `[backend_options]` with `version = "10.3"` into its file',
+        )
     for key, value in options.items():
         if key not in OPTIONS:
             raise TargetError(
@@ -45,12 +51,6 @@ def check_options(target: Target) -> Release:
         kind, example = OPTIONS[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TargetError(f"target {target.name}: `{key}` cannot be {value!r}", hint=f"write `{key} = {example}`")
-    version = options.get("version")
-    if version is None:
-        raise TargetError(
-            f"target {target.name} does not say which TensorRT it is for",
-            hint='write `[backend_options]` with `version = "10.3"` into its file',
-        )
     if not 1 <= options.get("max_batch", 1) <= MOST_BATCH:
         raise TargetError(f"target {target.name}: `max_batch` must be 1 to {MOST_BATCH}", hint="1 is the fastest")
     release = find_release(version)
@@ -101,9 +101,7 @@ def why_not_on(target: Target, tensorrt: Mapping[str, Any] | None) -> str | None
     GPU's compute capability must be one of the target's. Where it is unknown, TensorRT refuses foreign engines itself.
     """
     if tensorrt is None:
-        return (
-            "it has no TensorRT (neither trtexec nor its Python package; on a Jetson: sudo apt install nvidia-jetpack)"
-        )
+        return "it has no trtexec and no Python package of TensorRT (on a Jetson: sudo apt install nvidia-jetpack)"
     wanted, jetson = target.backend_options.get("gpus"), tensorrt.get("jetson")
     if wanted and tensorrt["sm"] not in (UNKNOWN, *wanted):
         return (

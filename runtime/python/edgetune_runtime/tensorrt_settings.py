@@ -55,7 +55,7 @@ def read_settings(session: Mapping[str, Any]) -> Settings:
         "family": family in (8, 10, 11),
         "precision": precision in ("fp16", "int8"),
         "input": isinstance(name, str) and NAME.fullmatch(name) is not None,
-        "dtype": dtype in DTYPES,
+        "dtype": isinstance(dtype, str) and dtype in DTYPES,
         "sample": isinstance(sample, list) and 0 < len(sample) < 8 and all(_counts(size) for size in sample),
         "max_batch": _counts(batch),
         "dla_core": core is None or (type(core) is int and 0 <= core < 8),
