@@ -53,9 +53,15 @@ IMAGE_PEERS = (
     ),
     Peer(
         key="inc-static",
-        title="Intel Neural Compressor 2.6, tuned",
+        title="Intel Neural Compressor 2.6",
         requirements="neural-compressor",
         script="neural_compressor_static",
+    ),
+    Peer(
+        key="inc-static-tuned",
+        title="Intel Neural Compressor 2.6, tuned by accuracy",
+        requirements="neural-compressor",
+        script="neural_compressor_static_tuned",
     ),
     Peer(
         key="onnx-inc-static",

@@ -95,5 +95,5 @@ def accuracy(found: Sequence[int], base: Sequence[int], test: Samples) -> dict[s
 
 def size_of(path: Path) -> int:
     """Bytes of an engine, with the weights that lie beside it."""
-    beside = [path.with_suffix(".bin"), path.with_name(path.name + ".data")]
+    beside = [path.with_suffix(".bin"), path.with_name(path.name + ".data"), path.with_name(path.name + "_data")]
     return path.stat().st_size + sum(other.stat().st_size for other in beside if other.exists())

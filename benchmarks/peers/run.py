@@ -12,6 +12,7 @@ the same command goes on, and ``--again KEY`` does one peer anew.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from benchmarks.peers.judge import accuracy, answers, size_of, time_engines
 from benchmarks.peers.lines import script_lines
 from benchmarks.peers.ours import TARGETS, build
 from benchmarks.peers.table import table
+from edgetune.errors import EdgetuneError
 from edgetune.store import Store
 
 HERE = Path(__file__).parent
@@ -216,4 +218,7 @@ def told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgetuneError as problem:
+        sys.exit(f"{problem.message}\n  {problem.hint}")

@@ -28,9 +28,7 @@ def pictures(**_):
 
 config = {
     "input_model": {"type": "ONNXModel", "model_path": str(given / "float.onnx")},
-    "data_configs": [
-        {"name": "calibration", "type": "DummyDataContainer", "load_dataset_config": {"type": "pictures"}}
-    ],
+    "data_configs": [{"name": "calibration", "type": "DataContainer", "load_dataset_config": {"type": "pictures"}}],
     "passes": {"quantize": {"type": "OnnxStaticQuantization", "data_config": "calibration", "per_channel": True}},
     "output_dir": "olive",
 }

@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from onnx_neural_compressor.quantization import CalibrationDataReader, StaticQuantConfig, quantize
+from onnx_neural_compressor.data_reader import CalibrationDataReader
+from onnx_neural_compressor.quantization import quantize
+from onnx_neural_compressor.quantization.config import StaticQuantConfig
 
 given = Path(sys.argv[1])
 

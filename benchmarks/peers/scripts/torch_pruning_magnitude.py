@@ -1,4 +1,4 @@
-"""torch-pruning as in its own example: global magnitude, once, half of the channels' share asked; then recovery."""
+"""torch-pruning as in its own example: global magnitude, in one shot, a tenth of the channels; then recovery."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ pruner = tp.pruner.MagnitudePruner(
     example,
     importance=tp.importance.MagnitudeImportance(p=2),
     global_pruning=True,
-    pruning_ratio=0.3,
+    pruning_ratio=0.1,
     round_to=8,
     ignored_layers=[network.classifier[1]],
 )
