@@ -1,6 +1,6 @@
 """``edgetune.toml`` -> a frozen Recipe, or an error with file, line and the nearest valid key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "strategy"): ("auto", "full", "partial", "gradual", "lora", "feature-extraction"),
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
+    ("finetune", "compile"): ("auto", "never", "always"),
     ("finetune", "batch_norm"): ("train", "frozen"),
     ("finetune", "imbalance"): ("none", "weights", "sampling"),
     ("prune", "criterion"): (
@@ -35,7 +36,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "bias-correction"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
@@ -81,6 +82,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("quantize", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),
     ("quantize", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
+    ("budget", "confidence"): (lambda v: v is None or 0.5 < v < 1, "above 0.5 and below 1, such as 0.95"),
+    ("budget", "max_hours"): (lambda v: v is None or v > 0, "above 0"),
     ("budget", "max_latency_ms"): (lambda v: v is None or v > 0, "above 0"),
     ("budget", "max_size_mb"): (lambda v: v is None or v > 0, "above 0"),
     ("bench", "threads"): (lambda v: 1 <= v <= 1024, "1 or more"),
@@ -141,7 +144,7 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(file: TomlFile) -> Recipe:
     """Turn parsed TOML into a Recipe and check every value."""
-    recipe = into_record(Recipe, file.data, file, given={"base": file.path.absolute().parent})
+    recipe = into_record(Recipe, _with_target_options(file.data), file, given={"base": file.path.absolute().parent})
     for (section, key), allowed in CHOICES.items():
         value = getattr(getattr(recipe, section), key)
         for item in value if isinstance(value, tuple) else (value,):
@@ -162,6 +165,16 @@ def parse_recipe(file: TomlFile) -> Recipe:
     if recipe.search.space is not None:
         read_search_space(recipe.search.space, file, lambda value, where: _check_searched(value, where, recipe, file))
     return recipe
+
+
+def _with_target_options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """``[targets.NAME]`` tables as ``targets.options``."""
+    table = data.get("targets")
+    if not isinstance(table, dict):
+        return dict(data)
+    options = {key: value for key, value in table.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in table.items() if key not in options}
+    return {**data, "targets": {**plain, "options": options} if options else plain}
 
 
 def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
