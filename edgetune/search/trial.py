@@ -125,9 +125,9 @@ def as_candidate(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def budget_of(recipe: Recipe) -> dict[str, Any]:
-    """``[budget]`` as ``measure.selection`` takes it."""
-    budget = recipe.budget
-    return {name: getattr(budget, name) for name in budget.__dataclass_fields__}
+    """``[budget]`` as ``measure.selection`` takes it; a search goes by point estimates."""
+    names = ("max_accuracy_drop", "max_latency_ms", "max_size_mb")
+    return {name: getattr(recipe.budget, name) for name in names}
 
 
 def make_engine(
