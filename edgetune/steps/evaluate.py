@@ -91,7 +91,8 @@ def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> 
         files[f"{split}.npy"] = context.scratch / f"{split}.npy"
         np.save(files[f"{split}.npy"], np.stack([images.preprocessing.crop(images[number]) for number in numbers]))
         arrays[f"{split}_labels"] = np.asarray([images.index.samples[number].label for number in numbers])
-    return _logits_there(context, context.device, {"pixels": [f"{split}.npy" for split in splits]}, files, arrays)
+    inputs = {"backend": manifest["backend"], "pixels": [f"{split}.npy" for split in splits]}
+    return _logits_there(context, context.device, inputs, files, arrays)
 
 
 def _texts_there(context: StepContext, device: Device, engine_dir: Path) -> dict[str, Any]:
