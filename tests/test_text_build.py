@@ -84,7 +84,7 @@ def test_engines_for_text_are_measured_on_a_device(built, tmp_path, monkeypatch)
     (target,) = report.data["targets"]
     assert target["status"] == "measured" and target["device"]["name"] == HOST
     assert len(target["candidates"]) > 1 and all(c["status"] == "measured" for c in target["candidates"])
-    assert {"time-layers:board", "measure:board"} <= {s["id"] for s in report.data["steps"] if not s["cached"]}
+    assert "measure:board" in {step["name"] for step in report.data["steps"] if not step["cached"]}
     here = edgetune.build(folder, target="board", cache_dir=folder / "cache").data["targets"][0]
     for there, local in zip(target["candidates"][:2], here["candidates"][:2], strict=True):  # pruning goes by times
         assert there["metrics"]["accuracy"] == local["metrics"]["accuracy"]
