@@ -187,10 +187,10 @@ class _Builder:
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
         self.candidates += ours
+        if target.backend == "tensorrt":
+            self._validate(target, ours)
         if runs_here:
             self._finish(target, ours)
-        elif target.backend == "tensorrt":
-            self._validate(target, ours)
 
     def add_trial(self, target: Target, pruning: Pruning, precision: str) -> None:
         """One engine, without measurement and choice."""
@@ -634,7 +634,7 @@ class _Builder:
         )
 
     def _validate(self, target: Target, candidates: list[Candidate]) -> None:
-        version = target.backend_options["version"]
+        version = target.backend_options["version"] + ("-dla" if target.backend_options.get("dla") else "")
         self._add(
             f"validate:{target.name}",
             "validate",
