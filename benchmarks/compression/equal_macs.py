@@ -12,7 +12,8 @@ optimizer, rate and batches to recover:
 - ``torch-pruning+distillation``: the same network as the second, with edgetune's recovery: what the choice of channels
   alone makes out.
 
-edgetune prunes to a share of the MACs first; torch-pruning's ratio is then the largest that leaves it at least as many.
+torch-pruning's ratio is the one that comes nearest to the share of the MACs that is asked for (channels by 8 make it
+jump); edgetune is then given at most as many MACs as that network has.
 Accuracy is that of the float network in PyTorch on the test split.
 """
 
@@ -121,17 +122,14 @@ class Job:
             recalibrate_batch_norms(network, self.examples.calibration(RANKING_SAMPLES))
         return network
 
-    def magnitude_pruned(self, macs: float) -> tuple[Any, float]:
-        """torch-pruning's example at the largest ratio that leaves ``macs``, and that ratio."""
-        low, high, best = 0.0, 0.95, copy.deepcopy(self.network)
+    def magnitude_pruned(self, share: float) -> tuple[Any, float]:
+        """torch-pruning's example at the ratio that comes nearest to ``share`` of the MACs, and that ratio."""
+        low, high = 0.0, 0.95
         for _ in range(12):
             ratio = (low + high) / 2
-            network = self._magnitude(ratio)
-            if self.macs(network) >= macs:
-                low, best = ratio, network
-            else:
-                high = ratio
-        return best, low
+            low, high = (ratio, high) if self.macs(self._magnitude(ratio)) >= share * self.whole else (low, ratio)
+        made = [(self._magnitude(ratio), ratio) for ratio in (low, high)]
+        return min(made, key=lambda pair: abs(self.macs(pair[0]) / self.whole - share))
 
     def _magnitude(self, ratio: float) -> Any:
         import torch_pruning as tp
@@ -185,10 +183,9 @@ class Job:
 
     def unit(self, share: float, arm: str) -> dict[str, Any]:
         """One network pruned and recovered."""
-        ours, ratio = self.edgetune_pruned(share), None
-        network = ours
-        if arm != "edgetune":
-            network, ratio = self.magnitude_pruned(self.macs(ours))
+        network, ratio = self.magnitude_pruned(share)
+        if arm == "edgetune":
+            network, ratio = self.edgetune_pruned(self.macs(network) / self.whole), None
         made = self.recovered(network, f"{share:g}-{arm}", arm != "torch-pruning")
         return {"seed": self.seed, "share": share, "arm": arm, "ratio": ratio, **made}
 
