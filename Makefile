@@ -1,22 +1,24 @@
 # make demo    install into .venv and run the main job on handwritten digits
-# make test    install what the tests need and run them all
+# make test    install what the tests need and run them all, in WORKERS processes (2)
 # make lint types contracts    what CI checks besides
+# make docs    the documentation site, in build/site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test quick lint types contracts check clean
+.PHONY: demo test quick lint types contracts docs check clean
 
 demo: $(STAMP)-demo
 	$(BIN)/python -m edgetune.demo demo
 	$(BIN)/edgetune build demo/edgetune.toml --target x86-cpu
 
 test: $(STAMP)-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 quick: $(STAMP)-dev
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(STAMP)-dev
 	$(BIN)/ruff check .
@@ -28,7 +30,10 @@ types: $(STAMP)-dev
 contracts: $(STAMP)-dev
 	$(BIN)/lint-imports
 
-check: lint types contracts test
+docs: $(STAMP)-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+check: lint types contracts docs test
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """``edgetune.toml`` -> a frozen Recipe, or an error with file, line and the nearest valid key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(file: TomlFile) -> Recipe:
     """Turn parsed TOML into a Recipe and check every value."""
-    recipe = into_record(Recipe, file.data, file, given={"base": file.path.absolute().parent})
+    recipe = into_record(Recipe, _with_target_options(file.data), file, given={"base": file.path.absolute().parent})
     for (section, key), allowed in CHOICES.items():
         value = getattr(getattr(recipe, section), key)
         for item in value if isinstance(value, tuple) else (value,):
@@ -162,6 +162,16 @@ def parse_recipe(file: TomlFile) -> Recipe:
     if recipe.search.space is not None:
         read_search_space(recipe.search.space, file, lambda value, where: _check_searched(value, where, recipe, file))
     return recipe
+
+
+def _with_target_options(data: Mapping[str, Any]) -> dict[str, Any]:
+    """``[targets.NAME]`` tables as ``targets.options``."""
+    table = data.get("targets")
+    if not isinstance(table, dict):
+        return dict(data)
+    options = {key: value for key, value in table.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in table.items() if key not in options}
+    return {**data, "targets": {**plain, "options": options} if options else plain}
 
 
 def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:

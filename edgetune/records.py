@@ -141,6 +141,7 @@ class TargetsSpec:
     """What ``build`` makes when no ``--target`` is given."""
 
     names: tuple[str, ...] = ("x86-cpu",)
+    options: Mapping[str, Any] = field(default_factory=dict)  # {target: over its `backend_options`}; [targets.NAME]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

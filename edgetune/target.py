@@ -6,13 +6,14 @@ A user's file lies in ``targets/`` beside the recipe, or anywhere and is named b
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from edgetune.errors import TargetError
 from edgetune.inference import INFERENCE_LIBRARIES
-from edgetune.records import Target
+from edgetune.records import Recipe, Target
 from edgetune.toml import TomlFile, into_record, nearest, read_toml
 
 FOLDER = "targets"
@@ -61,6 +62,20 @@ def load_target(name: str, base: Path | None = None) -> Target:
     raise TargetError(
         f'unknown target "{name}"', hint=nearest(name, names, "target") + " (`edgetune targets` lists them)"
     )
+
+
+def recipe_target(recipe: Recipe, name: str) -> Target:
+    """The target called ``name``, with what the recipe's ``[targets.NAME]`` says over its ``backend_options``.
+
+    Raises:
+        TargetError: for an unknown name, here or in the recipe.
+    """
+    target = load_target(name, recipe.base)
+    own: dict[str, Any] = {}
+    for written, options in recipe.targets.options.items():
+        if load_target(written, recipe.base).name == target.name:
+            own |= options
+    return replace(target, backend_options={**target.backend_options, **own}) if own else target
 
 
 def read_target(path: Path, base: Path | None = None) -> Target:

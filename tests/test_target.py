@@ -3,8 +3,9 @@
 import pytest
 
 from edgetune.backends import BACKENDS
-from edgetune.errors import TargetError
-from edgetune.target import CHOICES, all_targets, load_target, read_target, same_arch, target_files
+from edgetune.errors import RecipeError, TargetError
+from edgetune.recipe import load_recipe
+from edgetune.target import CHOICES, all_targets, load_target, read_target, recipe_target, same_arch, target_files
 
 NAMES = sorted(target_files())
 
@@ -135,3 +136,23 @@ def test_the_choices_are_those_the_rooms_know():
 
     assert set(CHOICES["scheme", "operators"]) == set(OPERATORS)
     assert set(CHOICES["backend",]) == set(BACKENDS)
+
+
+def test_a_recipe_sets_options_of_a_targets_backend(tmp_path):
+    path = tmp_path / "edgetune.toml"
+    text = '[model]\nname = "m:f"\n[data]\npath = "d"\n[targets]\nnames = ["x86-cpu"]\n'
+    path.write_text(text + "[targets.jetson]\nmax_batch = 4\n")
+    recipe = load_recipe(path)
+    assert recipe.targets.names == ("x86-cpu",)
+    assert recipe_target(recipe, "jetson-orin-nano").backend_options == {
+        **load_target("jetson").backend_options,
+        "max_batch": 4,
+    }
+    assert recipe_target(recipe, "x86-cpu") == load_target("x86-cpu")
+    path.write_text(text + "[targets.jetsn]\ndla = true\n")
+    with pytest.raises(TargetError, match="jetsn") as caught:
+        recipe_target(load_recipe(path), "x86-cpu")
+    assert "jetson" in caught.value.hint
+    path.write_text(text + "[targets.jetson]\nsince = 1979-05-27\n")
+    with pytest.raises(RecipeError, match=r"targets\.options\.jetson\.since"):
+        load_recipe(path)

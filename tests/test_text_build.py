@@ -73,6 +73,8 @@ def test_it_learns_quantizes_and_bundles(built):
 def test_the_bundle_answers_without_torch_and_transformers(built, tmp_path):
     _, report = built
     bundle = report.run_dir / "bundles/x86-cpu.tar"
+    drift = json.loads((report.run_dir / "bundles/x86-cpu/manifest.json").read_text())["drift"]
+    assert 2 < drift["input"]["edges"][0] < 64 and sum(drift["classes"]) == drift["samples"]  # tokens of validation
     code = (
         "import sys; from edgetune_runtime import Engine\n"
         "with Engine.open(sys.argv[1]) as e: print(e.predict('We saw rain and snow.', top=1)[0][0])\n"

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from edgetune_runtime import Engine, InputError
+from edgetune_runtime import DriftMonitor, Engine, InputError
 from PIL import Image
 from ssh_server import serving
 
@@ -91,6 +91,10 @@ def test_engines_of_pixels_are_evaluated_measured_and_bundled_as_those_of_floats
         assert manifest["preprocessing"]["layout"] == "NHWC" and "mean" not in manifest["preprocessing"]
         assert manifest["engine"]["normalisation"]["std"] == [0.229, 0.224, 0.225]
         assert manifest["recipe"]["bundle"] == {"input": "uint8-nhwc"}
+        drift = manifest["drift"]  # of the validation split, whose pictures give levels from 0 to 255
+        assert sum(drift["confidence"]["counts"]) == sum(drift["classes"]) == drift["samples"] > 0
+        assert len(set(drift["input"]["edges"])) > 3 and 1 < drift["input"]["edges"][0] < 255
+        assert DriftMonitor(engine).report()["verdict"] == "too few samples"
         with np.load(engine.folder / "golden.npz") as golden:
             assert golden["inputs"].dtype == np.uint8 and golden["inputs"].shape[1:] == (40, 40, 3)
         raw = np.asarray(Image.open(picture))[None]

@@ -16,7 +16,7 @@ from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import storage_errors
 from edgetune.surroundings import Surroundings, look_around
-from edgetune.target import load_target
+from edgetune.target import recipe_target
 
 
 def build(
@@ -103,7 +103,7 @@ def make_build_plan(
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
     for name in names:
-        found = load_target(name, loaded.base)
+        found = recipe_target(loaded, name)
         targets[found.name] = found
     surroundings = look_around(loaded, tuple(targets.values()), devices)
     return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings

@@ -14,7 +14,7 @@ from edgetune.plan import make_diagnosis_plan, make_lr_find_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import load_recipe
 from edgetune.surroundings import look_around
-from edgetune.target import load_target
+from edgetune.target import recipe_target
 
 MOST_SAMPLES = 10_000_000
 
@@ -85,7 +85,7 @@ def diagnose(
     if not 1 <= samples <= MOST_SAMPLES:
         raise InputError(f"{samples} samples cannot be looked at", hint=f"give 1 to {MOST_SAMPLES}")
     loaded = load_recipe(Path(recipe))
-    chosen = load_target(target or loaded.targets.names[0], loaded.base)
+    chosen = recipe_target(loaded, target or loaded.targets.names[0])
     if loaded.reads_text:
         raise InputError("encoders are quantized dynamically: there is no calibration to diagnose")
     if "int8" not in chosen.precisions:

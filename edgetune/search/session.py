@@ -22,7 +22,7 @@ from edgetune.search.values import changes, choose, wanted
 from edgetune.search_space import search_space_of
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings, look_around
-from edgetune.target import load_target
+from edgetune.target import recipe_target
 from edgetune.tune import proxy, tuned_recipe
 from edgetune.tune.session import Options, go_on
 from edgetune.tune.storage import SCHEME, has_gone, open_storage, parse_address, resolve, told
@@ -105,7 +105,7 @@ def serve(path: Path, target: str | None, options: Options, address: str, announ
 def _scope(path: Path, name: str | None) -> _Scope:
     file = path / DEFAULT_NAME if path.is_dir() else path
     recipe = load_recipe(file)
-    target = load_target(name or recipe.targets.names[0], recipe.base)
+    target = recipe_target(recipe, name or recipe.targets.names[0])
     surroundings = look_around(recipe, (target,))
     if (why := surroundings.facts.unavailable[target.name]) is not None:
         raise InputError(

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
+from edgetune_runtime.drift import make_baseline
+from edgetune_runtime.preprocessing import make_preprocessing
 
 from edgetune.bundle.manifest import read_manifest, write_manifest
 from edgetune.bundle.pack import GOLDEN, pack_tar, write_golden
 from edgetune.measure.remote import PATIENCE_SECONDS, decoded, folder_files
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index
+from edgetune.steps.evaluate import batches
 
 GOLDEN_SAMPLES = 3
 TOLERANCE = {"fp32": 1e-3, "int8": 0.05}  # of the outputs' spread: other kernels round otherwise
@@ -25,13 +28,15 @@ def run(context: StepContext) -> None:
     source = context.inputs[f"engine:{name}"] / "engine"
     folder = context.out / "bundle"
     shutil.copytree(source, folder)
+    manifest = read_manifest(folder)
     inputs, outputs = _golden(context, source)
     write_golden(folder, inputs, outputs)
-    content = {key: value for key, value in read_manifest(folder).items() if key not in ("schema", "files")}
+    content = {key: value for key, value in manifest.items() if key not in ("schema", "files")}
     content |= {
         "name": name,
         "recipe": context.params["recipe"],
         "temperature": selected["calibration"]["temperature"],
+        "drift": _drift(context, name, manifest, selected["calibration"]["temperature"]),
         "measured": _measured(chosen, selected["device"]),
         "golden": {
             "file": GOLDEN,
@@ -70,6 +75,20 @@ def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
         part=lambda part: parts.append(decoded(part)),
     )
     return inputs, np.concatenate(parts)
+
+
+def _drift(context: StepContext, name: str, manifest: dict[str, Any], temperature: float) -> dict[str, Any]:
+    """What the engine answered on validation, and of what inputs: the baseline of ``edgetune_runtime.drift``."""
+    with np.load(context.inputs[f"evaluate:{name}"] / "logits.npz", allow_pickle=False) as arrays:
+        logits = arrays["val_logits"].astype(np.float64) / temperature
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    confidences = probabilities.max(1) / probabilities.sum(1)
+    preprocessing = make_preprocessing(manifest["preprocessing"], context.out / "bundle")
+    levels = [
+        level for inputs, _ in batches(context, manifest, "val") for level in preprocessing.levels(inputs.numpy())
+    ]
+    baseline: dict[str, Any] = make_baseline(confidences.tolist(), logits.argmax(1).tolist(), levels)
+    return baseline
 
 
 def _measured(chosen: dict[str, Any], device: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """The latency protocol with real clocks and calls of known length."""
 
 import gc
+import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
+from edgetune_runtime import latency
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.measure.latency import (
+    LOADS,
     MAX_WARMUPS,
     REWARM,
     RUNS_PER_TURN,
@@ -16,7 +19,7 @@ from edgetune.measure.latency import (
     measure_loads,
     warm_up,
 )
-from edgetune.measure.statistics import paired_speedup
+from edgetune.measure.statistics import paired_speedup, speedup_over_loads
 
 
 def spin(milliseconds):
@@ -123,7 +126,10 @@ def test_every_engine_is_loaded_anew_for_each_load_and_given_back():
     raw = measure_loads(
         {"a": opener("a"), "b": opener("b")}, loads=4, min_runs=64, min_seconds=0, max_seconds=5, seed=0
     )
-    assert log == ["open a", "open b", "close b", "close a"] * 4
+    one, other = (["open a", "open b", "close b", "close a"], ["open b", "open a", "close a", "close b"])
+    halves = [log[i : i + 4] for i in range(0, 16, 4)]
+    assert sorted(halves[:2]) == sorted(halves[2:]) == sorted([one, other])  # who is first is even
+    assert list(raw) == ["a", "b"]
     for one in raw.values():
         assert one.runs_by_load == [16] * 4 and len(one.values) == 64
         assert one.steady
@@ -135,3 +141,61 @@ def test_every_load_has_a_round_even_without_time():
                         min_seconds=9, max_seconds=0.001, seed=0)["a"]  # fmt: skip
     assert raw.runs_by_load == [RUNS_PER_TURN] * 3
     assert not raw.steady
+
+
+class Machine:
+    """A clock, and a memory in which an engine is slower the more were loaded before it."""
+
+    def __init__(self, seed, by_place=0.01, by_load=0.001, by_run=0.01):
+        self.now, self.loaded, self.draw = 0, 0, random.Random(seed)
+        self.by_place, self.by_load, self.by_run = by_place, by_load, by_run
+
+    def perf_counter_ns(self):
+        return self.now
+
+    def perf_counter(self):
+        return self.now / 1e9
+
+    @contextmanager
+    def load(self, milliseconds):
+        pace = milliseconds * (1 + self.by_place * self.loaded + self.draw.gauss(0, self.by_load))
+        self.loaded += 1
+
+        def call():
+            self.now += round(1e6 * pace * self.draw.lognormvariate(0, self.by_run))
+
+        yield call
+        self.loaded -= 1
+
+
+def interval(monkeypatch, machine, seed, slower=1.0):
+    monkeypatch.setattr(latency, "time", machine)
+    monkeypatch.setattr(latency, "_no_garbage_collection", nullcontext)  # a real one takes long, thousands of times
+    openers = {"a": lambda: machine.load(1.0), "b": lambda: machine.load(slower), "c": lambda: machine.load(1.5)}
+    raw = measure_loads(openers, min_runs=80, min_seconds=0, max_seconds=60, seed=seed)
+    a, b = raw["a"], raw["b"]
+    return speedup_over_loads(a.values, b.values, runs_per_round=a.runs_per_round, runs_by_load=a.runs_by_load)["ci95"]
+
+
+def test_equal_engines_are_found_equal_where_the_place_in_memory_matters(monkeypatch):
+    found = [interval(monkeypatch, Machine(seed), 1000 * seed) for seed in range(100)]
+    assert sum(low <= 1 <= high for low, high in found) >= 94
+    slow = [interval(monkeypatch, Machine(seed), 1000 * seed, slower=1.03) for seed in range(20)]
+    assert sum(high < 1 for _, high in slow) >= 18
+
+
+def test_loaded_always_in_one_order_they_would_not(monkeypatch):
+    monkeypatch.setattr(latency, "loading_orders", lambda names, loads, seed: [names] * loads)
+    found = [interval(monkeypatch, Machine(seed), 1000 * seed) for seed in range(20)]
+    assert sum(low <= 1 <= high for low, high in found) <= 2
+
+
+def test_without_such_a_memory_the_interval_holds_about_nineteen_times_in_twenty(monkeypatch):
+    found = [interval(monkeypatch, Machine(seed, by_place=0.0), 1000 * seed) for seed in range(200)]
+    assert 180 <= sum(low <= 1 <= high for low, high in found) <= 199
+
+
+def test_every_second_order_is_the_reverse_of_the_one_before():
+    orders = latency.loading_orders(list("abcd"), LOADS, 3)
+    assert all(one == other[::-1] for one, other in zip(orders[::2], orders[1::2], strict=True))
+    assert len({tuple(order) for order in orders}) > 4 and orders == latency.loading_orders(list("abcd"), LOADS, 3)

@@ -6,10 +6,25 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
-__all__ = ["BundleError", "Engine", "InputError", "Preprocessing", "RuntimeProblem", "__version__"]
+__all__ = [
+    "BundleError",
+    "DriftMonitor",
+    "Engine",
+    "InputError",
+    "Observation",
+    "Pipeline",
+    "Preprocessing",
+    "QueueFull",
+    "RuntimeProblem",
+    "__version__",
+]
 
 _HOMES = {
     "Engine": "engine",
+    "Pipeline": "pipeline",
+    "Observation": "observation",
+    "DriftMonitor": "drift",
+    "QueueFull": "errors",
     "Preprocessing": "preprocessing",
     "BundleError": "errors",
     "InputError": "errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 import zipfile
 import zlib
 from math import exp, isfinite
@@ -15,6 +16,7 @@ import numpy as np
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
 from edgetune_runtime.manifest import MOST_THREADS, read_manifest, verify_files
+from edgetune_runtime.observation import Hook, Observation, observations, tell
 from edgetune_runtime.preprocessing import make_preprocessing
 from edgetune_runtime.session import LIBRARIES, library, open_session, settings
 
@@ -38,6 +40,7 @@ class Engine:
         self.preprocessing = make_preprocessing(manifest["preprocessing"], folder)
         self._temporary = temporary
         self._sharpness = 1.0 / float(manifest.get("temperature", 1.0))
+        self.hook: Hook | None = None  # called with an Observation of each sample that `predict` answers or refuses
         self.session = session
         self._run = session.run
         self._input = session.get_inputs()[0].name
@@ -112,10 +115,18 @@ class Engine:
         """
         if top < 1:
             raise InputError(f"top is {top}, it must be 1 or more")
+        if self.hook is not None:
+            return self._observed(sample, top, self.hook)
+        return self.answer(self.prepare(sample), top)
+
+    def prepare(self, sample: Any) -> np.ndarray:
+        """The first half of ``predict``: what the engine takes, of a sample."""
         if isinstance(sample, np.ndarray) and (sample.dtype != UINT8 or sample.ndim == 4):
-            inputs = self.preprocessing.check(sample)
-        else:
-            inputs = self.preprocessing(sample)
+            return self.preprocessing.check(sample)
+        return self.preprocessing(sample)
+
+    def answer(self, inputs: np.ndarray, top: int = 5) -> Any:
+        """The second half of ``predict``, of what ``prepare`` returned."""
         logits = self._run(self._outputs, {self._input: inputs})[0]
         if not isfinite(float(logits.sum())):  # a sum is finite only if all of it is
             raise BundleError("the engine computed an output that is no finite number")
@@ -155,6 +166,21 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _observed(self, sample: Any, top: int, hook: Hook) -> Any:
+        """``predict``, telling ``hook``."""
+        begin = time.perf_counter()
+        try:
+            inputs = self.prepare(sample)
+            prepared = time.perf_counter()
+            answer = self.answer(inputs, top)
+        except Exception as problem:
+            tell(hook, Observation(latency_ms=1e3 * (time.perf_counter() - begin), error=problem))
+            raise
+        end = time.perf_counter()
+        times = {"preprocess_ms": 1e3 * (prepared - begin), "inference_ms": 1e3 * (end - prepared)}
+        tell(hook, *observations(answer, self.preprocessing.levels(inputs), latency_ms=1e3 * (end - begin), **times))
+        return answer
 
     def _golden(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Golden inputs (preprocessed) and outputs [N, K]."""

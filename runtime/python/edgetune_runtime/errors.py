@@ -17,5 +17,9 @@ class InputError(RuntimeProblem):
     """The image or array handed over does not fit the engine."""
 
 
+class QueueFull(RuntimeProblem):
+    """As many samples wait in a pipeline as it takes, and no place became free in time."""
+
+
 class MeasureError(RuntimeProblem):
     """A process that was started to measure an engine failed, died or did not end."""

@@ -10,7 +10,9 @@ run i of one engine and run i of another belong to the same round, which ``paire
 The same file loaded twice is not equally fast: where its buffers happen to lie in memory makes a
 difference that stays as long as the engine is loaded, and that more runs do not average out (Kalibera
 and Jones 2013, "Rigorous benchmarking in reasonable time"). So a session opens every engine anew
-``LOADS`` times, and ``speedup_over_loads`` takes its interval from how much the loads differ.
+``LOADS`` times, and ``speedup_over_loads`` takes its interval from how much the loads differ. Which memory
+an engine gets depends on how many were loaded before it, in the same way every time: loaded always in the same
+order, one of two equal engines is faster in all loads, and the interval cannot know. So the order changes.
 
 Nothing is dropped: timed values and untimed ones are both kept, in order.
 """
@@ -92,16 +94,18 @@ def measure_loads(
     """Time every engine of ``openers`` (name -> how to load it) against the others, loading all anew ``loads`` times.
 
     Bounds are for all loads together; each load has its share, and one round at least. Only the first
-    load warms up until it is steady.
+    load warms up until it is steady. The order of loading is drawn, and every second one is the reverse of
+    the one before: of any two engines each is loaded before the other equally often.
 
     Raises:
         RuntimeProblem: if there is nothing to measure. What an opener or a call raises goes through.
     """
     total = {name: RawLatency(runs_per_round=runs_per_turn) for name in openers}
     steady = dict.fromkeys(openers, True)
-    for load in range(loads):
+    for load, order in enumerate(loading_orders(list(openers), loads, seed)):
         with ExitStack() as stack:
-            calls = {name: stack.enter_context(opener()) for name, opener in openers.items()}
+            opened = {name: stack.enter_context(openers[name]()) for name in order}
+            calls = {name: opened[name] for name in openers}
             part = measure_interleaved(
                 calls,
                 min_runs=math.ceil(min_runs / loads),
@@ -119,6 +123,18 @@ def measure_loads(
             steady[name] &= raw.steady or load > 0
         progress(load + 1, loads, f"{len(openers)} engines interleaved, loaded {load + 1} times")
     return {name: replace(raw, steady=steady[name]) for name, raw in total.items()}
+
+
+def loading_orders(names: list[str], loads: int, seed: int) -> list[list[str]]:
+    """An order of ``names`` for each load: drawn, then reversed, then drawn again."""
+    order, draw, orders = list(names), random.Random(f"{seed} loading"), []
+    for load in range(loads):
+        if load % 2:
+            order = order[::-1]
+        else:
+            draw.shuffle(order)
+        orders.append(list(order))
+    return orders
 
 
 def measure_interleaved(

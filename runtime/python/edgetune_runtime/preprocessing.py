@@ -144,6 +144,11 @@ class Preprocessing:
         size = (batch, self.height, self.width, 3)
         return self.inputs(np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8))
 
+    def levels(self, inputs: np.ndarray) -> list[float]:
+        """How bright each sample [N] is, for watching drift: the mean of what the engine is given."""
+        means: list[float] = inputs.reshape(len(inputs), -1).mean(1, dtype=np.float64).tolist()
+        return means
+
     def fits(self, shape: Sequence[Any]) -> bool:
         """Whether an engine with an input of ``shape`` takes what this gives."""
         return tuple(shape[1:]) == self._sample_shape

@@ -84,6 +84,11 @@ class TextPreprocessing:
         unpadded = 1 if self.pad_id == 0 else 0
         return np.full((batch, self.max_length), unpadded, dtype=np.int64)
 
+    def levels(self, inputs: np.ndarray) -> list[float]:
+        """How long each text [N] is in tokens, for watching drift."""
+        lengths: list[float] = (inputs != self.pad_id).sum(1).astype(float).tolist()
+        return lengths
+
     def fits(self, shape: Sequence[Any]) -> bool:
         """Whether an engine with an input of ``shape`` takes what this gives."""
         return len(shape) == 2 and isinstance(shape[1], str)
