@@ -41,10 +41,13 @@ def build(
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
+    from edgetune.models.names import check_names  # what only plans does without torch
+
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
         made, surroundings = make_build_plan(recipe, target, devices)
+        check_names(made.recipe)
         folder = run_folder(made, run_dir)
         try:
             outcomes = pipeline.run(made, store, surroundings, reporter)

@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from torch import nn
 
 from edgetune.errors import RecipeError
+from edgetune.models.zoo import make_network
+from edgetune.records import Recipe
 
 SHOWN = 11
+CLASSES = 10  # of the network whose names are looked at; they do not depend on it
 
 
 def named_modules(network: nn.Module, names: Iterable[str], key: str) -> list[nn.Module]:
@@ -26,3 +29,20 @@ def named_modules(network: nn.Module, names: Iterable[str], key: str) -> list[nn
             hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(list(modules)[:SHOWN])}, ..."
             raise RecipeError(f"`{key}` names {name!r}, which the network does not have", hint=hint)
     return [modules[name] for name in names]
+
+
+def check_names(recipe: Recipe) -> None:
+    """Look at the modules that ``recipe`` names before anything is trained; makes the network only if there are any.
+
+    Raises:
+        RecipeError: as ``named_modules``. ModelError: the network cannot be made.
+    """
+    named = {
+        "prune.protect": recipe.prune.protect,
+        "prune.layers": tuple(recipe.prune.layers),
+        "quantize.keep_float": recipe.quantize.keep_float,
+    }
+    if not recipe.reads_text and any(named.values()):
+        network = make_network(recipe.model.name, CLASSES, recipe.model.args, recipe.base)
+        for key, names in named.items():
+            named_modules(network, names, key)
