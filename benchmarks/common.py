@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +39,57 @@ def save(name: str, result: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"environment": environment(), **result}, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {path}")
+
+
+def find(data: Path, name: str) -> Path:
+    """The dataset or file ``name`` in a folder of them, or one folder below.
+
+    Raises:
+        SystemExit: it is not there, or only its archive is.
+    """
+    for path in (data / name, *sorted(data.glob(f"*/{name}"))):
+        if path.exists():
+            return path.absolute()
+    raise SystemExit(f"there is no {name} in {data}, nor in a folder there (archives must be unpacked)")
+
+
+class Units:
+    """Results of a long benchmark in one file, written after each unit; what is there already is not run again."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path, self.settings, self.done = path, settings, dict[str, Any]()
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["settings"] != settings:
+                raise SystemExit(f"{path} holds results of other settings; name another --output")
+            self.done = found["units"]
+
+    def get(self, name: str, make: Callable[[], Any]) -> Any:
+        """The result of the unit ``name``: kept, or made now and saved."""
+        if name not in self.done:
+            self.done[name] = make()
+            self.write()
+        return self.done[name]
+
+    def write(self, **more: Any) -> None:
+        """Save everything so far, and ``more``."""
+        content = {"environment": environment(), "settings": self.settings, "units": self.done, **more}
+        partial = self.path.with_suffix(".partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self.path)
+
+
+def use_device(name: str) -> None:
+    """Let torch see the GPU or not; to be called before torch is used.
+
+    Raises:
+        SystemExit: "cuda", and there is none.
+    """
+    if name == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch sees no NVIDIA GPU here; run with --device cpu")

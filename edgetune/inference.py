@@ -3,7 +3,12 @@
 The code of one is ``edgetune.backends.NAME``; that it can be planned for is one entry here. No library is loaded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+FORMAT = "format"  # of ONNX Runtime's engines: onnx | ort
+OWN_OPTIONS = ("provider", "arena", "memory_pattern")  # how its sessions are opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +26,11 @@ INFERENCE_LIBRARIES = {
     "openvino": InferenceLibrary(title="OpenVINO", distribution="openvino"),
     "tensorrt": InferenceLibrary(title="TensorRT"),
 }
+
+
+def session_settings(backend: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """How engines are opened with a target's ``backend_options``; ``config`` is what the library itself is handed."""
+    if backend != "onnxruntime":
+        return {"config": dict(options)}
+    own = {name: options[name] for name in OWN_OPTIONS if name in options}
+    return {**own, "config": {name: value for name, value in options.items() if name not in (*OWN_OPTIONS, FORMAT)}}

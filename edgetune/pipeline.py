@@ -1,6 +1,5 @@
 """Carry out a plan: find each step's result in the store or make it, then tell what came of it."""
 
-import importlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
-from edgetune.steps import STEPS
 from edgetune.steps.context import StepContext
+from edgetune.steps.running import run_step
 from edgetune.store import Store, step_key
 from edgetune.surroundings import Surroundings
 
@@ -44,6 +43,7 @@ class Status:
     cached: bool | None
     seconds: float | None  # what it took, or what a step of its kind took last time
     size_bytes: int | None
+    rung: str | None = None  # the engine of the controller's that needs it; None: every build does
 
 
 def run(
@@ -53,10 +53,12 @@ def run(
     reporter: Reporter,
     watch: Watch = unwatched,
     known: Mapping[str, Outcome] | None = None,
+    part: str | None = None,
 ) -> dict[str, Outcome]:
     """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning tells ``watch``.
 
-    Steps may take inputs from ``known``, outcomes of other plans.
+    Steps may take inputs from ``known``, outcomes of other plans; what one of these did already is not looked at again.
+    Lines begin with the number of the step, or with the name of the ``part`` of a build that this is.
 
     A candidate's step that fails takes its candidate out of the race; a step that every candidate
     or the float baseline needs ends the build.
@@ -68,7 +70,9 @@ def run(
     outcomes: dict[str, Outcome] = dict(known or {})
     needed = _needed(plan)
     for number, step in enumerate(plan.steps, start=1):
-        label = f"[{number}/{len(plan.steps)}] {step.title}"
+        if step.id in outcomes and outcomes[step.id].step == step:
+            continue
+        label = f"[{part or f'{number}/{len(plan.steps)}'}] {step.title}"
         started = time.monotonic()
         if reason := _missing_input(step, outcomes):
             outcomes[step.id] = Outcome(step=step, artifact=None, cached=False, seconds=0.0, reason=reason)
@@ -246,7 +250,7 @@ def carry_out(name: str, context: StepContext) -> None:
         if name in TRAINING and joined():
             run_together(name, context)
             return
-    importlib.import_module(STEPS[name]).run(context)
+    run_step(name, context)
 
 
 @cache

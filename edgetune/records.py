@@ -56,6 +56,7 @@ class FinetuneSpec:
     label_smoothing: float = 0.1
     augmentation: str = "standard"  # none | light | standard | strong
     precision: str = "auto"  # auto | fp32 | bf16 | fp16
+    compile: str = "auto"  # auto: where it was measured to pay | never | always
     layer_decay: float = 1.0  # learning rate of a stage relative to the one above it
     batch_norm: str = "train"  # train | frozen
     mixup: float = 0.0  # alpha of its Beta distribution; 0: not used
@@ -118,8 +119,10 @@ class BudgetSpec:
     """What the shipped engine must keep to; None: no limit."""
 
     max_accuracy_drop: float = 1.0  # percentage points below the fine-tuned float engine
+    confidence: float | None = None  # that an engine is inside; None: the point estimate decides
     max_latency_ms: float | None = None
     max_size_mb: float | None = None
+    max_hours: float | None = None  # of work, after which the controller begins nothing new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +216,7 @@ class Recipe:
     tune: TuneSpec = field(default_factory=TuneSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0
+    deterministic: bool = False  # trainings give the same bits from the same seed, also on a GPU
 
     @property
     def reads_text(self) -> bool:
@@ -260,6 +264,7 @@ class Target:
     threads: tuple[int, ...] = (1,)
     opset: int = 20
     backend_options: Mapping[str, Any] = field(default_factory=dict)
+    min_runtime: str | None = None  # the oldest release of the backend's library that devices have
     telemetry: str = "sysfs"
     sources: tuple[Source, ...] = ()
 
@@ -338,6 +343,17 @@ class Pruning:
     def amount(self) -> str:
         """Of what is ``timed``, as names have it: 1.5x, 2.5ms."""
         return f"{self.latency_ms:g}ms" if self.latency_ms is not None else f"{self.speedup:g}x"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One engine the controller may make: of a network ``pruning`` leaves, in float or in INT8.
+
+    ``treatment`` says how INT8 comes about, by its name in ``edgetune.rungs``; None: the network stays in float.
+    """
+
+    pruning: Pruning
+    treatment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

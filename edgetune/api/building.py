@@ -1,17 +1,19 @@
 """From a recipe to engines, and what would be done."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgetune import pipeline
 from edgetune.api.common import connected, open_store
 from edgetune.api.runs import leave, publish, run_folder
+from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.plan import make_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import Plan, Report, Target
+from edgetune.records import Plan, Recipe, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import storage_errors
@@ -41,19 +43,21 @@ def build(
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
+    from edgetune.controller import climb  # the other commands do without its statistics
     from edgetune.models.names import check_names  # what only plans does without torch
 
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
-        made, surroundings = make_build_plan(recipe, target, devices)
-        check_names(made.recipe)
-        folder = run_folder(made, run_dir)
+        loaded, targets, surroundings = _looked_around(recipe, target, devices)
+        check_names(loaded)
+        folder = run_folder(loaded, run_dir)
         try:
-            outcomes = pipeline.run(made, store, surroundings, reporter)
+            climbed = climb.build(loaded, targets, surroundings, store, reporter)
         except BaseException:
             leave(folder)
             raise
+    made, outcomes = climbed.plan, climbed.outcomes
     data = assemble(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
@@ -62,6 +66,7 @@ def build(
         {"versions": pipeline.library_versions(), "machine": local.describe()},
         recipe_name=Path(recipe).name if Path(recipe).suffix == ".toml" else DEFAULT_NAME,
         run=_shown(folder, made.recipe.base),
+        journals=climbed.journals,
     )
     data["run"] = folder.name
     with storage_errors(folder):
@@ -82,10 +87,15 @@ def plan(
     cache_dir: str | Path | None = None,
     device: str | Sequence[str] = (),
 ) -> tuple[Plan, list[pipeline.Status]]:
-    """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost."""
+    """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost.
+
+    Where the controller chooses, the plan holds all that it may make; it ends when nothing better is to be expected.
+    """
     with connected(device) as devices:
-        made, _ = make_build_plan(recipe, target, devices)
-    return made, pipeline.preview(made, open_store(cache_dir))
+        loaded, targets, surroundings = _looked_around(recipe, target, devices)
+    made, needed_by = possible_plan(loaded, targets, surroundings.facts)
+    statuses = pipeline.preview(made, open_store(cache_dir))
+    return made, [replace(status, rung=needed_by.get(status.step.id)) for status in statuses]
 
 
 def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
@@ -102,11 +112,18 @@ def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
 def make_build_plan(
     recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device] = ()
 ) -> tuple[Plan, Surroundings]:
+    """The plan of the recipe's grid, whether or not a build would leave the choice to the controller."""
+    loaded, targets, surroundings = _looked_around(recipe, target, devices)
+    return make_plan(loaded, targets, surroundings.facts), surroundings
+
+
+def _looked_around(
+    recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device]
+) -> tuple[Recipe, tuple[Target, ...], Surroundings]:
     loaded = load_recipe(Path(recipe))
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
     for name in names:
         found = recipe_target(loaded, name)
         targets[found.name] = found
-    surroundings = look_around(loaded, tuple(targets.values()), devices)
-    return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings
+    return loaded, tuple(targets.values()), look_around(loaded, tuple(targets.values()), devices)

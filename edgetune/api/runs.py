@@ -11,7 +11,7 @@ from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file
-from edgetune.records import Plan, Target
+from edgetune.records import Plan, Recipe, Target
 
 RUNS = "runs"
 MARK = ".edgetune-run"  # in the folder of a run
@@ -34,11 +34,11 @@ def find_report(run: str | Path | None = None) -> Path:
     return found[-1].parent
 
 
-def run_folder(plan: Plan, run_dir: str | Path | None) -> Path:
+def run_folder(recipe: Recipe, run_dir: str | Path | None) -> Path:
     """Make the folder of this run and mark it as ours; one with anything but an earlier run in it is refused."""
     if run_dir is None:
         stamp, number = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S"), 1
-        folder = plan.recipe.base / RUNS / stamp
+        folder = recipe.base / RUNS / stamp
         while not _made(folder):
             number += 1
             folder = folder.with_name(f"{stamp}-{number}")

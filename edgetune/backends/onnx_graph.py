@@ -54,6 +54,13 @@ def load_graph(path: Path) -> Graph:
         ) from problem
 
 
+def written_with(path: Path) -> tuple[int, int]:
+    """The opset of the standard operators and the version of the file format (IR); no weights are read."""
+    model = onnx.load(str(path), load_external_data=False)
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return opset, model.ir_version
+
+
 def attribute(node: onnx.NodeProto, name: str) -> Any:
     """The value of a node's attribute; None: it is not there."""
     return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)

@@ -40,6 +40,7 @@ def plan(
             "cached": status.cached,
             "seconds": status.seconds,
             "size_bytes": status.size_bytes,
+            "rung": status.rung,
         }
         for status in statuses
     ]
@@ -49,24 +50,38 @@ def plan(
 def plan_text(made: Any, statuses: list[Any]) -> str:
     """The plan as lines."""
     lines = []
-    for status in statuses:
+    always = [status for status in statuses if status.rung is None]
+    for status in always:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
         cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
         note = "" if status.seconds is None or status.cached else " (what the last such step took)"
         lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
-    missing = [status for status in statuses if not status.cached]
-    known = [status.seconds for status in missing if status.seconds is not None]
-    unknown = len(missing) - len(known)
-    lines.append(
-        f"{len(statuses)} steps, {len(missing)} to run"
-        + (f", about {sum(known):.0f} s" if known else "")
-        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
-    )
+    lines.append(f"{len(always)} steps, {_to_run(always)}")
+    rungs = dict.fromkeys(status.rung for status in statuses if status.rung is not None)
+    if rungs:
+        lines.append("Then the controller makes engines in this order, until nothing better is to be expected:")
+    for name in rungs:
+        own = [status for status in statuses if status.rung == name]
+        lines.append(
+            f"  {'cached' if all(s.cached for s in own) else 'to run':8}{name:28}{len(own)} steps, {_to_run(own)}"
+        )
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
     lines += [f"{name}: will be evaluated, not timed: {reason}" for name, reason in made.facts.untimed.items()]
     return "\n".join(lines)
+
+
+def _to_run(statuses: list[Any]) -> str:
+    """How many of the steps are not cached, and what they are likely to cost."""
+    missing = [status for status in statuses if not status.cached]
+    known = [status.seconds for status in missing if status.seconds is not None]
+    unknown = len(missing) - len(known)
+    return (
+        f"{len(missing)} to run"
+        + (f", about {sum(known):.0f} s" if known else "")
+        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
+    )
 
 
 @cli.command(epilog=example("edgetune build --target x86-cpu"))

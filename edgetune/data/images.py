@@ -27,6 +27,7 @@ from edgetune.errors import DataError
 from edgetune.hashing import digest_file
 
 Pixels = NDArray[np.uint8]
+CPU = torch.device("cpu")
 Batch = tuple[Tensor, Tensor]
 """(images float32 [N, 3, H, W], labels int64 [N])"""
 
@@ -150,6 +151,7 @@ def train_loader(
     balanced: bool = False,
     mix: Mix | None = None,
     share: Share = WHOLE,
+    device: torch.device = CPU,
 ) -> Iterator[Batch]:
     """Augmented training batches of ``epoch``, from ``start_batch`` on; images are channels_last in memory.
 
@@ -157,6 +159,7 @@ def train_loader(
         balanced: draw every class equally often (``balanced_draw``).
         mix: mixes the images of a batch; the labels are then shares [N, K].
         share: our part of each batch. What is mixed is made whole by every process, and then cut.
+        device: where the batches go, as bytes from pinned memory if it is a GPU; they are normalised and mixed there.
     """
     numbers = balanced_draw(images, seed, epoch) if balanced else images.numbers("train")
     batches = epoch_batches(numbers, batch_size, seed, epoch)[start_batch:]
@@ -171,9 +174,11 @@ def train_loader(
         collate_fn=_collate,
         multiprocessing_context="fork" if forked else None,
         generator=torch.Generator(),  # or the loader would draw from the generator that dropout uses
+        pin_memory=device.type == "cuda",
     )
-    factor, offset = _factor_and_offset(images.preprocessing)
+    factor, offset = (part.to(device) for part in _factor_and_offset(images.preprocessing))
     for number, (pixels, labels) in enumerate(loader, start=start_batch):
+        pixels, labels = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         inputs = _normalise(pixels, factor, offset)
         yield (inputs, labels) if mix is None else share.of_tensors(mix(inputs, labels, _mix(seed, epoch, number)))
 

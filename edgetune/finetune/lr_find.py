@@ -75,7 +75,7 @@ def range_test(
     diverged = False
     for number, (inputs, labels) in zip(range(steps), _endless(examples), strict=False):
         rate = lowest * (highest / lowest) ** (number / max(1, steps - 1))
-        value = update.step(inputs, labels, rate)
+        value = float(update.step(inputs, labels, rate))
         if not math.isfinite(value):
             diverged = True
             break

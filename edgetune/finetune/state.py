@@ -34,6 +34,7 @@ class Progress:
     best_epoch: int = -1
     micro_batch: int = 0  # samples computed at once since memory ran out; 0: it did not
     scaler: dict[str, float] = field(default_factory=dict)  # fp16's loss scale
+    compilation: dict[str, Any] = field(default_factory=dict)  # what was found on compiling; empty: not looked at yet
 
 
 def save_state(

@@ -8,6 +8,7 @@ nothing here communicates.
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
@@ -70,6 +71,12 @@ def current() -> Team:
     if not (distributed.is_available() and distributed.is_initialized()):
         return ALONE
     return Team(rank=distributed.get_rank(), size=distributed.get_world_size())
+
+
+def draw_seed(*numbers: int) -> int:
+    """A seed for torch's generator, another one for other ``numbers``."""
+    state = np.random.SeedSequence([number % (1 << 64) for number in numbers]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
 
 
 @torch.no_grad()

@@ -7,27 +7,27 @@ import importlib
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgetune.errors import Abandoned, Interrupted, TrainingError
+from edgetune.finetune import compiling
 from edgetune.finetune.average import averaged
 from edgetune.finetune.batch_norm import synchronized_batch_norms
 from edgetune.finetune.freezing import freeze_below, set_modes
 from edgetune.finetune.groups import parameter_groups, toward_start
 from edgetune.finetune.interrupts import deferred_interrupts
-from edgetune.finetune.precision import Compute, choose_compute
+from edgetune.finetune.precision import Compute, choose_compute, fastest_kernels, finish
 from edgetune.finetune.schedule import learning_rate
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
-from edgetune.finetune.team import current, spread
+from edgetune.finetune.team import current, draw_seed, spread
 from edgetune.finetune.update import Loss, Update, to_device
 from edgetune.models.tensors import load_tensors
 from edgetune.progress import Tick, Watch, unwatched
@@ -78,6 +78,7 @@ class TrainOptions:
     lora_rank: int = 8
     lora_alpha: float = 16.0
     keep_best: bool = True  # the epoch that is best on validation; else the last
+    compile: str = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class Trained:
     device: str
     retried: bool
     strategy: str
+    compute: str = ""  # why this device and precision
+    compilation: dict[str, Any] = field(default_factory=dict)  # a ``Compilation``; empty: there was nothing to compile
     stopped_early: bool = False
     micro_batch: int = 0  # samples computed at once; 0: whole batches
     processes: int = 1
@@ -100,9 +103,9 @@ class Trained:
 
 
 class _Diverged(Exception):
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, step: int, images: Tensor, labels: Tensor) -> None:
         super().__init__()
-        self.images, self.labels = images, labels
+        self.step, self.images, self.labels = step, images, labels
 
 
 def train(
@@ -148,7 +151,7 @@ def train(
                 save_file(batch, scratch / BAD_BATCH)
             if run.progress.attempt > 0:
                 raise TrainingError(
-                    f"the loss became NaN or infinite at step {run.progress.step}, also at a tenth of the rate",
+                    f"the loss became NaN or infinite at step {diverged.step}, also at a tenth of the rate",
                     hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
                     "(or `[prune] learning_rate`), or look for broken images in that batch",
                 ) from None
@@ -192,11 +195,14 @@ class _Run:
         self.stages = split_stages(network, head)
         self.total_steps = options.epochs * examples.steps_per_epoch
         self.saved_at = time.monotonic()
+        self.steps_here, self.last_loss = 0, math.nan
         self.restart(attempt=0)
         if (restored := load_state(scratch, self.network, self.optimizer, self.average)) is not None:
             self.progress, self.best = restored
             self.update.micro_batch = self.progress.micro_batch or options.micro_batch
             self.update.scaler.load_state_dict(self.progress.scaler)
+            if self.progress.compilation.get("used"):
+                compiling.apply(self.update)
         self.team.check_same(self.progress.step, "how far training was")
 
     def restart(self, attempt: int) -> None:
@@ -223,11 +229,15 @@ class _Run:
         start = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
         self.pull = toward_start(self.network, self.stages, start, options.l2_sp) if options.l2_sp else None
         self.average = averaged(self.network, options.ema) if options.ema else None
-        self.progress, self.best = Progress(attempt=attempt), dict[str, Tensor]()
+        compilation = self.progress.compilation if attempt else {}
+        if compilation.get("used"):
+            compiling.apply(self.update)
+        self.progress, self.best = Progress(attempt=attempt, compilation=compilation), dict[str, Tensor]()
+        self.unread: tuple[int, Tensor, Tensor, Tensor] | None = None  # a step, its loss and its batch
 
     def to_the_end(self) -> Trained:
         per_epoch = self.examples.steps_per_epoch
-        with deferred_interrupts() as stop_asked, synchronized_batch_norms(self.network, self.team):
+        with deferred_interrupts() as stop_asked, synchronized_batch_norms(self.network, self.team), fastest_kernels():
             while self.progress.step < self.total_steps and not self._stopped_early():
                 epoch, batch = divmod(self.progress.step, per_epoch)
                 self._begin_epoch(epoch)
@@ -249,6 +259,8 @@ class _Run:
             device=self.compute.device.type,
             retried=self.progress.attempt > 0,
             strategy=self.options.strategy,
+            compute=self.compute.reason,
+            compilation=self.progress.compilation,
             stopped_early=self.progress.step < self.total_steps,
             micro_batch=self.update.micro_batch,
             processes=self.team.size,
@@ -284,19 +296,40 @@ class _Run:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         started = time.perf_counter()
         rate = self._rate()
+        if not self.progress.compilation and self.steps_here:  # after a step, which has found what fits into memory
+            self._consider_compiling(images, labels)
         if self.team.size > 1:  # dropout: another draw in each process and step, whatever came before
             torch.manual_seed(draw_seed(self.options.seed, self.progress.attempt, self.progress.step, self.team.rank))
-        value = self.update.step(images, labels, rate)
-        if value - value != 0:  # NaN or infinite
-            raise _Diverged(images, labels)
+        loss = self.update.step(images, labels, rate)
+        if not self.update.waits:
+            self._read_loss()  # of the step before, while the GPU computes this one
+        self.unread = self.progress.step, loss, images, labels
+        if self.update.waits:
+            self._read_loss()
         if self.pull is not None:
             self.pull(rate)
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.progress.step += 1
-        self.progress.epoch_loss += value
+        self.steps_here += 1
         self.progress.epoch_seconds += time.perf_counter() - started
-        self.tick(self.progress.step, self.total_steps, f"loss {value:.3f}")
+        self.tick(self.progress.step, self.total_steps, f"loss {self.last_loss:.3f}")
+
+    def _consider_compiling(self, images: Tensor, labels: Tensor) -> None:
+        changing = self.options.strategy == "gradual"
+        left = self.total_steps - self.progress.step
+        made = compiling.consider(self.options.compile, self.update, (images, labels), left, changing)
+        self.progress.compilation = made.to_json()
+
+    def _read_loss(self) -> None:
+        """Wait for the loss of the last step, if it was not read yet."""
+        if self.unread is None:
+            return
+        (step, loss, images, labels), self.unread = self.unread, None
+        self.last_loss = float(loss)
+        if not math.isfinite(self.last_loss):
+            raise _Diverged(step, images, labels)
+        self.progress.epoch_loss += self.last_loss
 
     def _rate(self) -> float:
         per_epoch = self.examples.steps_per_epoch
@@ -309,6 +342,10 @@ class _Run:
 
     def _end_epoch(self, epoch: int) -> None:
         """Judge the epoch on validation, keep the best, and save (a later epoch wins a tie)."""
+        started = time.perf_counter()
+        self._read_loss()
+        finish(self.compute.device)
+        self.progress.epoch_seconds += time.perf_counter() - started
         started = time.perf_counter()
         judged = self.network if self.average is None else self.average.module
         right, loss, total = self.team.sum(*tally(judged, self.examples.validation(), self.compute.device))
@@ -349,6 +386,7 @@ class _Run:
             raise given_up or Abandoned("the first process gave this training up")
 
     def _save(self) -> None:
+        self._read_loss()
         if not self.team.leads:
             return
         self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()
@@ -371,9 +409,3 @@ def tally(network: nn.Module, batches: Batches, device: torch.device) -> tuple[i
         batch_right, batch_loss = correct(network, to_device(images, device), labels.to(device))
         right, loss, total = right + batch_right, loss + batch_loss, total + len(labels)
     return right, loss, total
-
-
-def draw_seed(*numbers: int) -> int:
-    """A seed for torch's generator, another one for other ``numbers``."""
-    state = np.random.SeedSequence([number % (1 << 64) for number in numbers]).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))

@@ -30,12 +30,21 @@ class Update:
     micro_batch: int = 0
     team: Team = ALONE
     scaler: torch.amp.GradScaler = field(init=False)
+    forward: nn.Module = field(init=False)  # what computes: the network, or a compiled form with the same weights
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler(enabled=self.compute.dtype is torch.float16)
+        self.forward = self.network
 
-    def step(self, inputs: Tensor, labels: Tensor, rate: float) -> float:
-        """Take one step at ``rate``; returns the loss before it. A loss that is not finite changes no weight.
+    @property
+    def waits(self) -> bool:
+        """Whether the loss is known, and found finite, before the step; a GPU alone is not waited for."""
+        return self.team.size > 1 or self.compute.device.type != "cuda"
+
+    def step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
+        """Take one step at ``rate``; returns the loss before it, as a scalar on the device.
+
+        A loss that is not finite changes no weight where the step ``waits`` for it; elsewhere the weights are spoilt.
 
         Where the memory does not suffice, the micro-batch is halved, for good, and the step computed again: the
         gradient is that of the whole batch (but batch norm sees the pieces).
@@ -45,13 +54,13 @@ class Update:
         """
         while True:
             try:
-                value = self._gradients(inputs, labels)
+                value = self.gradients(inputs, labels)
                 break
             except RuntimeError as problem:
                 if not out_of_memory(problem):
                     raise
             self._halve(len(labels))  # out here, where no traceback holds the activations of the failed pass
-        if value - value != 0:  # NaN or infinite
+        if self.waits and not torch.isfinite(value):
             return value
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
@@ -62,24 +71,34 @@ class Update:
         self.scaler.update()
         return value
 
-    def _gradients(self, inputs: Tensor, labels: Tensor) -> float:
-        """Gradients of the mean loss of the batch; returns that loss."""
+    def gradients(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Gradients of the mean loss of the batch; returns that loss, a scalar."""
         self.optimizer.zero_grad(set_to_none=True)
-        total, count = 0.0, int(self.team.sum(len(labels))[0])
+        count = int(self.team.sum(len(labels))[0])
+        total = torch.zeros((), dtype=torch.float64 if self.waits else torch.float32, device=self._where)
         for part, truth in _pieces(inputs, labels, self.micro_batch or count, count, self.team.size):
             part, truth = to_device(part, self.compute.device), truth.to(self.compute.device, non_blocking=True)
+            if self.forward is not self.network:
+                _let_vary(part)
             with self.compute.autocast():
-                loss = self.loss(self.network, part, truth)
+                loss = self.loss(self.forward, part, truth)
             if len(truth) < count:
                 loss = loss * (len(truth) / count)
-            total += self.team.sum(float(loss.detach()))[0]
-            if total - total != 0:
-                break
+            if self.waits:
+                total += self.team.sum(float(loss.detach()))[0]
+                if not torch.isfinite(total):
+                    break
+            else:
+                total += loss.detach()
             self.scaler.scale(loss).backward()
         else:
             if self.team.size > 1:
                 sum_gradients(self.network, self.team)
         return total
+
+    @property
+    def _where(self) -> torch.device:
+        return torch.device("cpu") if self.waits else self.compute.device
 
     def _halve(self, batch: int) -> None:
         now = min(self.micro_batch or batch, batch)
@@ -111,6 +130,12 @@ def to_device(inputs: Tensor, device: torch.device) -> Tensor:
     if inputs.ndim == 4:
         return inputs.to(device, memory_format=torch.channels_last, non_blocking=True)
     return inputs.to(device, non_blocking=True)
+
+
+def _let_vary(inputs: Tensor) -> None:
+    """Batches differ in size, and texts in length: let one compilation serve all."""
+    for axis in (0, 1) if inputs.ndim == 2 else (0,):
+        torch._dynamo.maybe_mark_dynamic(inputs, axis)
 
 
 def _pieces(inputs: Tensor, labels: Tensor, size: int, count: int, processes: int) -> list[tuple[Tensor, Tensor]]:

@@ -49,15 +49,20 @@ def run(context: StepContext) -> None:
     folder.mkdir()
     backend = load_backend(params["backend"])
     session = backend.compile(
-        context.inputs["onnx"] / "model.onnx", folder, threads=params["threads"], options=params["backend_options"]
+        context.inputs["onnx"] / "model.onnx",
+        folder,
+        threads=params["threads"],
+        options=params["backend_options"],
+        **({"min_runtime": params["min_runtime"]} if "min_runtime" in params else {}),
     )
+    (file,) = folder.glob("engine.*")
     write_manifest(
         folder,
         {
             "name": f"{params['target']}-{params['precision']}",
             "target": params["target"],
             "backend": params["backend"],
-            "engine": {"file": "engine.onnx", "precision": params["precision"], **_inside(params)},
+            "engine": {"file": file.name, "precision": params["precision"], **_inside(params)},
             **_inputs(context, folder),
             "outputs": [signature("logits", ["batch", len(labels)])],
             "postprocessing": "softmax",

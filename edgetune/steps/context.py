@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.devices.protocol import Device
+from edgetune.inference import OWN_OPTIONS
 from edgetune.progress import Tick, Watch, unwatched
 
 
@@ -35,7 +36,8 @@ class StepContext:
 
     def session(self) -> dict[str, Any]:
         """How this step opens engines it only times (see ``edgetune_runtime.session.open_session``)."""
-        return {key: self.params[key] for key in ("backend", "config", "threads") if key in self.params}
+        keys = ("backend", "config", "threads", *OWN_OPTIONS)
+        return {key: self.params[key] for key in keys if key in self.params}
 
     def note(self, name: str) -> Path:
         """A file for facts on how the result came about; kept, but not part of its digest."""

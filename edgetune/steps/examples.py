@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgetune.data.images import DecodedImages, batch_count, eval_loader, train_loader
+from edgetune.data.images import CPU, DecodedImages, batch_count, eval_loader, train_loader
 from edgetune.data.mixing import Mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
@@ -48,6 +48,7 @@ class ImageExamples:
     workers: int
     balanced: bool = False  # every class as often as any other
     mix: Mix | None = None
+    device: torch.device = CPU  # where training batches go
     share: Share = WHOLE  # our part, where several processes train together
 
     @property
@@ -77,6 +78,7 @@ class ImageExamples:
             balanced=self.balanced,
             mix=self.mix,
             share=self.share,
+            device=self.device,
         )
 
     def plain(self) -> Iterable[tuple[Tensor, Tensor]]:
@@ -116,4 +118,5 @@ def make_image_examples(context: StepContext, image_size: int, batch_size: int, 
         augmentation=augmentation,
         seed=context.seed,
         workers=workers,
+        device=torch.device("cuda") if torch.cuda.is_available() else CPU,
     )

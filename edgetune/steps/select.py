@@ -14,6 +14,7 @@ from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
+from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
 
 
@@ -93,7 +94,7 @@ def _untimed(context: StepContext) -> dict[str, Any]:
     candidates = [
         {
             **unmeasured(one, "prepared", f"Not timed: {params['untimed']}."),
-            **_facts(name, context, logits[name]),
+            **_facts(name, context, logits),
             **_compared(name, logits, labels),
         }
         if name in logits
@@ -121,13 +122,18 @@ def _evaluated(name: str, context: StepContext) -> bool:
     return f"evaluate:{name}" in context.inputs
 
 
-def _facts(name: str, context: StepContext, logits: dict[str, Any]) -> dict[str, Any]:
+def _facts(name: str, context: StepContext, logits: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is known of an engine besides its latency."""
-    metrics = _read(context.inputs[f"evaluate:{name}"] / "metrics.json")
+    metrics, budget = _read(context.inputs[f"evaluate:{name}"] / "metrics.json"), context.params["budget"]
     counts = _read(context.inputs[f"network:{name}"] / "model.json")["counts"]
     engine = _engine_file(context.inputs[f"engine:{name}"] / "engine")
     return {
-        "selection": {"split": "val", "accuracy": metrics["val"]["accuracy"], "n": len(logits["val_labels"])},
+        "selection": on_validation(
+            _right(logits[BASELINE], "val"),
+            _right(logits[name], "val"),
+            max_accuracy_drop=budget["max_accuracy_drop"],
+            confidence=budget["confidence"],
+        ),
         "metrics": metrics["test"],
         "size_bytes": engine["size"],
         "engine_digest": engine["sha256"],
@@ -151,7 +157,7 @@ def _candidate(
         **plain,
         "status": "measured",
         "reason": None,
-        **_facts(name, context, logits[name]),
+        **_facts(name, context, logits),
         "latency_ms": latency_summary(raw["values"]),
         "peak_rss_bytes": measured["peak_rss_bytes"][name],
         "warmups": len(raw["warmup_values"]),

@@ -5,7 +5,6 @@ runs the same step, and the training loop in it joins them (``edgetune.finetune.
 first one writes goes into a folder of its own, which is thrown away. Between these steps the others sleep.
 """
 
-import importlib
 import json
 import os
 import shutil
@@ -28,8 +27,8 @@ from torch.distributed.rendezvous import rendezvous
 from edgetune.errors import EdgetuneError, ProcessError
 from edgetune.processes import LOST
 from edgetune.progress import silent
-from edgetune.steps import STEPS
 from edgetune.steps.context import StepContext
+from edgetune.steps.running import run_step
 
 TRAINING = frozenset({"finetune", "prune", "prune_encoder", "qat"})
 LOOK_EVERY = timedelta(seconds=60)  # how often a sleeping process makes sure that the store is still there
@@ -135,7 +134,7 @@ def _run(name: str, context: StepContext, crew: _Crew) -> None:
                 hint="on several machines --cache-dir must name a folder that all of them see",
             )
         distributed.barrier()  # all have looked at scratch before anyone writes there
-        importlib.import_module(STEPS[name]).run(context)
+        run_step(name, context)
     except Exception as problem:
         if _is_loss(problem):
             _raise_of_others(crew, number)

@@ -29,7 +29,7 @@ def make(loss=None, **more):
 @pytest.mark.parametrize("size", [2, 3, 5, 12, 13, 40])
 def test_pieces_make_the_same_step_as_the_whole(size):
     whole, pieces = make(), make(micro_batch=size)
-    assert pieces.step(INPUTS, LABELS, 0.5) == pytest.approx(whole.step(INPUTS, LABELS, 0.5), rel=1e-5)
+    assert float(pieces.step(INPUTS, LABELS, 0.5)) == pytest.approx(float(whole.step(INPUTS, LABELS, 0.5)), rel=1e-5)
     torch.testing.assert_close(pieces.network.weight, whole.network.weight)
 
 
@@ -40,7 +40,7 @@ def test_class_weights_add_up_over_pieces_too():
         return cross_entropy(model(inputs), labels, 0.1, weights)
 
     whole, pieces = make(loss), make(loss, micro_batch=4)
-    assert pieces.step(INPUTS, LABELS, 0.5) == pytest.approx(whole.step(INPUTS, LABELS, 0.5), rel=1e-5)
+    assert float(pieces.step(INPUTS, LABELS, 0.5)) == pytest.approx(float(whole.step(INPUTS, LABELS, 0.5)), rel=1e-5)
     torch.testing.assert_close(pieces.network.weight, whole.network.weight)
 
 
@@ -62,7 +62,7 @@ def test_when_memory_runs_out_pieces_get_smaller_and_the_step_stays(problem):
         return cross_entropy(model(inputs), labels, 0.1)
 
     update, whole = make(loss), make()
-    assert update.step(INPUTS, LABELS, 0.5) == pytest.approx(whole.step(INPUTS, LABELS, 0.5), rel=1e-5)
+    assert float(update.step(INPUTS, LABELS, 0.5)) == pytest.approx(float(whole.step(INPUTS, LABELS, 0.5)), rel=1e-5)
     torch.testing.assert_close(update.network.weight, whole.network.weight)
     assert update.micro_batch == 4 and sizes[0] == 13 and sum(sizes[-4:]) == 13
     sizes.clear()

@@ -229,6 +229,13 @@ class Reader {
       }
       result.graph_optimization = known->second;
     }
+    if (const Json* provider = session.find("provider")) {
+      if (!provider->is(Kind::text) || provider->text != "cpu") {
+        fail("session provider is not cpu, which is all this runtime has; the Python package edgetune-runtime has others");
+      }
+    }
+    result.arena = flag(session, "arena");
+    result.memory_pattern = flag(session, "memory_pattern");
     const Json* config = session.find("config");
     if (config == nullptr) return;
     if (!config->is(Kind::object)) fail("session config must map names to values");
@@ -240,6 +247,14 @@ class Reader {
       const std::string boolean = value.boolean ? "True" : "False";  // as Python spells them
       result.session_config.emplace_back(config->keys[i], value.is(Kind::boolean) ? boolean : value.text);
     }
+  }
+
+  // Of the session; true where it is not said.
+  bool flag(const Json& session, const std::string& key) const {
+    const Json* found = session.find(key);
+    if (found == nullptr) return true;
+    if (!found->is(Kind::boolean)) fail("session " + key + " must be true or false");
+    return found->boolean;
   }
 
   void read_golden(Manifest& result) const {

@@ -44,6 +44,7 @@ struct Manifest {
   double temperature = 1;
   int threads = 1;
   int graph_optimization = 99;  // as ONNX Runtime numbers its levels
+  bool arena = true, memory_pattern = true;  // how ONNX Runtime keeps memory between runs
   std::vector<std::pair<std::string, std::string>> session_config;
   std::optional<Golden> golden;
   std::vector<FileFacts> files;

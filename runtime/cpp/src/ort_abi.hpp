@@ -44,7 +44,11 @@ struct Api {
   Status* (*run)(Session*, const RunOptions*, const char* const* input_names, const Value* const* inputs,
                  std::size_t input_count, const char* const* output_names, std::size_t output_count, Value** outputs);
   Status* (*create_session_options)(SessionOptions**);
-  Reserved reserved_11[11];
+  Reserved reserved_11[6];
+  Status* (*disable_memory_pattern)(SessionOptions*);
+  Reserved reserved_18[1];
+  Status* (*disable_arena)(SessionOptions*);
+  Reserved reserved_20[2];
   Status* (*set_log_level)(SessionOptions*, int);
   Status* (*set_graph_optimization)(SessionOptions*, int);
   Status* (*set_intra_op_threads)(SessionOptions*, int);
@@ -104,6 +108,8 @@ constexpr std::uint32_t kApiVersion = 5;  // the oldest whose table reaches the 
   X(create_session_from_array, CreateSessionFromArray, 8)              \
   X(run, Run, 9)                                                       \
   X(create_session_options, CreateSessionOptions, 10)                  \
+  X(disable_memory_pattern, DisableMemPattern, 17)                     \
+  X(disable_arena, DisableCpuMemArena, 19)                             \
   X(set_log_level, SetSessionLogSeverityLevel, 22)                     \
   X(set_graph_optimization, SetSessionGraphOptimizationLevel, 23)      \
   X(set_intra_op_threads, SetIntraOpNumThreads, 24)                    \

@@ -117,6 +117,10 @@ Session::Session(const Library& library, const Bytes& engine, const Manifest& ma
     library.check(api.set_inter_op_threads(options.get(), 1), "refuses the threads");
     library.check(api.set_graph_optimization(options.get(), manifest.graph_optimization), "refuses the optimization");
     library.check(api.set_log_level(options.get(), ort::kLogError), "refuses the log level");
+    if (!manifest.arena) library.check(api.disable_arena(options.get()), "refuses to do without an arena");
+    if (!manifest.memory_pattern) {
+      library.check(api.disable_memory_pattern(options.get()), "refuses to do without memory patterns");
+    }
     for (const auto& [key, value] : manifest.session_config) {
       library.check(api.add_session_config(options.get(), key.c_str(), value.c_str()), "refuses the session's config");
     }

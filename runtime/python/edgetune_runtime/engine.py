@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgetune_runtime.archive import unpack
-from edgetune_runtime.errors import BundleError, InputError, RuntimeProblem
+from edgetune_runtime.errors import BundleError, InputError, LibraryError, RuntimeProblem
 from edgetune_runtime.manifest import MOST_THREADS, read_manifest, verify_files
 from edgetune_runtime.observation import Hook, Observation, observations, tell
 from edgetune_runtime.preprocessing import make_preprocessing
@@ -220,6 +220,8 @@ def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> Any
     title = library(wanted).TITLE
     try:
         session = open_session(folder / manifest["engine"]["file"], wanted, threads)
+    except LibraryError:
+        raise
     except Exception as problem:  # onnxruntime's exceptions share no base of their own
         raise BundleError(f"{title} refuses the engine: {problem}") from problem
     _check_signature(session, manifest)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune_runtime.errors import BundleError
+from edgetune_runtime.session import PROVIDERS
 
 NAME = "manifest.json"
 VERSION = 1
@@ -150,6 +151,10 @@ def _check_session(session: dict[str, Any], path: Path) -> None:
         raise BundleError(f"{path}: session threads is {threads!r}, it must be 1 to {MOST_THREADS}")
     if session.get("graph_optimization", "all") not in LEVELS:
         raise BundleError(f"{path}: session graph_optimization must be one of {', '.join(LEVELS)}")
+    if session.get("provider", "cpu") not in tuple(PROVIDERS):
+        raise BundleError(f"{path}: session provider must be one of {', '.join(PROVIDERS)}; update edgetune-runtime")
+    if not all(isinstance(session.get(key, True), bool) for key in ("arena", "memory_pattern")):
+        raise BundleError(f"{path}: session arena and memory_pattern must be true or false")
     if not isinstance(config, dict) or not all(isinstance(value, (str, int, float)) for value in config.values()):
         raise BundleError(f"{path}: session config must map names to values")
 

@@ -16,6 +16,14 @@ LIBRARIES = {
     "openvino": "edgetune_runtime.session_openvino",
 }
 
+# ONNX Runtime's execution providers, by the names that manifests and targets use.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
 
 def open_session(model: Path | bytes, wanted: dict[str, Any], threads: int | None = None) -> Any:
     """A session for an ONNX file, or for its content.
@@ -24,8 +32,8 @@ def open_session(model: Path | bytes, wanted: dict[str, Any], threads: int | Non
     with name, type (``tensor(float)``) and shape, as ONNX Runtime's sessions do.
 
     Args:
-        wanted: the manifest's ``session`` with its ``backend``: backend, threads, config, graph_optimization; an empty
-            one means ONNX Runtime and the defaults.
+        wanted: the manifest's ``session`` with its ``backend``: backend, threads, config, and of ONNX Runtime
+            graph_optimization, provider, arena, memory_pattern; an empty one means ONNX Runtime and the defaults.
         threads: of one inference; None: what ``wanted`` says.
 
     Raises:

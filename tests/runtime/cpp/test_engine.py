@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from edgetune.backends.ort_format import convert
 from edgetune.bundle.manifest import read_manifest, write_manifest
 from edgetune.bundle.pack import pack_tar, write_golden
 
@@ -62,11 +63,16 @@ def write_quantized(path, batch_size="batch"):
 
 
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("kind", ["float", "quantized"])
+@pytest.mark.parametrize("kind", ["float", "quantized", "ort"])
 def test_outputs_are_those_of_python_bit_for_bit(bundle, open_engine, kind, count):
-    if kind == "quantized":
+    if kind != "float":
         write_quantized(bundle / "engine.onnx")
         rewrite(bundle, golden=None)
+    if kind == "ort":  # and without what ONNX Runtime keeps between runs
+        convert(bundle / "engine.onnx", bundle)
+        (bundle / "engine.onnx").unlink()
+        session = {"threads": 1, "arena": False, "memory_pattern": False}
+        rewrite(bundle, engine={"file": "engine.ort", "precision": "int8"}, session=session)
     with Engine.open(bundle) as python:
         expected = python.run(batch(count))
     engine = open_engine(bundle)
