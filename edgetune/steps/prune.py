@@ -182,7 +182,7 @@ class _Surgery:
         """Of the channels that module ``name`` (all: "") has now, what must go to be where step ``number`` is to be."""
         if name not in self.widths:
             return ratio  # no such module: surgery says so
-        left = self.widths[name] * (1.0 - ratio) ** (number / self.steps)
+        left = self.widths[name] * float((1.0 - ratio) ** (number / self.steps))
         return max(0.0, 1.0 - left / max(1, count_channels(network.get_submodule(name))))
 
     def sizes(self, network: nn.Module) -> dict[str, float]:
@@ -214,7 +214,7 @@ def goal(context: StepContext) -> float:
 def unpruned_ms(measured: Mapping[str, Any]) -> float:
     """The median of the one engine that was measured."""
     (engine,) = measured["engines"].values()
-    return statistics.median(engine["values"])
+    return float(statistics.median(engine["values"]))
 
 
 def speedup_for(wanted_ms: float, unpruned: float) -> float:
