@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgetune.errors import PruningError
-from edgetune.finetune.stages import split_stages
 
 Maps = dict[str, Tensor]
 """Module name -> its last output: [N, C, H, W], or [N, T, C] of a sequence."""
@@ -37,13 +36,6 @@ def recorded(network: nn.Module, names: tuple[str, ...]) -> Iterator[Maps]:
     finally:
         for made in hooks:
             made.remove()  # type: ignore[attr-defined]
-
-
-def stage_ends(network: nn.Module, head: frozenset[str]) -> tuple[str, ...]:
-    """The last module of each stage of the backbone (``edgetune.finetune.stages``)."""
-    modules = {name for name, _ in network.named_modules()}
-    backbone = split_stages(network, head).parts[:-1]
-    return tuple(names[-1] for part in backbone if (names := [name for name in part if name in modules]))
 
 
 def attention_transfer(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:

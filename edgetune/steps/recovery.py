@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from edgetune.errors import PruningError
 from edgetune.finetune.precision import choose_compute
+from edgetune.finetune.stages import stage_ends
 from edgetune.finetune.state import saved_step
 from edgetune.finetune.trainer import TrainOptions, evaluate, train
 from edgetune.finetune.update import Loss
-from edgetune.pruning.attention_transfer import attention_transfer, recorded, stage_ends
+from edgetune.pruning.attention_transfer import attention_transfer, recorded
 from edgetune.pruning.sparsity import Penalty
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples
@@ -87,7 +88,7 @@ def _imitation(network: nn.Module, teacher: nn.Module, context: StepContext) -> 
     teacher = teacher.eval().requires_grad_(False)
     with ExitStack() as hooks:
         if features:
-            ends = stage_ends(teacher, frozenset())
+            ends = stage_ends(teacher)
             ours, theirs = (hooks.enter_context(recorded(made, ends)) for made in (network, teacher))
 
         def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from edgetune.errors import PruningError
+from edgetune.finetune.stages import stage_ends
 from edgetune.models.zoo import make_network
-from edgetune.pruning.attention_transfer import attention_transfer, recorded, stage_ends
+from edgetune.pruning.attention_transfer import attention_transfer, recorded
 from edgetune.pruning.surgery import PruneOptions, prune_by_ratio
 
 
@@ -18,7 +19,7 @@ def test_a_pruned_network_is_compared_stage_by_stage(name, size, ends):
     args = {"image_size": size} if name == "vit_b_32" else {}
     teacher = make_network(f"torchvision/{name}", 5, args).eval()
     student, images = copy.deepcopy(teacher), torch.randn(2, 3, size, size)
-    names = stage_ends(teacher, frozenset())
+    names = stage_ends(teacher)
     with recorded(teacher, names) as theirs, recorded(student, names) as ours:
         teacher(images), student(images)
         assert len(theirs) >= ends and float(attention_transfer(ours, theirs).detach()) == 0
