@@ -44,11 +44,13 @@ def build(
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
     from edgetune.controller import climb  # the other commands do without its statistics
+    from edgetune.models.names import check_names  # what only plans does without torch
 
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
+        check_names(loaded)
         folder = run_folder(loaded, run_dir)
         try:
             climbed = climb.build(loaded, targets, surroundings, store, reporter)
@@ -124,4 +126,5 @@ def _looked_around(
     for name in names:
         found = recipe_target(loaded, name)
         targets[found.name] = found
-    return loaded, tuple(targets.values()), look_around(loaded, tuple(targets.values()), devices)
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
+    return loaded, surroundings.targets, surroundings

@@ -18,6 +18,7 @@ def render_markdown(data: view.Json) -> str:
     parts += [_target(data, target) for target in data["targets"]]
     parts += [
         _training(data),
+        _pruning(data),
         _cross_validation(data),
         _data(data),
         _missing(data),
@@ -53,6 +54,7 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts.append(escape(" ".join(target["reason"])))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
+    parts += [escape(line) for line in target.get("builder", ())]
     if gates := view.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):
@@ -102,6 +104,12 @@ def _candidate(row: view.Row) -> list[str]:
 def _training(data: view.Json) -> str:
     text = view.training_line(data)
     return f"## Training\n\n{escape(text)}" if text else ""
+
+
+def _pruning(data: view.Json) -> str:
+    rows = view.pruning_rows(data)
+    columns = ("pruning", "step", "channels left", "layers", "accuracy, pruned", "accuracy, trained")
+    return "## Pruning, step by step\n\n" + table(columns, rows) if rows else ""
 
 
 def _cross_validation(data: view.Json) -> str:
