@@ -24,21 +24,32 @@ from edgetune.errors import InputError
 @recipe_argument
 @target_option
 @device_option
+@click.option("--time", "timed", is_flag=True, help="Time a few batches to tell how long fine-tuning will take.")
 @cache_option
 @command_options
 def plan(
-    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    timed: bool,
+    cache_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
     from edgetune import api
+    from edgetune.progress import Console
 
-    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
+    made, statuses = api.plan(
+        recipe, target=targets or None, cache_dir=cache_dir, device=devices, timed=timed, reporter=Console()
+    )
     rows = [
         {
             "id": status.step.id,
             "title": status.step.title,
             "cached": status.cached,
             "seconds": status.seconds,
+            "same_data": status.same_data,
+            "timed": status.timed,
             "size_bytes": status.size_bytes,
         }
         for status in statuses
@@ -52,16 +63,23 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     for status in statuses:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
         cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
-        note = "" if status.seconds is None or status.cached else " (what the last such step took)"
+        note = ""
+        if status.seconds is not None and not status.cached:
+            note = " (what such a step took here)" if status.same_data else " (what one took with other data)"
+        if status.timed:
+            note = " (foretold from timed batches)"
         lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
     missing = [status for status in statuses if not status.cached]
-    known = [status.seconds for status in missing if status.seconds is not None]
+    known = [status.seconds for status in missing if status.seconds is not None and status.same_data is not False]
     unknown = len(missing) - len(known)
     lines.append(
         f"{len(statuses)} steps, {len(missing)} to run"
         + (f", about {sum(known):.0f} s" if known else "")
         + (f" ({unknown} of unknown cost)" if unknown and missing else "")
     )
+    if made.recipe.cost.per_hour is not None and known:
+        money = made.recipe.cost.per_hour * sum(known) / 3600
+        lines.append(f"on one device that costs about {money:.2f} {made.recipe.cost.currency}".rstrip())
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")

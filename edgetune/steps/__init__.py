@@ -31,6 +31,7 @@ STEPS = {
         "bundle",
         "validate",
         "lr_find",
+        "time_training",
         "diagnose",
     )
 }
