@@ -50,6 +50,7 @@ class Status:
     size_bytes: int | None
     same_data: bool | None = None  # whether ``seconds`` are of the same data; None: unknown, or its own
     timed: bool = False  # whether they were foretold from timed batches
+    rung: str | None = None  # the engine of the controller's that needs it; None: every build does
 
 
 def run(
@@ -59,10 +60,12 @@ def run(
     reporter: Reporter,
     watch: Watch = unwatched,
     known: Mapping[str, Outcome] | None = None,
+    part: str | None = None,
 ) -> dict[str, Outcome]:
     """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning tells ``watch``.
 
-    Steps may take inputs from ``known``, outcomes of other plans.
+    Steps may take inputs from ``known``, outcomes of other plans; what one of these did already is not looked at again.
+    Lines begin with the number of the step, or with the name of the ``part`` of a build that this is.
 
     A candidate's step that fails takes its candidate out of the race; a step that every candidate
     or the float baseline needs ends the build.
@@ -74,7 +77,9 @@ def run(
     outcomes: dict[str, Outcome] = dict(known or {})
     needed = _needed(plan)
     for number, step in enumerate(plan.steps, start=1):
-        label = f"[{number}/{len(plan.steps)}] {step.title}"
+        if step.id in outcomes and outcomes[step.id].step == step:
+            continue
+        label = f"[{part or f'{number}/{len(plan.steps)}'}] {step.title}"
         started = time.monotonic()
         if reason := _missing_input(step, outcomes):
             outcomes[step.id] = Outcome(step=step, artifact=None, cached=False, seconds=0.0, reason=reason)

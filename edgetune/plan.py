@@ -1,17 +1,20 @@
 """Which steps a build takes, in order. Pure: reads no file, loads no library.
 
-Every target gets a float candidate (its baseline), an INT8 one, and both again for each pruning.
-Steps two targets share (fine-tuning, pruning by ratio to the same multiple of channels) appear once.
+Every target gets a float candidate (its baseline), an INT8 one, and both again for each pruning; where the controller
+chooses, the float one and those of its rungs.
+Steps two targets share (fine-tuning, pruning by ratio to the same multiple of channels)
+appear once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES, session_settings
-from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Step, Target
+from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Rung, Step, Target
+from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
@@ -30,13 +33,15 @@ VERSIONS = {
     "quantize_dynamic": 1,
     "float_layers": 2,
     "qat": 1,
+    "mend": 1,
+    "mix": 1,
     "tokenize": 1,
     "half": 1,
     "pixels": 1,
     "compile": 1,
     "evaluate": 1,
     "measure": 3,
-    "select": 6,
+    "select": 7,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
@@ -51,19 +56,24 @@ FLOAT = "float"
 DEFAULT_SPEEDUPS = (1.25, 1.5)
 DEFAULT_ENCODER_SPEEDUPS = (1.5,)  # one layer more or less is about 1.2 times; each takes a training of its own
 DEFAULT_RATIOS = (0.15, 0.3)
+AUTO_SPEEDUPS = (2.0, 1.5, 1.25)  # what the controller may try of a recipe that says nothing
 UNPRUNED = Pruning()
+BASELINE = Rung(pruning=UNPRUNED)
+REPAIR_SAMPLES = 512  # of validation, that repairs and layers in float are chosen by
 NOT_IN_LR_FIND = ("learning_rate", "warmup_epochs", "patience", "ema")  # what a range test does not depend on
 
 
-def make_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> Plan:
-    """The plan of a build for ``targets``."""
+def make_plan(
+    recipe: Recipe, targets: tuple[Target, ...], facts: Facts, rungs: Mapping[str, Sequence[Rung]] | None = None
+) -> Plan:
+    """The plan of a build for ``targets``: of those in ``rungs`` these engines, of the others the recipe's grid."""
     builder = _Builder(recipe, facts)
     if recipe.data.check_labels:
         builder.add_check_labels()
     if recipe.data.folds:
         builder.add_folds()
     for target in targets:
-        builder.add_target(target)
+        builder.add_target(target, (rungs or {}).get(target.name))
     if recipe.data.folds:
         builder.add_cross_validation()
     return Plan(
@@ -120,6 +130,27 @@ def make_trial_plan(recipe: Recipe, target: Target, facts: Facts, pruning: Pruni
     )
 
 
+def make_rung_plan(recipe: Recipe, target: Target, facts: Facts, rung: Rung) -> Plan:
+    """The steps that make the engine of ``rung``, evaluate it on validation alone, and time it beside the float one.
+
+    The baseline itself is not timed.
+    """
+    builder = _Builder(recipe, facts)
+    if recipe.data.check_labels:
+        builder.add_check_labels()
+    if recipe.data.folds:
+        builder.add_folds()
+    baseline = builder.add_rung(target, BASELINE, ("val",))
+    candidate = baseline if rung == BASELINE else builder.add_rung(target, rung, ("val",))
+    if rung != BASELINE:
+        assert baseline.compile_step and candidate.compile_step  # rungs are for targets that run here
+        pair = {FLOAT: baseline.compile_step, candidate.name: candidate.compile_step}
+        builder.add_measure(target, pair, beside=candidate.name)
+    return Plan(
+        recipe=recipe, targets=(target,), steps=tuple(builder.steps.values()), candidates=(candidate,), facts=facts
+    )
+
+
 def make_pair_plan(recipe: Recipe, target: Target, facts: Facts, engines: Mapping[str, str]) -> Plan:
     """The one step that times ``engines`` ({name: id of a step of another plan}) in the same session."""
     builder = _Builder(recipe, facts)
@@ -141,9 +172,15 @@ class _Builder:
     steps: dict[str, Step] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
 
-    def add_target(self, target: Target) -> None:
+    def add_target(self, target: Target, rungs: Sequence[Rung] | None = None) -> None:
+        if rungs is not None:
+            ours = [self.add_rung(target, rung) for rung in (BASELINE, *rungs)]
+            self.candidates += ours
+            self._finish(target, ours)
+            return
         runs_here = self.facts.unavailable[target.name] is None
         layers_timed = runs_here and target.name not in self.facts.untimed
+        layers_timed &= INFERENCE_LIBRARIES[target.backend].times_layers
         int8 = self.int8(target)
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
@@ -156,7 +193,7 @@ class _Builder:
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here))
             if int8 and self.recipe.quantize.mode == "qat":
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
-                ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, trained=True))
+                ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
         self.candidates += ours
         if runs_here:
             self._finish(target, ours)
@@ -170,8 +207,21 @@ class _Builder:
         made = self._quantize(network, target, train=precision == "qat") if int8 else self._export(network, target)
         onnx = self._typed(made, network, target)
         engine = "int8" if int8 else float_precision(target)
-        trained = precision == "qat"
-        self.candidates = [self._candidate(target, pruning, engine, network, onnx, True, trained, ("val",))]
+        ending = "-qat" if precision == "qat" else ""
+        self.candidates = [self._candidate(target, pruning, engine, network, onnx, True, ending, ("val",))]
+
+    def add_rung(self, target: Target, rung: Rung, splits: tuple[str, ...] = ()) -> Candidate:
+        """The engine of a rung, evaluated on ``splits``."""
+        pruning, int8 = rung.pruning, self.int8(target)
+        network = self._prune(pruning, target, int8) if pruning.asked else self.add_finetune()
+        if rung.treatment is None:
+            made, precision, ending = self._export(network, target), float_precision(target), ""
+        else:
+            treatment = TREATMENTS[rung.treatment]
+            made, precision = self._quantize(network, target, treatment=treatment), "int8"
+            ending = treatment.name.removeprefix(CALIBRATED.name)
+        onnx = self._shipped(made, network, target, precision)
+        return self._candidate(target, pruning, precision, network, onnx, True, ending, splits)
 
     def int8(self, target: Target) -> bool:
         """Whether a build for ``target`` makes INT8 engines."""
@@ -384,7 +434,7 @@ class _Builder:
         title = f"export {self.steps[network].title}"
         return self._add(step_id, "export", title, params, inputs={"network": network}, libraries=EXPORTING)
 
-    def _quantize(self, network: str, target: Target, train: bool = False) -> str:
+    def _quantize(self, network: str, target: Target, train: bool = False, treatment: Treatment = CALIBRATED) -> str:
         if self.recipe.reads_text:
             return self._quantize_dynamic(network, target)
         params = {"opset": target.opset, **self._calibration(target)}
@@ -398,12 +448,18 @@ class _Builder:
                 *target.scheme.operators,
             ]
         )
-        chosen = self._float_layers(network, target, flavour)
-        kind = "qat" if train else "quantize"
+        chosen, train = self._float_layers(network, target, flavour), train or treatment.trained
+        kind, how = "qat" if train else "quantize", treatment.name.removeprefix(CALIBRATED.name)
+        timed = f":as-timed-on-{target.name}" if chosen or treatment.mixed else ""
+        if treatment.mended:
+            chosen = {"settings": self._mend(network, target, flavour, chosen)}
+        if treatment.mixed:
+            chosen = {"settings": self._mix(network, target, flavour, chosen)}
         return self._add(
-            f"{kind}:{network}:{flavour}:opset-{target.opset}" + (f":as-timed-on-{target.name}" if chosen else ""),
+            f"{kind}:{network}:{flavour}:opset-{target.opset}{timed}{how}",
             kind,
-            f"{'train quantized:' if train else 'quantize'} {self.steps[network].title}",
+            f"{'train quantized:' if train else 'quantize'} {self.steps[network].title}"
+            + (f" ({treatment.title})" if treatment.mended and not train else ""),
             {**params, **self._quantized_training()} if train else params,
             inputs={"network": network, "dataset": self._check_data(), **chosen},
             libraries=(*EXPORTING, "onnxruntime", *(("torchvision",) if train else ())),
@@ -441,6 +497,38 @@ class _Builder:
             libraries=(*EXPORTING, *_runs_in(target)),
         )
         return {"float_layers": step}
+
+    def _mend(self, network: str, target: Target, flavour: str, first: Mapping[str, str]) -> str:
+        """The step that finds ranges and repairs; ``first`` is the one that chose first layers for float."""
+        return self._add(
+            f"mend:{network}:{flavour}" + (f":as-timed-on-{target.name}" if first else ""),
+            "mend",
+            f"find repairs for {self.steps[network].title}",
+            {**self._calibration(target), "samples": REPAIR_SAMPLES},
+            inputs={"network": network, "dataset": self._check_data(), **first},
+            libraries=self._training_libraries(),
+        )
+
+    def _mix(self, network: str, target: Target, flavour: str, mended: Mapping[str, str]) -> str:
+        """The step that chooses layers for float by what they give back for their time on the target."""
+        params = {
+            "scheme": _scheme(target),
+            "calibration_samples": self.recipe.quantize.calibration_samples,
+            "samples": REPAIR_SAMPLES,
+            "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+            "opset": target.opset,
+            **_session(target),
+            "threads": self.recipe.bench.threads,
+        }
+        processor = self._device(target).replace("device", "processor")
+        return self._add(
+            f"mix:{network}:{flavour}:{target.name}",
+            "mix",
+            f"choose layers of {self.steps[network].title} for float",
+            params,
+            inputs={"network": network, "dataset": self._check_data(), **mended, "processor": processor},
+            libraries=(*EXPORTING, *_runs_in(target)),
+        )
 
     def _quantized_training(self) -> dict[str, Any]:
         quantize, prune, finetune = self.recipe.quantize, self.recipe.prune, self.recipe.finetune
@@ -506,10 +594,10 @@ class _Builder:
         network: str,
         onnx: str,
         runs_here: bool,
-        trained: bool = False,
+        ending: str = "",
         splits: tuple[str, ...] = (),
     ) -> Candidate:
-        name = candidate_name(pruning, precision) + ("-qat" if trained else "")
+        name = candidate_name(pruning, precision) + ending
         compiled = self._compile(target, name, precision, onnx) if runs_here else None
         return Candidate(
             name=name,
@@ -551,9 +639,9 @@ class _Builder:
     def _evaluate(self, target: Target, name: str, compiled: str, splits: tuple[str, ...]) -> str:
         """On ``splits``; (): on all that are not trained on."""
         return self._add(
-            f"evaluate:{target.name}:{name}",
+            f"evaluate{''.join(f'-{split}' for split in splits)}:{target.name}:{name}",
             "evaluate",
-            f"evaluate {name} on {target.name}",
+            f"evaluate {name} on {target.name}" + (" (validation)" if splits == ("val",) else ""),
             {"splits": list(splits)} if splits else {},
             inputs={"engine": compiled, **self._data(), "device": self._device(target)},
             libraries=_runs_in(target),
@@ -571,16 +659,17 @@ class _Builder:
             tolerant=True,
         )
 
-    def add_measure(self, target: Target, engines: Mapping[str, str]) -> str:
+    def add_measure(self, target: Target, engines: Mapping[str, str], beside: str | None = None) -> str:
+        """Time ``engines`` in one session; ``beside``: one of them beside float, and only if there are both."""
         texts = self._data() if self.recipe.reads_text else {}
         return self._add(
-            f"measure:{target.name}",
+            f"measure:{target.name}" + (f":{beside}" if beside else ""),
             "measure",
-            f"measure on {target.name}",
+            f"time {beside} beside {FLOAT} on {target.name}" if beside else f"measure on {target.name}",
             asdict(self.recipe.bench),
             inputs={**engines, **texts, "device": self._device(target)},
             libraries=_runs_in(target),
-            tolerant=True,
+            tolerant=beside is None,
         )
 
     def _finish(self, target: Target, candidates: list[Candidate]) -> None:
@@ -597,7 +686,7 @@ class _Builder:
             {
                 "target": target.name,
                 "candidates": described,
-                "budget": asdict(recipe.budget),
+                "budget": {key: value for key, value in asdict(recipe.budget).items() if key != "max_hours"},
                 **({"untimed": untimed} if untimed else {}),
             },
             inputs={
@@ -660,15 +749,17 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.4g}"
 
 
-def prunings(spec: PruneSpec, timed: bool, encoder: bool = False) -> list[Pruning]:
+def prunings(
+    spec: PruneSpec, timed: bool, encoder: bool = False, usual: tuple[float, ...] | None = None
+) -> list[Pruning]:
     """What to try removing; speed-ups only where the target's layers can be ``timed`` here, and nothing else of an
-    ``encoder``.
+    ``encoder``. ``usual``: the speed-ups of a recipe that names none.
     """
     ratios, speedups = spec.ratio, spec.target_speedup
     if encoder:
-        ratios, speedups = (), DEFAULT_ENCODER_SPEEDUPS if speedups is None else speedups
+        ratios, speedups = (), usual or DEFAULT_ENCODER_SPEEDUPS if speedups is None else speedups
     elif ratios is None and speedups is None:
-        ratios, speedups = ((), DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
+        ratios, speedups = ((), usual or DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
     asked = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
     asked += [Pruning(speedup=speedup) for speedup in speedups or () if timed]
     return list({candidate_name(pruning, "fp32"): pruning for pruning in asked}.values())

@@ -36,7 +36,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "bias-correction"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
@@ -82,6 +82,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("quantize", "epochs"): (lambda v: 1 <= v <= 10_000, "1 or more"),
     ("quantize", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
+    ("budget", "confidence"): (lambda v: v is None or 0.5 < v < 1, "above 0.5 and below 1, such as 0.95"),
+    ("budget", "max_hours"): (lambda v: v is None or v > 0, "above 0"),
     ("budget", "max_latency_ms"): (lambda v: v is None or v > 0, "above 0"),
     ("budget", "max_size_mb"): (lambda v: v is None or v > 0, "above 0"),
     ("bench", "threads"): (lambda v: 1 <= v <= 1024, "1 or more"),

@@ -111,8 +111,10 @@ class BudgetSpec:
     """What the shipped engine must keep to; None: no limit."""
 
     max_accuracy_drop: float = 1.0  # percentage points below the fine-tuned float engine
+    confidence: float | None = None  # that an engine is inside; None: the point estimate decides
     max_latency_ms: float | None = None
     max_size_mb: float | None = None
+    max_hours: float | None = None  # of work, after which the controller begins nothing new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +333,17 @@ class Pruning:
     def asked(self) -> bool:
         """Whether anything goes."""
         return self.ratio is not None or self.speedup is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One engine the controller may make: of a network ``pruning`` leaves, in float or in INT8.
+
+    ``treatment`` says how INT8 comes about, by its name in ``edgetune.rungs``; None: the network stays in float.
+    """
+
+    pruning: Pruning
+    treatment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

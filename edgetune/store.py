@@ -5,6 +5,7 @@ Layout under the root::
     objects/<key>/            a finished step: its files and artifact.json
     work/<key>/out            a step in progress
     work/<key>/scratch        what an interrupted step may go on from (training checkpoints)
+    work/<key>/fetched        a step on its way from the shared store (``edgetune.remote``), where there is one
     locks/<key>.lock          held by the process that makes the object
 
 An object appears by one ``os.replace`` after its manifest and files were fsynced, so a reader sees
@@ -30,6 +31,7 @@ from filelock import FileLock, Timeout
 from edgetune.errors import Abandoned, StoreError
 from edgetune.hashing import canonical_json, digest_file, digest_json, digest_tree
 from edgetune.records import Artifact, Step
+from edgetune.remote import Remote
 
 MANIFEST = "artifact.json"
 NOTES = "notes"  # folder for files on how a result came about (times, curves): checked, but not part of its digest
@@ -116,7 +118,9 @@ class Store:
     """The artifacts under one root folder; safe for several processes at once."""
 
     root: Path
+    remote: Remote | None = None  # where steps that other machines finished come from, and ours go
     _verified: set[str] = field(default_factory=set)
+    _shared: set[str] = field(default_factory=set)
 
     def lookup(self, key: str) -> Artifact | None:
         """The finished artifact of ``key``, or None. Its digests are checked once per process."""
@@ -145,20 +149,24 @@ class Store:
         *,
         waiting: Callable[[], None] = lambda: None,
     ) -> tuple[Artifact, bool]:
-        """Return the artifact of ``key``, running ``body(out, scratch)``, which may tell its cost, if it is not there.
+        """Return the artifact of ``key``, running ``body(out, scratch)`` if it is neither here nor in the shared store.
+
+        ``body`` may return what it cost, which is then among the artifact's facts.
 
         The flag says whether it had been there already. If another process is making it, ``waiting``
         is called once and its result is used. ``scratch`` survives an interrupted body.
 
         Raises:
-            StoreError: for a full disk, an unwritable root or an object that vanishes after it was written.
+            StoreError: for a full disk, an unwritable root, an object that vanishes after it was written, or a shared
+                store that stays away.
         """
         with storage_errors(self.root):
             for name in ("objects", "work", "locks"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             with self._lock(key, waiting):
-                if (found := self.lookup(key)) is not None:
+                if (found := self.lookup(key) or self._fetch(key)) is not None:
                     self._touch(key)
+                    self._share(found)
                     return found, True
                 # Present but damaged: it is in the way of its replacement.
                 _clear(self._object(key))
@@ -166,6 +174,7 @@ class Store:
         made = self.lookup(key)
         if made is None:
             raise StoreError(f"{step.title}: the result was written but does not read back", hint="check the disk")
+        self._share(made)
         return made, False
 
     def facts(self, artifact: Artifact) -> dict[str, Any]:
@@ -225,6 +234,30 @@ class Store:
 
     def _object(self, key: str) -> Path:
         return self.root / "objects" / key
+
+    def _fetch(self, key: str) -> Artifact | None:
+        """The artifact of ``key`` from the shared store, verified; None: it is not there."""
+        if self.remote is None:
+            return None
+        fetched = self.root / "work" / key / "fetched"
+        shutil.rmtree(fetched, ignore_errors=True)
+        fetched.mkdir(parents=True)
+        if not self.remote.pull(key, fetched):
+            shutil.rmtree(fetched, ignore_errors=True)
+            return None
+        _fsync_tree(fetched)
+        _clear(self._object(key))
+        fetched.replace(self._object(key))
+        _fsync(self.root / "objects")
+        shutil.rmtree(fetched.parent, ignore_errors=True)
+        self._shared.add(key)
+        return self.lookup(key)
+
+    def _share(self, artifact: Artifact) -> None:
+        """Hand a finished step to the shared store; asked once per process and step."""
+        if self.remote is not None and artifact.key not in self._shared:
+            self.remote.push(artifact.key, artifact.path, self.facts(artifact)["files"])
+            self._shared.add(artifact.key)
 
     def _touch(self, key: str) -> None:
         os.utime(self._object(key) / MANIFEST)

@@ -77,6 +77,7 @@ augmentation = "light"
 ratio = [0.0, 0.5]
 recovery_epochs = 2
 [quantize]
+mode = "ptq"
 float_layers = "none"
 [bench]
 min_runs = 20

@@ -8,12 +8,13 @@ from pathlib import Path
 from edgetune import pipeline
 from edgetune.api.common import connected, open_store
 from edgetune.api.runs import leave, publish, run_folder
+from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.plan import make_plan, make_timing_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import Plan, Report, Target
+from edgetune.records import Plan, Recipe, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
 from edgetune.store import storage_errors
@@ -45,16 +46,19 @@ def build(
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
+    from edgetune.controller import climb  # the other commands do without its statistics
+
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
-        made, surroundings = make_build_plan(recipe, target, devices)
-        folder = run_folder(made, run_dir)
+        loaded, targets, surroundings = _looked_around(recipe, target, devices)
+        folder = run_folder(loaded, run_dir)
         try:
-            outcomes = pipeline.run(made, store, surroundings, reporter)
+            climbed = climb.build(loaded, targets, surroundings, store, reporter)
         except BaseException:
             leave(folder)
             raise
+    made, outcomes = climbed.plan, climbed.outcomes
     data = assemble(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
@@ -63,6 +67,7 @@ def build(
         {"versions": pipeline.library_versions(), "machine": local.describe()},
         recipe_name=Path(recipe).name if Path(recipe).suffix == ".toml" else DEFAULT_NAME,
         run=_shown(folder, made.recipe.base),
+        journals=climbed.journals,
     )
     data["run"] = folder.name
     with storage_errors(folder):
@@ -87,12 +92,15 @@ def plan(
 ) -> tuple[Plan, list[pipeline.Status]]:
     """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost.
 
+    Where the controller chooses, the plan holds all that it may make; it ends when nothing better is to be expected.
+
     Args:
         timed: look at the data and time a few batches, to tell what fine-tuning takes that was not done yet.
     """
     store = open_store(cache_dir)
     with connected(device) as devices:
-        made, surroundings = make_build_plan(recipe, target, devices)
+        loaded, targets, surroundings = _looked_around(recipe, target, devices)
+    made, needed_by = possible_plan(loaded, targets, surroundings.facts)
     statuses = pipeline.preview(made, store)
     if timed and any(status.step.name in TRAINED and not status.cached for status in statuses):
         timing = make_timing_plan(made.recipe, surroundings.facts)
@@ -100,7 +108,7 @@ def plan(
         assert artifact is not None  # every step of a plan without candidates is needed
         seconds = json.loads((artifact.path / "timing.json").read_text(encoding="utf-8"))["seconds"]
         statuses = [_timed(status, seconds) for status in pipeline.preview(made, store)]
-    return made, statuses
+    return made, [replace(status, rung=needed_by.get(status.step.id)) for status in statuses]
 
 
 def _timed(status: pipeline.Status, seconds: float) -> pipeline.Status:
@@ -124,6 +132,14 @@ def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
 def make_build_plan(
     recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device] = ()
 ) -> tuple[Plan, Surroundings]:
+    """The plan of the recipe's grid, whether or not a build would leave the choice to the controller."""
+    loaded, targets, surroundings = _looked_around(recipe, target, devices)
+    return make_plan(loaded, targets, surroundings.facts), surroundings
+
+
+def _looked_around(
+    recipe: str | Path, target: str | Sequence[str] | None, devices: Sequence[Device]
+) -> tuple[Recipe, tuple[Target, ...], Surroundings]:
     loaded = load_recipe(Path(recipe))
     names = (target,) if isinstance(target, str) else tuple(target or loaded.targets.names)
     targets: dict[str, Target] = {}
@@ -131,4 +147,4 @@ def make_build_plan(
         found = recipe_target(loaded, name)
         targets[found.name] = found
     surroundings = look_around(loaded, tuple(targets.values()), devices)
-    return make_plan(loaded, tuple(targets.values()), surroundings.facts), surroundings
+    return loaded, surroundings.targets, surroundings

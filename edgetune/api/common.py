@@ -1,11 +1,13 @@
 """What several commands begin with: the store, devices, a file that can be written."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgetune.devices.protocol import Device
 from edgetune.errors import InputError
+from edgetune.remote import VARIABLE, open_remote
 from edgetune.store import Store, default_root
 
 
@@ -29,5 +31,11 @@ def connected(addresses: str | Sequence[str]) -> Iterator[list[Device]]:
 
 
 def open_store(cache_dir: str | Path | None = None) -> Store:
-    """The store at ``cache_dir``, or the default one."""
-    return Store(Path(cache_dir).expanduser().absolute() if cache_dir else default_root())
+    """The store at ``cache_dir``, or the default one; with ``$EDGETUNE_REMOTE``, joined to the shared one there.
+
+    Raises:
+        InputError, StoreError: as of ``remote.open_remote``.
+    """
+    url = os.environ.get(VARIABLE)
+    root = Path(cache_dir).expanduser().absolute() if cache_dir else default_root()
+    return Store(root, open_remote(url) if url else None)

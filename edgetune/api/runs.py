@@ -3,7 +3,9 @@
 import datetime as dt
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edgetune import pipeline
 from edgetune.backends import tensorrt
@@ -11,7 +13,7 @@ from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file
-from edgetune.records import Plan, Target
+from edgetune.records import Plan, Recipe, Target
 
 RUNS = "runs"
 MARK = ".edgetune-run"  # in the folder of a run
@@ -34,11 +36,40 @@ def find_report(run: str | Path | None = None) -> Path:
     return found[-1].parent
 
 
-def run_folder(plan: Plan, run_dir: str | Path | None) -> Path:
+def send_report(run: str | Path, sinks: Sequence[str]) -> list[str]:
+    """Tell a run to sinks such as ``mlflow:URI`` and ``tensorboard:DIR``; returns where each can be seen.
+
+    Raises:
+        InputError: no such run or sink, or its library is missing. ReportError: a sink that does not take it.
+    """
+    from edgetune.report.sinks.send import send  # most runs are told to nobody
+
+    return send(find_report(run), tuple(sinks))
+
+
+def push_to_hub(run: str | Path, repository: str, *, upload: bool = False, public: bool = False) -> dict[str, Any]:
+    """Prepare a run for a model hub, in its folder ``hub``, and upload that if asked to.
+
+    Returns:
+        ``folder``, ``repository``, ``files`` with their sizes, and ``url``, which is None where nothing was uploaded.
+
+    Raises:
+        InputError: no such run, no bundle, a name that cannot be. ReportError: the hub does not take it.
+    """
+    folder = find_report(run)
+    try:
+        from edgetune.report import hub
+    except ImportError as error:
+        raise InputError(f"a library is missing: {error.name}", hint="pip install 'edgetune[hub]'") from error
+    prepared = hub.prepare(folder, repository)
+    return {**prepared, "url": hub.upload(prepared, public=public) if upload else None}
+
+
+def run_folder(recipe: Recipe, run_dir: str | Path | None) -> Path:
     """Make the folder of this run and mark it as ours; one with anything but an earlier run in it is refused."""
     if run_dir is None:
         stamp, number = dt.datetime.now().strftime("%Y-%m-%dT%H-%M-%S"), 1
-        folder = plan.recipe.base / RUNS / stamp
+        folder = recipe.base / RUNS / stamp
         while not _made(folder):
             number += 1
             folder = folder.with_name(f"{stamp}-{number}")

@@ -1,6 +1,5 @@
 """Commands that build, and show what was built."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ def plan(
             "same_data": status.same_data,
             "timed": status.timed,
             "size_bytes": status.size_bytes,
+            "rung": status.rung,
         }
         for status in statuses
     ]
@@ -60,7 +60,8 @@ def plan(
 def plan_text(made: Any, statuses: list[Any]) -> str:
     """The plan as lines."""
     lines = []
-    for status in statuses:
+    always = [status for status in statuses if status.rung is None]
+    for status in always:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
         cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
         note = ""
@@ -69,14 +70,16 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
         if status.timed:
             note = " (foretold from timed batches)"
         lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
-    missing = [status for status in statuses if not status.cached]
-    known = [status.seconds for status in missing if status.seconds is not None and status.same_data is not False]
-    unknown = len(missing) - len(known)
-    lines.append(
-        f"{len(statuses)} steps, {len(missing)} to run"
-        + (f", about {sum(known):.0f} s" if known else "")
-        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
-    )
+    lines.append(f"{len(always)} steps, {_to_run(always)}")
+    rungs = dict.fromkeys(status.rung for status in statuses if status.rung is not None)
+    if rungs:
+        lines.append("Then the controller makes engines in this order, until nothing better is to be expected:")
+    for name in rungs:
+        own = [status for status in statuses if status.rung == name]
+        lines.append(
+            f"  {'cached' if all(s.cached for s in own) else 'to run':8}{name:28}{len(own)} steps, {_to_run(own)}"
+        )
+    known = [s.seconds for s in always if not s.cached and s.seconds is not None and s.same_data is not False]
     if made.recipe.cost.per_hour is not None and known:
         money = made.recipe.cost.per_hour * sum(known) / 3600
         lines.append(f"on one device that costs about {money:.2f} {made.recipe.cost.currency}".rstrip())
@@ -85,6 +88,18 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
     lines += [f"{name}: will be evaluated, not timed: {reason}" for name, reason in made.facts.untimed.items()]
     return "\n".join(lines)
+
+
+def _to_run(statuses: list[Any]) -> str:
+    """How many of the steps are not cached, and what they are likely to cost."""
+    missing = [status for status in statuses if not status.cached]
+    known = [s.seconds for s in missing if s.seconds is not None and s.same_data is not False]
+    unknown = len(missing) - len(known)
+    return (
+        f"{len(missing)} to run"
+        + (f", about {sum(known):.0f} s" if known else "")
+        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
+    )
 
 
 @cli.command(epilog=example("edgetune build --target x86-cpu"))
@@ -136,23 +151,6 @@ def build(
         shown = report.run_dir
     emit(report.data, as_json, lambda: f"{render_table(report.data)}\n{shown}/report.html")
     return report.exit_code
-
-
-@cli.command(epilog=example("edgetune report --open"))
-@click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
-@command_options
-def report(run: Path | None, open_it: bool, as_json: bool) -> None:
-    """Show the result of RUN (default: the newest under ./runs)."""
-    from edgetune import api
-    from edgetune.report.terminal import render_table
-
-    folder = api.find_report(run)
-    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    page = folder / "report.html"
-    emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
-    if open_it and click.launch(str(page.absolute())) != 0:
-        click.echo(f"no browser could be started; open {page.absolute()}", err=True)
 
 
 @cli.command(epilog=example("edgetune bundle runs/2026-11-21T07-19-23/bundles/x86-cpu --emit cpp classify"))

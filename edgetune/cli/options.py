@@ -81,4 +81,19 @@ device_option = click.option(
 )
 
 
-cache_option = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+def cache_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--cache-dir``, and ``--cache-url``, which processes that a command starts find in the environment."""
+
+    def share(context: click.Context, option: click.Parameter, url: str | None) -> None:
+        if url:
+            os.environ["EDGETUNE_REMOTE"] = url
+
+    folder = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
+    shared = click.option(
+        "--cache-url",
+        metavar="URL",
+        expose_value=False,
+        callback=share,
+        help="Share them with other machines: a folder or s3://BUCKET/PREFIX [default: $EDGETUNE_REMOTE].",
+    )
+    return folder(shared(function))

@@ -15,12 +15,12 @@ def select(candidates: Sequence[Mapping[str, Any]], budget: Mapping[str, Any]) -
     by_name = {str(candidate["name"]): candidate for candidate in candidates}
     baseline = by_name[BASELINE]
     others = [c for name, c in by_name.items() if name != BASELINE and c["status"] == "measured"]
-    inside = [c for c in others if drop_points(baseline, c) <= budget["max_accuracy_drop"] + 1e-9]
+    inside = [c for c in others if is_inside(baseline, c, budget)]
     proven = [c for c in inside if c["speedup"]["ci95"][0] > 1.0]
     fitting = [c for c in proven if not over_limits(c, budget)]
-    said = [_told(baseline, others, inside, proven, budget)]
+    said = [_told(baseline, others, inside, proven, budget) + _too_few(baseline, others, inside, budget)]
     if not proven:
-        return BASELINE, [*said, "So the float engine ships."]
+        return BASELINE, [*said, "So the float engine ships" + _closest(baseline, others, inside) + "."]
     if not fitting:
         limits = "; ".join(f"{c['name']}: {', '.join(over_limits(c, budget))}" for c in proven)
         said.append(f"None of these keeps to the other limits ({limits}).")
@@ -28,7 +28,7 @@ def select(candidates: Sequence[Mapping[str, Any]], budget: Mapping[str, Any]) -
     low, high = best["speedup"]["ci95"]
     said.append(
         f"{best['name']} is the fastest of them: {best['speedup']['value']:.2f}x float "
-        f"(95 % interval {low:.2f} to {high:.2f}) at {-drop_points(baseline, best):+.2f} points on validation."
+        f"(95 % interval {low:.2f} to {high:.2f}) at {_change(baseline, best)} points on validation."
     )
     return str(best["name"]), said
 
@@ -52,6 +52,25 @@ def unmeasured(plain: Mapping[str, Any], status: str, reason: str) -> dict[str, 
 def drop_points(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> float:
     """Accuracy lost against the baseline on validation, in percentage points."""
     return 100.0 * float(baseline["selection"]["accuracy"] - candidate["selection"]["accuracy"])
+
+
+def is_inside(baseline: Mapping[str, Any], candidate: Mapping[str, Any], budget: Mapping[str, Any]) -> bool:
+    """Whether the accuracy on validation is within the budget.
+
+    With ``confidence``, if a larger loss is ruled out at that level (``statistics.largest_drop``), else by what was
+    seen.
+    """
+    if budget.get("confidence") is None:
+        lost = drop_points(baseline, candidate)
+    else:
+        lost = float(candidate["selection"]["largest_drop"])
+    return lost <= float(budget["max_accuracy_drop"]) + 1e-9
+
+
+def too_few_samples(baseline: Mapping[str, Any], candidate: Mapping[str, Any], budget: Mapping[str, Any]) -> bool:
+    """Whether what was seen is within the budget, and only the split too small to be sure of it."""
+    seen = drop_points(baseline, candidate) <= float(budget["max_accuracy_drop"]) + 1e-9
+    return seen and not is_inside(baseline, candidate, budget)
 
 
 def over_limits(candidate: Mapping[str, Any], budget: Mapping[str, Any]) -> list[str]:
@@ -98,8 +117,13 @@ def _told(
     if not others:
         return "No compressed engine could be made and measured."
     n, limit = baseline["selection"]["n"], budget["max_accuracy_drop"]
+    lose = (
+        "lose"
+        if budget.get("confidence") is None
+        else f"are shown, with {budget['confidence']:.0%} confidence, to lose"
+    )
     counted = (
-        f"Of {len(others)} compressed engines {len(inside)} lose at most {limit:g} points on validation ({n} samples)"
+        f"Of {len(others)} compressed engines {len(inside)} {lose} at most {limit:g} points on validation ({n} samples)"
     )
     slow = [c["name"] for c in inside if c not in proven]
     if slow:
@@ -107,3 +131,44 @@ def _told(
     elif inside:
         counted += ", all proven faster than float"
     return counted + "."
+
+
+def _too_few(
+    baseline: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
+    inside: Sequence[Mapping[str, Any]],
+    budget: Mapping[str, Any],
+) -> str:
+    """What more samples would be good for; empty where they would be for nothing."""
+    unsure = [c for c in others if c not in inside and too_few_samples(baseline, c, budget)]
+    if not unsure:
+        return ""
+    told = [f"{c['name']}: {wanted_samples(c['selection'])}" for c in unsure]
+    return f" The split is too small to tell of {'; '.join(told)}."
+
+
+def wanted_samples(selection: Mapping[str, Any]) -> str:
+    """What is not ruled out, and how many samples would do."""
+    needed = selection["samples_needed"]
+    enough = "no number would do" if needed is None else f"about {needed:,} samples would do"
+    return f"a loss of {float(selection['largest_drop']):.2f} points is not ruled out, {enough}"
+
+
+def _change(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+    return f"{0.0 - drop_points(baseline, candidate):+.2f}"  # and no -0.00
+
+
+def _closest(
+    baseline: Mapping[str, Any], others: Sequence[Mapping[str, Any]], inside: Sequence[Mapping[str, Any]]
+) -> str:
+    """The engine that comes nearest to shipping: the fastest of those accurate enough, or else the most accurate."""
+    if not others:
+        return ""
+    if inside:
+        best = max(inside, key=lambda c: float(c["speedup"]["ci95"][0]))
+    else:
+        best = min(others, key=lambda c: (drop_points(baseline, c), -float(c["speedup"]["value"])))
+    return (
+        f"; the closest to the budget is {best['name']}, {best['speedup']['value']:.2f}x float at "
+        f"{_change(baseline, best)} points"
+    )

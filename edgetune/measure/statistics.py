@@ -22,6 +22,7 @@ from edgetune.measure.floors import query_floor
 SIGNIFICANCE = 0.05
 SPEEDUP_RESAMPLES = 2000
 MIN_LOADS = 3
+MOST_SAMPLES = 10**9  # nobody has more to look at
 
 
 class Speedup(TypedDict):
@@ -244,14 +245,14 @@ def accuracy_change(correct_a: ArrayLike, correct_b: ArrayLike) -> AccuracyChang
     )
 
 
-def paired_interval(lost: int, won: int, n: int) -> tuple[float, float]:
-    """95 % score interval of the difference of two paired proportions, (won - lost) / n, in [-1, 1].
+def paired_interval(lost: float, won: float, n: float, confidence: float = 1 - SIGNIFICANCE) -> tuple[float, float]:
+    """Score interval (95 %) of the difference of two paired proportions, (won - lost) / n, in [-1, 1].
 
     Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
     design": all differences that a score test would not reject. Unlike a bootstrap it has a width where few
     samples, or none, differ.
     """
-    limit = float(norm.ppf(1 - SIGNIFICANCE / 2))
+    limit = float(norm.ppf((1 + confidence) / 2))
 
     def score(difference: float) -> float:
         """How many standard errors what was seen lies above ``difference``, the lost share at its likeliest."""
@@ -272,6 +273,40 @@ def paired_interval(lost: int, won: int, n: int) -> tuple[float, float]:
         return float(brentq(lambda difference: score(difference) - wanted, -inner, inner, xtol=1e-12))
 
     return end(limit), end(-limit)
+
+
+def largest_drop(lost: float, won: float, n: float, confidence: float) -> float:
+    """One-sided upper limit of the accuracy that is lost, (lost - won) / n, in [-1, 1].
+
+    A drop of ``margin`` or more is ruled out (non-inferiority) where this lies below it: the score test of Tango 1998,
+    "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
+    Statistics in Medicine 17, at level 1 - ``confidence``. It is the end of the two-sided interval at twice that level.
+    """
+    return -paired_interval(lost, won, n, 2 * confidence - 1)[0]
+
+
+def samples_to_rule_out(lost: int, won: int, n: int, *, margin: float, confidence: float) -> int | None:
+    """How many samples would show that the drop is below ``margin``, if as large a share of them changed as did here.
+
+    ``n`` where these do; None where no number would, since what was seen is no smaller than the margin.
+    """
+    if largest_drop(lost, won, n, confidence) <= margin:
+        return n
+    if lost - won >= margin * n:
+        return None
+
+    def enough(samples: int) -> bool:
+        return largest_drop(lost * samples / n, won * samples / n, samples, confidence) <= margin
+
+    low, high = n, 2 * n
+    while not enough(high):
+        if high > MOST_SAMPLES:
+            return None
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from edgetune.progress import Tick, silent
+from edgetune.quantization.fake_quant import WeightFakeQuantize
 from edgetune.quantization.insert import WEIGHTED, is_weight_quantized
 from edgetune.quantization.trace import constant
 
@@ -64,7 +65,11 @@ def _shift(graph: fx.GraphModule, layer: fx.Node, mean: Tensor) -> Tensor:
     assert isinstance(quantize, fx.Node)
     weight = constant(graph, quantize.args[0])
     assert weight is not None
-    error: Tensor = graph.get_submodule(str(quantize.target))(weight) - weight
+    fake = graph.get_submodule(str(quantize.target))
+    assert isinstance(fake, WeightFakeQuantize)
+    error: Tensor = fake(weight) - weight
+    if fake.moved is not None:
+        error += fake.moved
     if layer.target is not aten.conv2d.default:
         return error @ mean
     groups = mean.numel() // error.shape[1]

@@ -71,7 +71,9 @@ class ActivationFakeQuantize(nn.Module):
 class WeightFakeQuantize(nn.Module):
     """Symmetric int8 with a scale per output channel (axis 0), or one for the whole tensor.
 
-    ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits.
+    ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits. ``moved`` is
+    what a repair added to the network's own weight [O, ...] before it comes here, which bias correction takes into
+    account.
     """
 
     def __init__(self, weight: Tensor, *, per_channel: bool, reduce_range: bool) -> None:
@@ -79,6 +81,7 @@ class WeightFakeQuantize(nn.Module):
         self.per_channel = per_channel
         largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
         self.limit = 63 if reduce_range else 127
+        self.moved: Tensor | None = None
         scale = (largest / self.limit).clamp_min(EPSILON)
         self.scale: Tensor
         self.zero_point: Tensor

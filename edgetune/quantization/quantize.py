@@ -7,6 +7,7 @@ from torch import Tensor, fx, nn
 
 from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
+from edgetune.quantization.adaround import round_adaptively
 from edgetune.quantization.bias_correction import correct_biases
 from edgetune.quantization.decompose import decompose_silu
 from edgetune.quantization.equalize import equalize
@@ -37,7 +38,7 @@ def quantize(
     Args:
         example: one input [1, 3, H, W].
         calibration: how ranges are chosen, a name of ``edgetune.quantization.ranges.METHODS``.
-        repair: passes against what rounding does: "equalisation" before, "bias-correction" after.
+        repair: passes against what rounding does: "equalisation" before, "adaround" and "bias-correction" after.
         keep_float: names of modules whose layers are left in float.
 
     Raises:
@@ -45,6 +46,8 @@ def quantize(
     """
     graph = prepare(network, example, scheme, equalized="equalisation" in repair, keep_float=keep_float)
     set_ranges(observe(graph, samples, progress), calibration)
+    if "adaround" in repair:
+        round_adaptively(graph, samples, progress)
     if "bias-correction" in repair:
         correct_biases(graph, samples, progress)
     return graph

@@ -15,7 +15,7 @@ from edgetune.quantization.ranges import METHODS
 from edgetune.quantization.sensitivity import Batches, Outcome, outcome
 from edgetune.records import QuantizationScheme
 
-REPAIRS = ("equalisation", "bias-correction")
+REPAIRS = ("equalisation", "bias-correction", "adaround")
 FLOAT_LAYERS = (1, 2, 4, 8)
 
 

@@ -23,6 +23,7 @@ def assemble(
     *,
     recipe_name: str,
     run: str,
+    journals: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The report of a build as plain data.
 
@@ -30,6 +31,7 @@ def assemble(
         artifacts: {step id: artifact} of the steps that came to an end.
         reasons: {step id: why there is no artifact} of the others.
         steps: what was done, in order: name, title, seconds, cached.
+        journals: {target: what the controller tried there, and why it ended}.
         recipe_name, run: the recipe's file and the run's folder, for commands to go on with.
     """
     entries, gates = [], []
@@ -37,7 +39,7 @@ def assemble(
         selected = artifacts.get(f"select:{target.name}")
         if selected is not None:
             found = _read(selected.path / "target.json")
-            entries.append(_with_reasons(found["entry"], plan, reasons))
+            entries.append(_with_journal(_with_reasons(found["entry"], plan, reasons), journals or {}))
             gates += found["gates"]
         else:
             entries.append(_prepared(target, plan, artifacts, reasons))
@@ -95,6 +97,15 @@ def _with_reasons(entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str])
             of_plan = next(c for c in plan.candidates if c.target == entry["target"] and c.name == candidate["name"])
             candidate["reason"] = _reason(of_plan, reasons) or candidate["reason"]
     return entry
+
+
+def _with_journal(entry: dict[str, Any], journals: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the controller tried; how it went is one more of the reasons for the choice."""
+    if (journal := journals.get(entry["target"])) is None:
+        return entry
+    first, last = " ".join(entry["reason"][:-1]), entry["reason"][-1]
+    reasons = [sentence for sentence in (first, last, journal["summary"]) if sentence]
+    return {**entry, "reason": reasons, "controller": dict(journal)}
 
 
 def _reason(candidate: Candidate, reasons: Mapping[str, str]) -> str | None:

@@ -53,6 +53,7 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts.append(escape(" ".join(target["reason"])))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
+    parts += [escape(line) for line in target.get("builder", ())]
     if gates := view.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):
@@ -61,6 +62,14 @@ def _target(data: view.Json, target: view.Json) -> str:
             "Accuracy is that of the compiled engine on the test split; the choice was made on the validation "
             "split. Change and speed-up are against the baseline, with 95 % intervals."
         )
+    if rungs := view.rung_rows(target):
+        header = ("engine", "validation", "change, points", "speed-up", "time", "verdict")
+        shown = [(name, *cells, verdict) for name, *cells, verdict in rungs]
+        parts += [
+            "What the controller tried, in order:",
+            table(header, [tuple(escape(cell) for cell in row) for row in shown]),
+            escape(view.trade_off_line(target)),
+        ]
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
     if calibrated := view.calibration_line(target):

@@ -52,10 +52,15 @@ def aligned(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
 def _closing(data: view.Json, target: view.Json) -> list[str]:
     lines = textwrap.wrap(view.closing_line(target), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     best = view.chosen(target)
-    if best is not None and target["baseline"] is not None and best["name"] == target["baseline"]["name"]:
+    in_float = best is not None and target["baseline"] is not None and best["name"] == target["baseline"]["name"]
+    if in_float or target.get("controller"):
         lines += _indented(" ".join(target.get("reason", [])))
     lines += _indented(view.noise_line(target))
+    for line in target.get("builder", ()):
+        lines += _indented(line)
     failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
+    if in_float or failed:
+        lines += _indented(view.trade_off_line(target))
     for text in failed:
         lines += _indented(f"GATE FAILED: {text}")
     return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from edgetune.report import numbers
@@ -205,6 +206,43 @@ def closing_line(target: Json) -> str:
         parts.append(f"speed-up {numbers.speedup(best['speedup'])}")
     parts.append(numbers.size(best["size_bytes"]))
     return f"{target['target']}: {best['name']}; " + "; ".join(parts)
+
+
+def rung_rows(target: Json) -> list[tuple[str, str, str, str, str, str]]:
+    """(engine, accuracy and its change on validation, speed-up, time, verdict) of what the controller tried, in order;
+    then (engine, ..., why not) of what it did not.
+    """
+    found = target.get("controller")
+    if not found:
+        return []
+    tried = [
+        (
+            row["name"],
+            numbers.percent(row["accuracy"]),
+            numbers.points(None if row["drop_points"] is None else -row["drop_points"]),
+            numbers.speedup(row["speedup"]),
+            numbers.duration(3600 * row["hours"]),
+            row["verdict"],
+        )
+        for row in found["rungs"]
+    ]
+    nothing = (numbers.NONE,) * 4
+    left = groupby(found["not_tried"], key=lambda row: row["reason"])
+    return tried + [(", ".join(row["name"] for row in rows), *nothing, f"not tried: {why}") for why, rows in left]
+
+
+def trade_off_line(target: Json) -> str:
+    """The engines that no other beats in both accuracy and speed, from accurate to fast; empty without a controller."""
+    found = target.get("controller")
+    if not found:
+        return ""
+    by_name = {row["name"]: row for row in found["rungs"]}
+    parts = []
+    for name in found["trade_off"]:
+        row = by_name[name]
+        faster = "" if row["speedup"] is None else f" at {row['speedup']['value']:.2f}×"
+        parts.append(f"{name} {numbers.percent(row['accuracy'])}{faster}")
+    return f"Trade-off on validation: {', '.join(parts)}."
 
 
 def noise_line(target: Json) -> str:

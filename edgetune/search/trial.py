@@ -71,7 +71,7 @@ def attempt(baseline: Baseline, int8: bool, search: Search, trial: Trial, values
     reporter, started = OneLine(search.reporter, f"trial {trial.number}"), time.monotonic()
     engine = wanted(search.recipe, values, int8=int8)
     try:
-        result = _result(baseline, engine, search, reporter)
+        result = make_engine(baseline, engine, search.recipe, search.store, search.surroundings, reporter)
     except (StoreError, Interrupted, InputError, DeviceError):  # not this trial's fault
         raise
     except EdgetuneError as error:
@@ -125,19 +125,25 @@ def as_candidate(number: int, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def budget_of(recipe: Recipe) -> dict[str, Any]:
-    """``[budget]`` as ``measure.selection`` takes it."""
-    budget = recipe.budget
-    return {name: getattr(budget, name) for name in budget.__dataclass_fields__}
+    """``[budget]`` as ``measure.selection`` takes it; a search goes by point estimates."""
+    names = ("max_accuracy_drop", "max_latency_ms", "max_size_mb")
+    return {name: getattr(recipe.budget, name) for name in names}
 
 
-def _result(baseline: Baseline, engine: Wanted, search: Search, reporter: Reporter) -> dict[str, Any]:
-    """What is kept of a trial; accuracy, speed-up and size are None where it was hopeless."""
-    recipe, target, around = engine.recipe, baseline.target, search.surroundings
-    if recipe.model.name != search.recipe.model.name:  # its code, or its library's weights
+def make_engine(
+    baseline: Baseline, engine: Wanted, own: Recipe, store: Store, surroundings: Surroundings, reporter: Reporter
+) -> dict[str, Any]:
+    """Make, judge and time ``engine`` beside the baseline, the float engine of the searcher's ``own`` recipe.
+
+    Returns:
+        What is kept of a trial; accuracy, speed-up and size are None where the network was hopeless.
+    """
+    recipe, target, around = engine.recipe, baseline.target, surroundings
+    if recipe.model.name != own.model.name:  # its code, or its library's weights
         around = look_around(recipe, (target,))
     plan = make_trial_plan(recipe, target, around.facts, engine.pruning, engine.precision)
     (candidate,) = plan.candidates
-    outcomes = _run(plan, candidate.network_step, search.store, around, reporter)
+    outcomes = _run(plan, candidate.network_step, store, around, reporter)
     history = read_history(_artifact(outcomes, candidate.network_step))
     recovered = max((row["val_accuracy"] for row in history), default=None)
     result: dict[str, Any] = {
@@ -147,11 +153,11 @@ def _result(baseline: Baseline, engine: Wanted, search: Search, reporter: Report
     }
     if recovered is not None and hopeless(recovered, baseline.accuracy, recipe):
         return result
-    outcomes = _run(plan, plan.steps[-1].id, search.store, around, reporter)
+    outcomes = _run(plan, plan.steps[-1].id, store, around, reporter)
     assert candidate.compile_step is not None  # only targets that run here are searched
-    pair = make_pair_plan(search.recipe, target, search.surroundings.facts, {FLOAT: baseline.compiled, TRIAL: TRIAL})
+    pair = make_pair_plan(own, target, surroundings.facts, {FLOAT: baseline.compiled, TRIAL: TRIAL})
     known = {**baseline.outcomes, TRIAL: outcomes[candidate.compile_step]}
-    timed = pipeline.run(pair, search.store, search.surroundings, reporter, known=known)
+    timed = pipeline.run(pair, store, surroundings, reporter, known=known)
     raw = _read(_folder(timed, pair.steps[0].id) / "latency.json")["engines"]
     return {
         **result,

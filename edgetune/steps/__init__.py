@@ -21,6 +21,8 @@ STEPS = {
         "quantize",
         "quantize_dynamic",
         "float_layers",
+        "mend",
+        "mix",
         "qat",
         "half",
         "pixels",

@@ -26,7 +26,7 @@ SECONDS_PER_SAMPLE = 10.0  # on a device: far more than any needs, so that only 
 def run(context: StepContext) -> None:
     """Write ``logits.npz`` ({split}_logits [N, K], {split}_labels [N]) and ``metrics.json`` by split.
 
-    A search has ``splits`` in its parameters, so that nothing of the test split is read.
+    A search and the controller's rungs have ``splits`` in its parameters, so that nothing of the test split is read.
     """
     engine_dir = context.inputs["engine"] / "engine"
     manifest = json.loads((engine_dir / "manifest.json").read_text(encoding="utf-8"))
@@ -79,22 +79,30 @@ def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> 
     assert context.device is not None
     images = decoded_images(context, manifest["preprocessing"]["crop"][0])
     files, arrays = folder_files(engine_dir, "b"), {}
-    for split in ("val", "test"):
+    splits = _splits(context)
+    for split in splits:
         numbers = images.numbers(split).tolist()
         files[f"{split}.npy"] = context.scratch / f"{split}.npy"
         np.save(files[f"{split}.npy"], np.stack([images.preprocessing.crop(images[number]) for number in numbers]))
         arrays[f"{split}_labels"] = np.asarray([images.index.samples[number].label for number in numbers])
     parts: list[Any] = []
     context.device.do(
-        {"kind": "logits", "bundle": "b", "pixels": ["val.npy", "test.npy"], "batch": BATCH},
+        {
+            "kind": "logits",
+            "bundle": "b",
+            "backend": manifest["backend"],
+            "pixels": [f"{split}.npy" for split in splits],
+            "batch": BATCH,
+        },
         files,
         limit_seconds=PATIENCE_SECONDS + SECONDS_PER_SAMPLE * sum(map(len, arrays.values())),
         progress=context.tick,
         part=lambda part: parts.append(decoded(part)),
     )
-    logits, n = np.concatenate(parts), len(arrays["val_labels"])
+    ends = np.cumsum([len(arrays[f"{split}_labels"]) for split in splits])[:-1]
+    logits = zip(splits, np.split(np.concatenate(parts), ends), strict=True)
     (context.out / "device.json").write_text(canonical_json(_device(context.device)), encoding="utf-8")
-    return {"val_logits": logits[:n], "test_logits": logits[n:], **arrays}
+    return {**{f"{split}_logits": values for split, values in logits}, **arrays}
 
 
 def _device(device: Device) -> dict[str, Any]:

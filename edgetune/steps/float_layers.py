@@ -40,7 +40,7 @@ def run(context: StepContext) -> None:
         export_onnx(graph, spec.example(), files[count], opset=params["opset"])
         context.tick(count + 1, len(names) + 2, f"{count} layers in float")
     raw = measure_loads(
-        {str(count): _opener(file, context.session(), spec.example()) for count, file in files.items()},
+        {str(count): opener(file, context.session(), spec.example()) for count, file in files.items()},
         min_runs=MIN_RUNS,
         min_seconds=MIN_SECONDS,
         max_seconds=MAX_SECONDS,
@@ -66,7 +66,9 @@ def _speedup(baseline: RawLatency, candidate: RawLatency) -> dict[str, Any]:
     return dict(found)
 
 
-def _opener(file: Path, session: dict[str, Any], example: Tensor) -> Callable[[], Any]:
+def opener(file: Path, session: dict[str, Any], example: Tensor) -> Callable[[], Any]:
+    """Opens an ONNX file for ``measure_loads``, to be run on ``example``."""
+
     @contextmanager
     def opened() -> Iterator[Call]:
         engine, sample = open_session(file, session), example.numpy()

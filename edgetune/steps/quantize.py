@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 from torch import Tensor, fx, nn
@@ -12,6 +12,7 @@ from edgetune.export.parity import check_parity
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.quantize import Samples, quantize
+from edgetune.quantization.trials import Settings
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
@@ -50,9 +51,7 @@ def calibrated(context: StepContext) -> Calibrated:
         spec.example(),
         scheme,
         samples,
-        calibration=params.get("calibration", "mse"),
-        repair=tuple(params["repair"]),
-        keep_float=_kept_in_float(context),
+        **asdict(settings_of(context)),
         progress=context.tick,
     )
     return Calibrated(spec=spec, network=network, graph=graph, samples=samples)
@@ -66,9 +65,17 @@ def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext
     context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
 
 
-def _kept_in_float(context: StepContext) -> tuple[str, ...]:
-    """Names of the modules whose layers are not quantized: the recipe's, or those that timing chose."""
+def settings_of(context: StepContext) -> Settings:
+    """The recipe's, with the layers in float that timing chose, or those that were found before (``settings.json``)."""
+    if "settings" in context.inputs:
+        found = json.loads((context.inputs["settings"] / "settings.json").read_text(encoding="utf-8"))
+        return Settings(
+            calibration=found["calibration"], repair=tuple(found["repair"]), keep_float=tuple(found["keep_float"])
+        )
+    params, kept = context.params, context.params.get("keep_float", ())
     if "float_layers" in context.inputs:
         chosen = json.loads((context.inputs["float_layers"] / "float_layers.json").read_text(encoding="utf-8"))
-        return tuple(chosen["keep_float"])
-    return tuple(context.params.get("keep_float", ()))
+        kept = chosen["keep_float"]
+    return Settings(
+        calibration=params.get("calibration", "mse"), repair=tuple(params["repair"]), keep_float=tuple(kept)
+    )

@@ -14,7 +14,9 @@ from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
+from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
+from edgetune.steps.tensorrt_times import built_reasons
 
 
 def run(context: StepContext) -> None:
@@ -48,6 +50,7 @@ def run(context: StepContext) -> None:
             "chosen": chosen,
             "reason": [*reasons, *_no_better_than_chance(logits[BASELINE], labels)],
             "noise": judge_measurement(measured),
+            **({"builder": built_reasons(measured)} if "builds" in measured else {}),
             "confusion": {
                 "labels": labels,
                 "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),
@@ -93,7 +96,7 @@ def _untimed(context: StepContext) -> dict[str, Any]:
     candidates = [
         {
             **unmeasured(one, "prepared", f"Not timed: {params['untimed']}."),
-            **_facts(name, context, logits[name]),
+            **_facts(name, context, logits),
             **_compared(name, logits, labels),
         }
         if name in logits
@@ -121,13 +124,18 @@ def _evaluated(name: str, context: StepContext) -> bool:
     return f"evaluate:{name}" in context.inputs
 
 
-def _facts(name: str, context: StepContext, logits: dict[str, Any]) -> dict[str, Any]:
+def _facts(name: str, context: StepContext, logits: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What is known of an engine besides its latency."""
-    metrics = _read(context.inputs[f"evaluate:{name}"] / "metrics.json")
+    metrics, budget = _read(context.inputs[f"evaluate:{name}"] / "metrics.json"), context.params["budget"]
     counts = _read(context.inputs[f"network:{name}"] / "model.json")["counts"]
     engine = _engine_file(context.inputs[f"engine:{name}"] / "engine")
     return {
-        "selection": {"split": "val", "accuracy": metrics["val"]["accuracy"], "n": len(logits["val_labels"])},
+        "selection": on_validation(
+            _right(logits[BASELINE], "val"),
+            _right(logits[name], "val"),
+            max_accuracy_drop=budget["max_accuracy_drop"],
+            confidence=budget["confidence"],
+        ),
         "metrics": metrics["test"],
         "size_bytes": engine["size"],
         "engine_digest": engine["sha256"],
@@ -151,7 +159,7 @@ def _candidate(
         **plain,
         "status": "measured",
         "reason": None,
-        **_facts(name, context, logits[name]),
+        **_facts(name, context, logits),
         "latency_ms": latency_summary(raw["values"]),
         "peak_rss_bytes": measured["peak_rss_bytes"][name],
         "warmups": len(raw["warmup_values"]),
@@ -193,7 +201,8 @@ def _right(arrays: dict[str, Any], split: str) -> Any:
 
 def _engine_file(folder: Path) -> dict[str, Any]:
     manifest = _read(folder / "manifest.json")
-    file: dict[str, Any] = manifest["files"][manifest["engine"]["file"]]
+    plan = manifest["session"].get("tensorrt", {}).get("plan")  # what runs, of an ONNX file that comes with it
+    file: dict[str, Any] = manifest["files"][plan["file"] if plan else manifest["engine"]["file"]]
     return file
 
 

@@ -1,0 +1,53 @@
+"""What the controller may make for a target, in the order in which it would."""
+
+from dataclasses import replace
+
+from edgetune.plan import AUTO_SPEEDUPS, BASELINE, UNPRUNED, make_plan, make_rung_plan, makes_int8, prunings
+from edgetune.records import Facts, Plan, Pruning, Recipe, Rung, Step, Target
+from edgetune.rungs import FOR_PICTURES, FOR_TEXT
+
+
+def climbs(recipe: Recipe, target: Target, facts: Facts) -> bool:
+    """Whether the controller chooses: it was left to, and engines of ``target`` can be timed."""
+    return (
+        recipe.quantize.mode == "auto" and facts.unavailable[target.name] is None and target.name not in facts.untimed
+    )
+
+
+def ladder(recipe: Recipe, target: Target) -> tuple[Rung, ...]:
+    """The whole network first, then from strong pruning to gentle; of each float, then INT8 from cheap to costly.
+
+    The float engine of the whole network is the baseline and no rung.
+    """
+    treatments = (FOR_TEXT if recipe.reads_text else FOR_PICTURES) if makes_int8(recipe, target) else ()
+    names = [treatment.name for treatment in treatments]
+    found = [Rung(pruning=UNPRUNED, treatment=name) for name in names]
+    for pruning in sorted(prunings(recipe.prune, True, recipe.reads_text, AUTO_SPEEDUPS), key=_strength, reverse=True):
+        found += [Rung(pruning=pruning, treatment=name) for name in (None, *names)]
+    return tuple(found)
+
+
+def possible_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> tuple[Plan, dict[str, str]]:
+    """The plan with all that a build may make, in the order in which it would; and {step id: engine of the controller's
+    that needs the step first}. A build ends when nothing better is to be expected.
+    """
+    climbed = [target for target in targets if climbs(recipe, target, facts)]
+    rungs = {target.name: ladder(recipe, target) for target in climbed}
+    steps: dict[str, Step] = {}
+    needed_by: dict[str, str] = {}
+    for target in climbed:
+        for rung in (BASELINE, *rungs[target.name]):
+            plan = make_rung_plan(recipe, target, facts, rung)
+            for step in plan.steps:
+                if steps.setdefault(step.id, step) is step and rung != BASELINE:
+                    needed_by[step.id] = plan.candidates[0].name
+    whole = make_plan(recipe, targets, facts, rungs)
+    steps |= {step.id: step for step in whole.steps if step.id not in steps}
+    of_rungs = [one for one in whole.candidates if one.compile_step in needed_by and one.evaluate_step]
+    needed_by |= {str(one.evaluate_step): one.name for one in of_rungs}
+    return replace(whole, steps=tuple(steps.values())), needed_by
+
+
+def _strength(pruning: Pruning) -> tuple[float, float]:
+    """Speed-ups come before ratios: they are by measured latency."""
+    return pruning.speedup or 0.0, pruning.ratio or 0.0

@@ -1,0 +1,50 @@
+"""What a rung came to, and why the climb ended, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgetune.controller.decide import Result
+from edgetune.measure.selection import over_limits, wanted_samples
+
+
+def verdict(found: Mapping[str, Any], result: Result, budget: Mapping[str, Any]) -> str:
+    """Why an engine may ship or not, in a few words."""
+    if result.failed:
+        return f"failed: {found['reason']}"
+    if not result.inside:
+        limit = budget["max_accuracy_drop"]
+        if result.drop_points <= limit + 1e-9:
+            return f"the split is too small to tell: {wanted_samples(found['selection'])}"
+        return f"loses {result.drop_points:.2f} points, the budget allows {limit:g}"
+    if not result.faster:
+        low, high = found["speedup"]["ci95"]
+        return f"not proven faster than float (95 % interval {low:.2f} to {high:.2f})"
+    if not result.fits:
+        return ", ".join(over_limits(found, budget))
+    return "inside the budget and proven faster"
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """One line for whoever watches."""
+    if row["accuracy"] is None:
+        return str(row["verdict"])
+    return f"{row['accuracy']:.1%} on validation, {row['speedup']['value']:.2f}x float: {row['verdict']}"
+
+
+def ended(journal: Mapping[str, Any]) -> str:
+    """How the climb went, in one sentence."""
+    tried, left = journal["rungs"][1:], journal["not_tried"]
+    total = len(tried) + len(left)
+    begun = f"The controller tried {len(tried)} of {total} rungs in {_hours(journal['hours'])} of work"
+    if not left:
+        return f"{begun}; none was left."
+    reasons = {str(rung["reason"]) for rung in left}
+    timed_out = [reason for reason in reasons if reason.startswith("`max_hours")]
+    if timed_out:
+        names = [rung["name"] for rung in left if rung["reason"] in timed_out]
+        return f"{begun} and stopped because {timed_out[0]}: {', '.join(names)} might have been tried."
+    return f"{begun} and ended because {left[-1]['reason']}."
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"
