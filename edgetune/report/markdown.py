@@ -18,6 +18,7 @@ def render_markdown(data: view.Json) -> str:
     parts += [_target(data, target) for target in data["targets"]]
     parts += [
         _training(data),
+        _pruning(data),
         _cross_validation(data),
         _data(data),
         _missing(data),
@@ -103,6 +104,12 @@ def _candidate(row: view.Row) -> list[str]:
 def _training(data: view.Json) -> str:
     text = view.training_line(data)
     return f"## Training\n\n{escape(text)}" if text else ""
+
+
+def _pruning(data: view.Json) -> str:
+    rows = view.pruning_rows(data)
+    columns = ("pruning", "step", "channels left", "layers", "accuracy, pruned", "accuracy, trained")
+    return "## Pruning, step by step\n\n" + table(columns, rows) if rows else ""
 
 
 def _cross_validation(data: view.Json) -> str:

@@ -133,6 +133,21 @@ def fold_rows(data: Json) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def pruning_rows(data: Json) -> list[tuple[str, ...]]:
+    """(pruning, step, channels left, layers' time, accuracy after surgery, after training) of each step of pruning."""
+    return [
+        (
+            row["pruning"],
+            str(row["step"]),
+            numbers.percent(row["channels_left"]) if "channels_left" in row else numbers.NONE,
+            f"{row['layers_ms']:.3g} ms" if "layers_ms" in row else numbers.NONE,
+            numbers.percent(row.get("val_accuracy_pruned", row.get("val_accuracy_sparse"))),
+            numbers.percent(row["val_accuracy"]),
+        )
+        for row in data.get("pruning") or []
+    ]
+
+
 def calibration_line(target: Json) -> str:
     """What temperature scaling does to the probabilities of the chosen engine; empty where it was not fitted."""
     found = target.get("calibration")
@@ -156,9 +171,11 @@ def rows(target: Json) -> list[Row]:
 
 
 def pruning(c: Json) -> str:
-    """How much of a candidate was pruned: none, 30 %, to 1.5x."""
+    """How much of a candidate was pruned: none, 30 %, to 1.5x, to 2.5 ms."""
     if c["pruning_speedup"] is not None:
         return f"to {c['pruning_speedup']:g}x"
+    if c.get("pruning_latency_ms") is not None:
+        return f"to {c['pruning_latency_ms']:g} ms"
     return numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none"
 
 
