@@ -57,6 +57,7 @@ VERSIONS = {
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
+    "time_training": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -100,6 +101,13 @@ def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: f
     """The steps of a learning-rate range test: look at the data, then try rates."""
     builder = _Builder(recipe, facts)
     builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_timing_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps that time a few batches of the fine-tuning, to tell how long it would take."""
+    builder = _Builder(recipe, facts)
+    builder.add_time_training()
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
@@ -306,6 +314,12 @@ class _Builder:
         title = "learning-rate range test"
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
+
+    def add_time_training(self) -> str:
+        params, inputs = self._training()
+        libraries = self._training_libraries()
+        inputs = {**inputs, "processor": "source:processor"}
+        return self._add("time-training", "time_training", "time batches", params, inputs=inputs, libraries=libraries)
 
     def add_diagnosis(self, target: Target, samples: int) -> str:
         params = {
@@ -836,7 +850,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     """What of the recipe made the engine: all but where things lie and how they were measured."""
     content = recipe_as_data(recipe)
-    for section in ("bench", "targets", "budget"):
+    for section in ("bench", "targets", "budget", "cost"):
         del content[section]
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}
