@@ -110,13 +110,12 @@ def run(
 def preview(plan: Plan, store: Store) -> list[Status]:
     """What each step of ``plan`` would do, and what it is likely to cost."""
     last_seconds = {entry.name: entry.seconds for entry in store.entries()}
-    found: dict[str, Outcome] = {}
+    found = recall(plan, store)
     statuses = []
     for step in plan.steps:
-        known = all(role.startswith("source:") or role in found for role in step.inputs.values())
-        artifact = store.lookup(_key(step, plan, found)) if known else None
+        known = _is_known(step, found)
+        artifact = found[step.id].artifact if step.id in found else None
         if artifact is not None:
-            found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
             facts = store.facts(artifact)
             size = sum(int(file["size"]) for file in facts["files"].values())
             statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
@@ -125,6 +124,21 @@ def preview(plan: Plan, store: Store) -> list[Status]:
             seconds = last_seconds.get(step.name, last_seconds.get(LIKE.get(step.name, "")))
             statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None))
     return statuses
+
+
+def recall(plan: Plan, store: Store, known: Mapping[str, Outcome] | None = None) -> dict[str, Outcome]:
+    """The outcomes of the steps that are in the store, found from ``known`` ones; makes nothing."""
+    found = dict(known or {})
+    for step in plan.steps:
+        if step.id not in found and _is_known(step, found):
+            artifact = store.lookup(_key(step, plan, found))
+            if artifact is not None:
+                found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
+    return found
+
+
+def _is_known(step: Step, found: Mapping[str, Outcome]) -> bool:
+    return all(source.startswith("source:") or source in found for source in step.inputs.values())
 
 
 def tell(outcomes: Mapping[str, Outcome], store: Store) -> list[dict[str, Any]]:

@@ -91,8 +91,12 @@ def plan(
     """
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-    made, needed_by = possible_plan(loaded, targets, surroundings.facts)
-    statuses = pipeline.preview(made, open_store(cache_dir))
+    from edgetune.controller import climb  # the other commands do without its statistics
+
+    store = open_store(cache_dir)
+    rungs = climb.foresee(loaded, targets, surroundings.facts, store)
+    made, needed_by = possible_plan(loaded, targets, surroundings.facts, rungs)
+    statuses = pipeline.preview(made, store)
     return made, [replace(status, rung=needed_by.get(status.step.id)) for status in statuses]
 
 
