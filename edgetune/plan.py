@@ -490,7 +490,11 @@ class _Builder:
             f"mend:{network}:{flavour}" + (f":as-timed-on-{target.name}" if first else ""),
             "mend",
             f"find repairs for {self.steps[network].title}",
-            {**self._calibration(target), "samples": REPAIR_SAMPLES},
+            {
+                **self._calibration(target),
+                "samples": REPAIR_SAMPLES,
+                "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+            },
             inputs={"network": network, "dataset": self._check_data(), **first},
             libraries=self._training_libraries(),
         )

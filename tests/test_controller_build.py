@@ -1,12 +1,10 @@
-"""The controller in real builds: it repairs what calibration breaks, goes on after kill -9, keeps its time and its budget."""
+"""The controller in real builds: it repairs what calibration breaks, goes on after kill -9, keeps to its budget."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
