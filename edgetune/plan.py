@@ -374,7 +374,11 @@ class _Builder:
             "time_encoder",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
+            inputs={
+                "network": self.add_finetune(),
+                **self._data(),
+                "processor": self._device(target).replace("device", "processor"),
+            },
             libraries=(*EXPORTING, *_runs_in(target)),
         )
 
