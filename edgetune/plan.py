@@ -31,6 +31,7 @@ VERSIONS = {
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
+    "store_weights": 1,
     "float_layers": 2,
     "qat": 1,
     "mend": 1,
@@ -167,6 +168,7 @@ class _Builder:
     def add_target(self, target: Target, rungs: Sequence[Rung] | None = None) -> None:
         if rungs is not None:
             ours = [self.add_rung(target, rung) for rung in (BASELINE, *rungs)]
+            ours += self._weight_only(target, True)
             self.candidates += ours
             self._finish(target, ours)
             return
@@ -185,6 +187,7 @@ class _Builder:
             if int8 and self.recipe.quantize.mode == "qat":
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
+        ours += self._weight_only(target, runs_here)
         self.candidates += ours
         if runs_here:
             self._finish(target, ours)
@@ -213,6 +216,25 @@ class _Builder:
             ending = treatment.name.removeprefix(CALIBRATED.name)
         onnx = self._shipped(made, network, target, precision)
         return self._candidate(target, pruning, precision, network, onnx, True, ending, splits)
+
+    def _weight_only(self, target: Target, runs_here: bool) -> list[Candidate]:
+        """The whole network once for each kind of weights that the recipe names; TensorRT reads none of them."""
+        if target.backend == "tensorrt":
+            return []
+        network, made = self.add_finetune(), []
+        for kind in self.recipe.quantize.weights:
+            precision = f"{kind}-weights"
+            stored = self._add(
+                f"store-weights:{network}:{kind}:opset-{target.opset}",
+                "store_weights",
+                f"store weights in {kind}: {self.steps[network].title}",
+                {"weights": kind},
+                inputs={"onnx": self._export(network, target), "network": network, **self._data()},
+                libraries=("onnx", "onnxruntime"),
+            )
+            onnx = self._shipped(stored, network, target, precision)
+            made.append(self._candidate(target, UNPRUNED, precision, network, onnx, runs_here))
+        return made
 
     def int8(self, target: Target) -> bool:
         """Whether a build for ``target`` makes INT8 engines."""
@@ -757,7 +779,7 @@ def candidate_name(pruning: Pruning, precision: str) -> str:
         parts.append(f"pruned-{pruning.speedup:g}x")
     elif pruning.ratio is not None:
         parts.append(f"pruned-{percent(pruning.ratio)}")
-    parts += ["int8"] if precision == "int8" else []
+    parts += [precision] if precision.startswith("int") else []
     return "-".join(parts) or FLOAT
 
 

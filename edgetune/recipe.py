@@ -37,6 +37,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
+    ("quantize", "weights"): ("int8", "int4"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }

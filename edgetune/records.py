@@ -101,6 +101,7 @@ class QuantizeSpec:
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
     float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none
+    weights: tuple[str, ...] = ()  # engines of float arithmetic whose weights alone are int8 | int4
     keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
     epochs: int = 2  # of quantization-aware training
     learning_rate: float = 1e-4  # of that training
@@ -343,7 +344,7 @@ class Candidate:
 
     name: str  # float, int8, pruned-30, pruned-1.5x-int8
     target: str
-    precision: str  # fp32 | fp16 | int8
+    precision: str  # fp32 | fp16 | int8 | int8-weights | int4-weights
     pruning: Pruning
     network_step: str  # id of the step that makes the network
     onnx_step: str  # id of the step that exports it
