@@ -1,6 +1,5 @@
 """Commands that build, and show what was built."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,23 +132,6 @@ def build(
         shown = report.run_dir
     emit(report.data, as_json, lambda: f"{render_table(report.data)}\n{shown}/report.html")
     return report.exit_code
-
-
-@cli.command(epilog=example("edgetune report --open"))
-@click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
-@command_options
-def report(run: Path | None, open_it: bool, as_json: bool) -> None:
-    """Show the result of RUN (default: the newest under ./runs)."""
-    from edgetune import api
-    from edgetune.report.terminal import render_table
-
-    folder = api.find_report(run)
-    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    page = folder / "report.html"
-    emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
-    if open_it and click.launch(str(page.absolute())) != 0:
-        click.echo(f"no browser could be started; open {page.absolute()}", err=True)
 
 
 @cli.command(epilog=example("edgetune bundle runs/2026-11-21T07-19-23/bundles/x86-cpu --emit cpp classify"))
