@@ -174,6 +174,7 @@ class _Builder:
             return
         runs_here = self.facts.unavailable[target.name] is None
         layers_timed = runs_here and target.name not in self.facts.untimed
+        layers_timed &= INFERENCE_LIBRARIES[target.backend].times_layers
         int8 = self.int8(target)
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):

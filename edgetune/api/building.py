@@ -124,4 +124,5 @@ def _looked_around(
     for name in names:
         found = recipe_target(loaded, name)
         targets[found.name] = found
-    return loaded, tuple(targets.values()), look_around(loaded, tuple(targets.values()), devices)
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
+    return loaded, surroundings.targets, surroundings

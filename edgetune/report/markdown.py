@@ -53,6 +53,7 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts.append(escape(" ".join(target["reason"])))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
+    parts += [escape(line) for line in target.get("builder", ())]
     if gates := view.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):

@@ -20,6 +20,7 @@ STEPS = {
         "export",
         "quantize",
         "quantize_dynamic",
+        "store_weights",
         "float_layers",
         "mend",
         "mix",

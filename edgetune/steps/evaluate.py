@@ -87,7 +87,13 @@ def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> 
         arrays[f"{split}_labels"] = np.asarray([images.index.samples[number].label for number in numbers])
     parts: list[Any] = []
     context.device.do(
-        {"kind": "logits", "bundle": "b", "pixels": [f"{split}.npy" for split in splits], "batch": BATCH},
+        {
+            "kind": "logits",
+            "bundle": "b",
+            "backend": manifest["backend"],
+            "pixels": [f"{split}.npy" for split in splits],
+            "batch": BATCH,
+        },
         files,
         limit_seconds=PATIENCE_SECONDS + SECONDS_PER_SAMPLE * sum(map(len, arrays.values())),
         progress=context.tick,

@@ -25,6 +25,7 @@ from edgetune.measure.remote import measured_there
 from edgetune.measure.scenarios import Scenario
 from edgetune.records import BenchSpec
 from edgetune.steps.context import StepContext
+from edgetune.steps.tensorrt_times import by_trtexec, timed_by_trtexec
 from edgetune.steps.texts import load_texts
 
 TEXTS = 64  # of different lengths, that latencies are taken over
@@ -36,7 +37,8 @@ def run(context: StepContext) -> None:
     params = context.params
     folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
     if context.device is not None:
-        content = _there(context.device, folders, context)
+        how = timed_by_trtexec if by_trtexec(context.device, folders) else _there
+        content = how(context.device, folders, context)
         (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
         return
     samples = _samples(context)

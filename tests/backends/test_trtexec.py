@@ -74,6 +74,43 @@ def test_what_each_flag_says():
     assert "--percentile" not in flags("8.5", "int8")
 
 
+DLA = {"8.5": {"--fp16"}, "10.3": {"--fp16"}, "11.4": set()}  # 10.x builds for DLA without strong types
+
+
+@pytest.mark.parametrize("version", DLA)
+def test_flags_for_dla(version):
+    made = trtexec.command(
+        find_release(version),
+        FILES,
+        precision="fp16",
+        shapes="image:1x3x8x8",
+        workspace_mb=512,
+        trtexec="t",
+        dla_core=1,
+    )
+    assert set(made) >= {"--useDLACore=1", "--allowGPUFallback"} | DLA[version]
+    assert "--stronglyTyped" not in made
+
+
+def test_layers_that_dla_does_not_take_are_listed_with_the_reason():
+    falls = "Unsupported on DLA. Switching this layer's device type to GPU."
+    log = f"""[05/14/2024-03:00:00] [I] [TRT] [MemUsageChange] Init builder
+[05/14/2024-03:00:00] [W] [TRT] Layer '/model.24/Constant_1_output_0' (CONSTANT): {falls}
+[05/14/2024-03:00:00] [W] [TRT] /model.22/Slice_1: DLA only supports slicing 4 dimensional tensors.
+[05/14/2024-03:00:00] [W] [TRT] Layer '/model.22/Slice_1' (SLICE): {falls}
+[W] [TRT] Default DLA is enabled but layer Gather in embedding is not supported on DLA, falling back to GPU.
+"""
+    assert [(one.name, one.kind, one.why) for one in trtexec.gpu_fallbacks(log)] == [
+        ("/model.22/Slice_1", "SLICE", "DLA only supports slicing 4 dimensional tensors."),
+        ("Gather in embedding", None, None),
+    ]
+
+
+@given(st.text())
+def test_any_log_is_read(text):
+    assert isinstance(trtexec.gpu_fallbacks(text), list)
+
+
 def test_without_a_precision_there_is_no_flag_for_it():
     assert set(flags("8.5", None)) <= KNOWN
 

@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     os.chdir(Path(arguments[0]).parent)
     have = machine.versions()
-    lacking = [name for name in NEEDED if have[name] == "missing"]
+    needed = NEEDED[:1] if job.get("backend") == "tensorrt" else NEEDED
+    lacking = [name for name in needed if have[name] == "missing"]
     if job["kind"] != "look" and lacking:
         _say({"error": f"{sys.executable} has no {' and no '.join(lacking)}", "kind": "library"})
         return 1
@@ -49,8 +50,13 @@ def main(arguments: list[str]) -> int:
 
 
 def look(_: dict[str, Any]) -> dict[str, Any]:
-    """What this device is and how it is now."""
-    return {"device": machine.describe(), "versions": machine.versions(), "telemetry": machine.telemetry()}
+    """What this device is and how it is now; ``tensorrt`` is None where there is none."""
+    found = {"device": machine.describe(), "versions": machine.versions(), "telemetry": machine.telemetry()}
+    if found["versions"]["numpy"] == "missing":
+        return found
+    from edgetune_runtime import tensorrt_here
+
+    return {**found, "tensorrt": tensorrt_here.describe()}
 
 
 def check(job: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +158,26 @@ def layers(job: dict[str, Any]) -> dict[str, Any]:
     return {"ms": [found[name] for name in names]}
 
 
-JOBS = {"look": look, "check": check, "logits": logits, "bench": bench, "layers": layers}
+def tensorrt_build(job: dict[str, Any]) -> dict[str, Any]:
+    """See ``tensorrt_jobs.build``."""
+    from edgetune_runtime import tensorrt_jobs
+
+    with _alone():
+        return tensorrt_jobs.build(job, _say, _tick)
+
+
+def tensorrt_times(job: dict[str, Any]) -> dict[str, Any]:
+    """See ``tensorrt_jobs.times``."""
+    from edgetune_runtime import tensorrt_jobs
+
+    with _alone():
+        return tensorrt_jobs.times(job, _tick)
+
+
+JOBS = {
+    "look": look, "check": check, "logits": logits, "bench": bench, "layers": layers,
+    "tensorrt_build": tensorrt_build, "tensorrt_times": tensorrt_times,
+}  # fmt: skip
 
 
 def _state(before: dict[str, Any]) -> dict[str, Any]:
