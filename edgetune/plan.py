@@ -13,7 +13,19 @@ from typing import Any
 
 from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES, session_settings
-from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Rung, Step, Target
+from edgetune.records import (
+    BenchSpec,
+    Candidate,
+    Facts,
+    FinetuneSpec,
+    Plan,
+    PruneSpec,
+    Pruning,
+    Recipe,
+    Rung,
+    Step,
+    Target,
+)
 from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 
 # Raise a step's number when its code changes what it makes.
@@ -26,7 +38,7 @@ VERSIONS = {
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,
-    "prune": 2,
+    "prune": 3,
     "prune_encoder": 1,
     "export": 1,
     "quantize": 3,
@@ -46,6 +58,7 @@ VERSIONS = {
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
+    "time_training": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -89,6 +102,13 @@ def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: f
     """The steps of a learning-rate range test: look at the data, then try rates."""
     builder = _Builder(recipe, facts)
     builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_timing_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps that time a few batches of the fine-tuning, to tell how long it would take."""
+    builder = _Builder(recipe, facts)
+    builder.add_time_training()
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
@@ -190,10 +210,10 @@ class _Builder:
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
         ours += self._weight_only(target, runs_here)
         self.candidates += ours
+        if target.backend == "tensorrt":
+            self._validate(target, ours)
         if runs_here:
             self._finish(target, ours)
-        elif target.backend == "tensorrt":
-            self._validate(target, ours)
 
     def add_trial(self, target: Target, pruning: Pruning, precision: str) -> None:
         """One engine, without measurement and choice."""
@@ -317,6 +337,12 @@ class _Builder:
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
 
+    def add_time_training(self) -> str:
+        params, inputs = self._training()
+        libraries = self._training_libraries()
+        inputs = {**inputs, "processor": "source:processor"}
+        return self._add("time-training", "time_training", "time batches", params, inputs=inputs, libraries=libraries)
+
     def add_diagnosis(self, target: Target, samples: int) -> str:
         params = {
             **self._calibration(target),
@@ -374,10 +400,11 @@ class _Builder:
             libraries=(*EXPORTING, *_runs_in(target)),
         )
 
-    def _prune_encoder(self, speedup: float, target: Target, int8: bool) -> str:
+    def _prune_encoder(self, pruning: Pruning, target: Target, int8: bool) -> str:
         prune, finetune = self.recipe.prune, self.recipe.finetune
         params = {
-            "target_speedup": speedup,
+            "target_speedup": pruning.speedup,
+            **({"target_latency_ms": pruning.latency_ms} if pruning.latency_ms is not None else {}),
             "recovery_epochs": prune.recovery_epochs,
             "learning_rate": prune.learning_rate,
             "distillation_weight": prune.distillation_weight,
@@ -391,9 +418,9 @@ class _Builder:
             "micro_batch": finetune.micro_batch,
         }
         return self._add(
-            f"prune-{speedup:g}x-for-{target.name}",
+            f"prune-{pruning.amount}-for-{target.name}",
             "prune_encoder",
-            f"prune to {speedup:g}x on {target.name}",
+            f"prune to {pruning.amount} on {target.name}",
             params,
             inputs={"network": self.add_finetune(), **self._data(), "latency": self._time_encoder(target, int8)},
             libraries=("torch", *TEXT_LIBRARIES),
@@ -401,16 +428,18 @@ class _Builder:
 
     def _prune(self, pruning: Pruning, target: Target, int8: bool) -> str:
         if self.recipe.reads_text:
-            assert pruning.speedup is not None
-            return self._prune_encoder(pruning.speedup, target, int8)
+            return self._prune_encoder(pruning, target, int8)
         prune, finetune = self.recipe.prune, self.recipe.finetune
         inputs = {"network": self.add_finetune(), "dataset": self._check_data()}
-        if pruning.speedup is not None:
+        if pruning.timed:
             inputs["latency"] = self._time_layers(target, int8)
+        if pruning.latency_ms is not None:
+            inputs["engine"] = self._time_unpruned(target, int8)
         params = {
             **asdict(prune),
             "ratio": pruning.ratio,
             "target_speedup": pruning.speedup,
+            "target_latency_ms": pruning.latency_ms,
             "protect": list(prune.protect),
             "channel_multiple": target.channel_multiple,
             "batch_size": finetune.batch_size,
@@ -421,9 +450,9 @@ class _Builder:
             "precision": finetune.precision,
             "micro_batch": finetune.micro_batch,
         }
-        if pruning.speedup is not None:
-            step_id = f"prune-{pruning.speedup:g}x-for-{target.name}"
-            title = f"prune to {pruning.speedup:g}x on {target.name}"
+        if pruning.timed:
+            step_id = f"prune-{pruning.amount}-for-{target.name}"
+            title = f"prune to {pruning.amount} on {target.name}"
         else:
             step_id = f"prune-{percent(pruning.ratio or 0.0)}-by-{target.channel_multiple}"
             title = f"prune {percent(pruning.ratio or 0.0)} %, channels by {target.channel_multiple}"
@@ -434,6 +463,23 @@ class _Builder:
             params,
             inputs=inputs,
             libraries=(*TRAINING, "torch-pruning"),
+        )
+
+    def _time_unpruned(self, target: Target, int8: bool) -> str:
+        """The engine that a latency in ms is compared with; timed by settings of its own: `[bench]` prunes nothing."""
+        network = self.add_finetune()
+        precision = "int8" if int8 else float_precision(target)
+        made = self._quantize(network, target) if int8 else self._export(network, target)
+        compiled = self._compile(
+            target, candidate_name(UNPRUNED, precision), precision, self._shipped(made, network, target, precision)
+        )
+        return self._add(
+            f"time-unpruned:{target.name}",
+            "measure",
+            f"time the unpruned engine on {target.name}",
+            asdict(BenchSpec(threads=self.recipe.bench.threads)),
+            inputs={"unpruned": compiled, "device": self._device(target)},
+            libraries=_runs_in(target),
         )
 
     def _export(self, network: str, target: Target) -> str:
@@ -656,7 +702,7 @@ class _Builder:
         )
 
     def _validate(self, target: Target, candidates: list[Candidate]) -> None:
-        version = target.backend_options["version"]
+        version = target.backend_options["version"] + ("-dla" if target.backend_options.get("dla") else "")
         self._add(
             f"validate:{target.name}",
             "validate",
@@ -760,24 +806,26 @@ def percent(ratio: float) -> str:
 def prunings(
     spec: PruneSpec, timed: bool, encoder: bool = False, usual: tuple[float, ...] | None = None
 ) -> list[Pruning]:
-    """What to try removing; speed-ups only where the target's layers can be ``timed`` here, and nothing else of an
-    ``encoder``. ``usual``: the speed-ups of a recipe that names none.
+    """What to try removing; speed-ups and latencies only where the target's layers can be ``timed`` here, and no ratio
+    of an ``encoder``. ``usual``: the speed-ups of a recipe that names none.
     """
-    ratios, speedups = spec.ratio, spec.target_speedup
+    ratios, speedups, latencies = spec.ratio, spec.target_speedup, spec.target_latency_ms
     if encoder:
-        ratios, speedups = (), usual or DEFAULT_ENCODER_SPEEDUPS if speedups is None else speedups
-    elif ratios is None and speedups is None:
+        ratios = ()
+        speedups = usual or DEFAULT_ENCODER_SPEEDUPS if speedups is None and latencies is None else speedups
+    elif ratios is None and speedups is None and latencies is None:
         ratios, speedups = ((), usual or DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
     asked = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
     asked += [Pruning(speedup=speedup) for speedup in speedups or () if timed]
+    asked += [Pruning(latency_ms=latency) for latency in latencies or () if timed]
     return list({candidate_name(pruning, "fp32"): pruning for pruning in asked}.values())
 
 
 def candidate_name(pruning: Pruning, precision: str) -> str:
-    """float, int8, pruned-30, pruned-1.5x-int8."""
+    """float, int8, pruned-30, pruned-1.5x-int8, pruned-2.5ms."""
     parts = []
-    if pruning.speedup is not None:
-        parts.append(f"pruned-{pruning.speedup:g}x")
+    if pruning.timed:
+        parts.append(f"pruned-{pruning.amount}")
     elif pruning.ratio is not None:
         parts.append(f"pruned-{percent(pruning.ratio)}")
     parts += [precision] if precision.startswith("int") else []
@@ -791,6 +839,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
         "precision": candidate.precision,
         "pruning_ratio": candidate.pruning.ratio if candidate.pruning.asked else 0.0,
         "pruning_speedup": candidate.pruning.speedup,
+        **({"pruning_latency_ms": candidate.pruning.latency_ms} if candidate.pruning.latency_ms is not None else {}),
     }
 
 
@@ -823,7 +872,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     """What of the recipe made the engine: all but where things lie and how they were measured."""
     content = recipe_as_data(recipe)
-    for section in ("bench", "targets", "budget"):
+    for section in ("bench", "targets", "budget", "cost"):
         del content[section]
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}

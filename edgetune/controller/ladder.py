@@ -48,6 +48,7 @@ def possible_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> 
     return replace(whole, steps=tuple(steps.values())), needed_by
 
 
-def _strength(pruning: Pruning) -> tuple[float, float]:
-    """Speed-ups come before ratios: they are by measured latency."""
-    return pruning.speedup or 0.0, pruning.ratio or 0.0
+def _strength(pruning: Pruning) -> tuple[float, float, float]:
+    """Speed-ups and latencies come before ratios: they are by measured latency."""
+    fastest = 1.0 / pruning.latency_ms if pruning.latency_ms else 0.0
+    return pruning.speedup or 0.0, fastest, pruning.ratio or 0.0

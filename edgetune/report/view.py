@@ -88,6 +88,26 @@ def training_line(data: Json) -> str:
     return text
 
 
+def cost_line(data: Json) -> str:
+    """What all steps took, in sentences; empty where that was not noted."""
+    cost = data.get("cost")
+    if not cost:
+        return ""
+    hours = f"{cost['device_hours']:.3g} device-hours, {cost['device_hours_this_time']:.3g} of them now"
+    text = f"All steps took {numbers.duration(cost['seconds'])} ({hours})"
+    if cost["peak_rss_bytes"] is not None:
+        text += f" and at most {numbers.size(cost['peak_rss_bytes'])} of memory"
+    if cost["peak_gpu_bytes"] is not None:
+        text += f", {numbers.size(cost['peak_gpu_bytes'])} of the GPU's"
+    known = {kind: joules for kind, joules in cost["energy_joules"].items() if joules is not None}
+    told = " and ".join(f"{joules / 3.6e6:.3g} kWh of the {kind}" for kind, joules in known.items())
+    text += f". Energy: {told or 'unknown'}."
+    if cost["money"] is not None:
+        unit = f" {cost['currency']}" if cost["currency"] else ""
+        text += f" Money: {cost['money']:.2f}{unit}, {cost['money_this_time']:.2f}{unit} of it now."
+    return text
+
+
 def cross_validation_line(data: Json) -> str:
     """What the folds say of the float network, in sentences; empty unless there are any."""
     found = data.get("cross_validation")
@@ -110,6 +130,21 @@ def fold_rows(data: Json) -> list[tuple[str, str, str, str]]:
     return [
         (str(row["fold"]), numbers.percent(row["accuracy"]), f"{row['samples']:,}", f"{row['trained_on']:,}")
         for row in found["folds"]
+    ]
+
+
+def pruning_rows(data: Json) -> list[tuple[str, ...]]:
+    """(pruning, step, channels left, layers' time, accuracy after surgery, after training) of each step of pruning."""
+    return [
+        (
+            row["pruning"],
+            str(row["step"]),
+            numbers.percent(row["channels_left"]) if "channels_left" in row else numbers.NONE,
+            f"{row['layers_ms']:.3g} ms" if "layers_ms" in row else numbers.NONE,
+            numbers.percent(row.get("val_accuracy_pruned", row.get("val_accuracy_sparse"))),
+            numbers.percent(row["val_accuracy"]),
+        )
+        for row in data.get("pruning") or []
     ]
 
 
@@ -136,9 +171,11 @@ def rows(target: Json) -> list[Row]:
 
 
 def pruning(c: Json) -> str:
-    """How much of a candidate was pruned: none, 30 %, to 1.5x."""
+    """How much of a candidate was pruned: none, 30 %, to 1.5x, to 2.5 ms."""
     if c["pruning_speedup"] is not None:
         return f"to {c['pruning_speedup']:g}x"
+    if c.get("pruning_latency_ms") is not None:
+        return f"to {c['pruning_latency_ms']:g} ms"
     return numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none"
 
 

@@ -34,6 +34,7 @@ STEPS = {
         "bundle",
         "validate",
         "lr_find",
+        "time_training",
         "diagnose",
     )
 }
