@@ -283,6 +283,7 @@ def _make(
             base=recipe.base,
             data=surroundings.data,
             weights=surroundings.weights,
+            keep=surroundings.keep,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
             device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),

@@ -58,6 +58,7 @@ VERSIONS = {
     "validate": 2,
     "lr_find": 1,
     "time_training": 1,
+    "forgetting": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -86,6 +87,8 @@ def make_plan(
         builder.add_folds()
     for target in targets:
         builder.add_target(target, (rungs or {}).get(target.name))
+    if recipe.finetune.keep is not None:
+        builder.add_forgetting()
     if recipe.data.folds:
         builder.add_cross_validation()
     return Plan(
@@ -314,6 +317,13 @@ class _Builder:
         title = "learning-rate range test"
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
+
+    def add_forgetting(self) -> str:
+        network, source = self.add_finetune(), {role: f"source:{role}" for role in ("weights", "code", "keep")}
+        libraries, title = self._training_libraries(), "what was forgotten"
+        return self._add(
+            "forgetting", "forgetting", title, {}, inputs={"network": network, **source}, libraries=libraries
+        )
 
     def add_time_training(self) -> str:
         params, inputs = self._training()
@@ -832,6 +842,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     """The options that training depends on: what is for one strategy alone changes no result of another."""
     content = asdict(spec)
+    del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
     if spec.compile == "auto":
@@ -847,7 +858,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         content["tune"],
         content["search"],
     )  # no result depends on it, and a storage's URL may hold a password
-    for section, key in (("data", "path"), ("model", "weights")):
+    for section, key in (("data", "path"), ("model", "weights"), ("finetune", "keep")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name
