@@ -59,6 +59,7 @@ VERSIONS = {
     "validate": 2,
     "lr_find": 1,
     "time_training": 1,
+    "forgetting": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -87,6 +88,8 @@ def make_plan(
         builder.add_folds()
     for target in targets:
         builder.add_target(target, (rungs or {}).get(target.name))
+    if recipe.finetune.keep is not None:
+        builder.add_forgetting()
     if recipe.data.folds:
         builder.add_cross_validation()
     return Plan(
@@ -337,6 +340,13 @@ class _Builder:
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
 
+    def add_forgetting(self) -> str:
+        network, source = self.add_finetune(), {role: f"source:{role}" for role in ("weights", "code", "keep")}
+        libraries, title = self._training_libraries(), "what was forgotten"
+        return self._add(
+            "forgetting", "forgetting", title, {}, inputs={"network": network, **source}, libraries=libraries
+        )
+
     def add_time_training(self) -> str:
         params, inputs = self._training()
         libraries = self._training_libraries()
@@ -396,7 +406,11 @@ class _Builder:
             "time_encoder",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
+            inputs={
+                "network": self.add_finetune(),
+                **self._data(),
+                "processor": self._device(target).replace("device", "processor"),
+            },
             libraries=(*EXPORTING, *_runs_in(target)),
         )
 
@@ -558,7 +572,11 @@ class _Builder:
             f"mend:{network}:{flavour}" + (f":as-timed-on-{target.name}" if first else ""),
             "mend",
             f"find repairs for {self.steps[network].title}",
-            {**self._calibration(target), "samples": REPAIR_SAMPLES},
+            {
+                **self._calibration(target),
+                "samples": REPAIR_SAMPLES,
+                "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+            },
             inputs={"network": network, "dataset": self._check_data(), **first},
             libraries=self._training_libraries(),
         )
@@ -846,6 +864,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     """The options that training depends on: what is for one strategy alone changes no result of another."""
     content = asdict(spec)
+    del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
     if spec.compile == "auto":
@@ -861,7 +880,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         content["tune"],
         content["search"],
     )  # no result depends on it, and a storage's URL may hold a password
-    for section, key in (("data", "path"), ("model", "weights")):
+    for section, key in (("data", "path"), ("model", "weights"), ("finetune", "keep")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name

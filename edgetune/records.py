@@ -67,6 +67,7 @@ class FinetuneSpec:
     patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
     clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
     micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
+    keep: str | None = None  # pictures of the pretrained network's own classes, to tell what is forgotten
     lora_rank: int = 8  # of the updates that "lora" learns
     lora_alpha: float = 16.0  # they are multiplied by lora_alpha / lora_rank
 

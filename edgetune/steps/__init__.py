@@ -33,6 +33,7 @@ STEPS = {
         "select",
         "bundle",
         "validate",
+        "forgetting",
         "lr_find",
         "time_training",
         "diagnose",
