@@ -116,15 +116,13 @@ def run(
 
 def preview(plan: Plan, store: Store) -> list[Status]:
     """What each step of ``plan`` would do, and what it is likely to cost."""
-    entries = store.entries()
-    found: dict[str, Outcome] = {}
+    entries, found = store.entries(), recall(plan, store)
     ours: set[str] | None = None  # what was made from the same data
     statuses = []
     for step in plan.steps:
-        known = all(role.startswith("source:") or role in found for role in step.inputs.values())
-        artifact = store.lookup(_key(step, plan, found)) if known else None
+        known = _is_known(step, found)
+        artifact = found[step.id].artifact if step.id in found else None
         if artifact is not None:
-            found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
             facts = store.facts(artifact)
             size = sum(int(file["size"]) for file in facts["files"].values())
             statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
@@ -137,6 +135,21 @@ def preview(plan: Plan, store: Store) -> list[Status]:
             seconds = None if like is None else like.seconds
             statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None, same_data=same))
     return statuses
+
+
+def recall(plan: Plan, store: Store, known: Mapping[str, Outcome] | None = None) -> dict[str, Outcome]:
+    """The outcomes of the steps that are in the store, found from ``known`` ones; makes nothing."""
+    found = dict(known or {})
+    for step in plan.steps:
+        if step.id not in found and _is_known(step, found):
+            artifact = store.lookup(_key(step, plan, found))
+            if artifact is not None:
+                found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
+    return found
+
+
+def _is_known(step: Step, found: Mapping[str, Outcome]) -> bool:
+    return all(source.startswith("source:") or source in found for source in step.inputs.values())
 
 
 def _descendants(entries: Sequence[Entry], key: str | None) -> set[str]:
@@ -207,7 +220,7 @@ def _needed(plan: Plan) -> set[str]:
     needed: set[str] = set()
     ends = [step.id for step in plan.steps if step.tolerant]
     for candidate in plan.candidates:
-        if candidate.precision != "int8" and not candidate.pruning.asked:
+        if not candidate.precision.startswith("int") and not candidate.pruning.asked:
             ends.append(candidate.evaluate_step or candidate.onnx_step)
     queue = list(ends)
     while queue:
@@ -270,6 +283,7 @@ def _make(
             base=recipe.base,
             data=surroundings.data,
             weights=surroundings.weights,
+            keep=surroundings.keep,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
             device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),

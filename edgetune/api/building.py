@@ -102,7 +102,10 @@ def plan(
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-    made, needed_by = possible_plan(loaded, targets, surroundings.facts)
+    from edgetune.controller import climb  # the other commands do without its statistics
+
+    rungs = climb.foresee(loaded, targets, surroundings.facts, store)
+    made, needed_by = possible_plan(loaded, targets, surroundings.facts, rungs)
     statuses = pipeline.preview(made, store)
     if timed and any(status.step.name in TRAINED and not status.cached for status in statuses):
         timing = make_timing_plan(made.recipe, surroundings.facts)
