@@ -57,6 +57,7 @@ VERSIONS = {
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
+    "time_training": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -100,6 +101,13 @@ def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: f
     """The steps of a learning-rate range test: look at the data, then try rates."""
     builder = _Builder(recipe, facts)
     builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_timing_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps that time a few batches of the fine-tuning, to tell how long it would take."""
+    builder = _Builder(recipe, facts)
+    builder.add_time_training()
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
@@ -199,10 +207,10 @@ class _Builder:
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
         self.candidates += ours
+        if target.backend == "tensorrt":
+            self._validate(target, ours)
         if runs_here:
             self._finish(target, ours)
-        elif target.backend == "tensorrt":
-            self._validate(target, ours)
 
     def add_trial(self, target: Target, pruning: Pruning, precision: str) -> None:
         """One engine, without measurement and choice."""
@@ -307,6 +315,12 @@ class _Builder:
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
 
+    def add_time_training(self) -> str:
+        params, inputs = self._training()
+        libraries = self._training_libraries()
+        inputs = {**inputs, "processor": "source:processor"}
+        return self._add("time-training", "time_training", "time batches", params, inputs=inputs, libraries=libraries)
+
     def add_diagnosis(self, target: Target, samples: int) -> str:
         params = {
             **self._calibration(target),
@@ -360,7 +374,11 @@ class _Builder:
             "time_encoder",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
+            inputs={
+                "network": self.add_finetune(),
+                **self._data(),
+                "processor": self._device(target).replace("device", "processor"),
+            },
             libraries=(*EXPORTING, *_runs_in(target)),
         )
 
@@ -522,7 +540,11 @@ class _Builder:
             f"mend:{network}:{flavour}" + (f":as-timed-on-{target.name}" if first else ""),
             "mend",
             f"find repairs for {self.steps[network].title}",
-            {**self._calibration(target), "samples": REPAIR_SAMPLES},
+            {
+                **self._calibration(target),
+                "samples": REPAIR_SAMPLES,
+                "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+            },
             inputs={"network": network, "dataset": self._check_data(), **first},
             libraries=self._training_libraries(),
         )
@@ -666,7 +688,7 @@ class _Builder:
         )
 
     def _validate(self, target: Target, candidates: list[Candidate]) -> None:
-        version = target.backend_options["version"]
+        version = target.backend_options["version"] + ("-dla" if target.backend_options.get("dla") else "")
         self._add(
             f"validate:{target.name}",
             "validate",
@@ -836,7 +858,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     """What of the recipe made the engine: all but where things lie and how they were measured."""
     content = recipe_as_data(recipe)
-    for section in ("bench", "targets", "budget"):
+    for section in ("bench", "targets", "budget", "cost"):
         del content[section]
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}

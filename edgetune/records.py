@@ -156,6 +156,14 @@ class TargetsSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostSpec:
+    """What the machine costs; a build only tells it."""
+
+    per_hour: float | None = None  # of one device: a GPU or a machine without one
+    currency: str = ""  # what ``per_hour`` is in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuneSpec:
     """How ``edgetune tune`` searches values for ``[finetune]``; a build does not look at it."""
 
@@ -213,6 +221,7 @@ class Recipe:
     bench: BenchSpec = field(default_factory=BenchSpec)
     bundle: BundleSpec = field(default_factory=BundleSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
+    cost: CostSpec = field(default_factory=CostSpec)
     tune: TuneSpec = field(default_factory=TuneSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0

@@ -39,6 +39,7 @@ SCHEMA = "edgetune.artifact/1"
 FIELDS = frozenset({"name", "title", "parents", "seconds", "files", "digest"})
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+Body = Callable[[Path, Path], Mapping[str, Any] | None]
 KEY = re.compile(r"[0-9a-f]{64}")  # what a folder of work is called; anything else is not ours
 NO_SPACE_TEXTS = ("No space left on device", "os error 28", "os error 27", "File too large")
 
@@ -108,6 +109,8 @@ class Entry:
     size_bytes: int
     seconds: float
     last_used: float  # seconds since the epoch
+    parents: tuple[str, ...]
+    params: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -142,11 +145,13 @@ class Store:
         key: str,
         step: Step,
         parents: tuple[str, ...],
-        body: Callable[[Path, Path], None],
+        body: Body,
         *,
         waiting: Callable[[], None] = lambda: None,
     ) -> tuple[Artifact, bool]:
         """Return the artifact of ``key``, running ``body(out, scratch)`` if it is neither here nor in the shared store.
+
+        ``body`` may return what it cost, which is then among the artifact's facts.
 
         The flag says whether it had been there already. If another process is making it, ``waiting``
         is called once and its result is used. ``scratch`` survives an interrupted body.
@@ -193,6 +198,8 @@ class Store:
                         size_bytes=sum(int(file["size"]) for file in manifest["files"].values()),
                         seconds=float(manifest["seconds"]),
                         last_used=(folder / MANIFEST).stat().st_mtime,
+                        parents=tuple(manifest["parents"]),
+                        params=manifest.get("params", {}),
                     )
                 )
         return sorted(found, key=lambda entry: entry.last_used)
@@ -281,7 +288,7 @@ class Store:
             lock.release()
         return not folder.exists()
 
-    def _build(self, key: str, step: Step, parents: tuple[str, ...], body: Callable[[Path, Path], None]) -> None:
+    def _build(self, key: str, step: Step, parents: tuple[str, ...], body: Body) -> None:
         work = self.root / "work" / key
         out, scratch = work / "out", work / "scratch"
         shutil.rmtree(out, ignore_errors=True)
@@ -289,7 +296,7 @@ class Store:
         scratch.mkdir(exist_ok=True)
         started = time.monotonic()
         try:
-            body(out, scratch)
+            cost = body(out, scratch)
         except Abandoned:
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -305,6 +312,7 @@ class Store:
             "params": step.params,
             "parents": list(parents),
             "seconds": round(time.monotonic() - started, 3),
+            **({} if cost is None else {"cost": dict(cost)}),
             "files": files,
             "digest": _content_digest({name: str(file["sha256"]) for name, file in files.items()}),
         }

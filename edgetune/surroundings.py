@@ -58,10 +58,10 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     }
     for target in targets:
         load_backend(target.backend).check_options(target)
-    if devices and recipe.reads_text:
+    if devices and recipe.reads_text and any(target.backend == "tensorrt" for target in targets):
         raise InputError(
-            "engines for text are not run on a device over SSH yet",
-            hint="build without --device, and compare the engines with `edgetune bench ENGINE --device ...`",
+            "engines for text are not built with TensorRT by this version",
+            hint="build for a target with another backend, or without --device: the files are prepared then",
         )
     there = {**assign(targets, devices)}
     there |= _tensorrt_here(recipe, [target for target in targets if target.name not in there])

@@ -173,5 +173,6 @@ def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.O
         shapes = f"image:1x{side}x{side}x3" if plan.recipe.bundle.takes_pixels else f"image:1x3x{side}x{side}"
         if plan.recipe.reads_text:
             shapes = f"input_ids:1x{data.max_length}"
-        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes)
+        core = tensorrt.dla_core(target.backend_options)
+        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes, dla_core=core)
         (folder / SCRIPT).write_text(script, encoding="utf-8")

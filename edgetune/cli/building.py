@@ -23,21 +23,32 @@ from edgetune.errors import InputError
 @recipe_argument
 @target_option
 @device_option
+@click.option("--time", "timed", is_flag=True, help="Time a few batches to tell how long fine-tuning will take.")
 @cache_option
 @command_options
 def plan(
-    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    timed: bool,
+    cache_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
     from edgetune import api
+    from edgetune.progress import Console
 
-    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
+    made, statuses = api.plan(
+        recipe, target=targets or None, cache_dir=cache_dir, device=devices, timed=timed, reporter=Console()
+    )
     rows = [
         {
             "id": status.step.id,
             "title": status.step.title,
             "cached": status.cached,
             "seconds": status.seconds,
+            "same_data": status.same_data,
+            "timed": status.timed,
             "size_bytes": status.size_bytes,
             "rung": status.rung,
         }
@@ -53,7 +64,11 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     for status in always:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
         cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
-        note = "" if status.seconds is None or status.cached else " (what the last such step took)"
+        note = ""
+        if status.seconds is not None and not status.cached:
+            note = " (what such a step took here)" if status.same_data else " (what one took with other data)"
+        if status.timed:
+            note = " (foretold from timed batches)"
         lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
     lines.append(f"{len(always)} steps, {_to_run(always)}")
     rungs = dict.fromkeys(status.rung for status in statuses if status.rung is not None)
@@ -64,6 +79,10 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
         lines.append(
             f"  {'cached' if all(s.cached for s in own) else 'to run':8}{name:28}{len(own)} steps, {_to_run(own)}"
         )
+    known = [s.seconds for s in always if not s.cached and s.seconds is not None and s.same_data is not False]
+    if made.recipe.cost.per_hour is not None and known:
+        money = made.recipe.cost.per_hour * sum(known) / 3600
+        lines.append(f"on one device that costs about {money:.2f} {made.recipe.cost.currency}".rstrip())
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
@@ -74,7 +93,7 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
 def _to_run(statuses: list[Any]) -> str:
     """How many of the steps are not cached, and what they are likely to cost."""
     missing = [status for status in statuses if not status.cached]
-    known = [status.seconds for status in missing if status.seconds is not None]
+    known = [s.seconds for s in missing if s.seconds is not None and s.same_data is not False]
     unknown = len(missing) - len(known)
     return (
         f"{len(missing)} to run"

@@ -48,8 +48,12 @@ def measured_there(
     scenario: Scenario,
     seed: int,
     progress: Tick,
+    samples: Sequence[NDArray[np.generic]] = (),
 ) -> Found:
     """Run the protocol of ``measure_loads`` on ``device``.
+
+    Args:
+        samples: inputs of different sizes for the timed runs, where ``feeds`` are not all that engines get.
 
     Raises:
         DeviceError: the device cannot do it. BackendError: an engine does not run there.
@@ -57,6 +61,9 @@ def measured_there(
     with tempfile.TemporaryDirectory(prefix="edgetune-bench-") as folder:
         files: dict[str, Path] = {}
         described = []
+        if samples:
+            files["samples.npz"] = Path(folder) / "samples.npz"
+            np.savez(files["samples.npz"], **{f"s{i}": array for i, array in enumerate(samples)})  # type: ignore[arg-type]
         for number, engine in enumerate(engines):
             inputs = Path(folder) / f"{number}.npz"
             feed = feeds[engine.name]
@@ -71,6 +78,7 @@ def measured_there(
                     "threads": spec.threads,
                     "inputs": f"{number}/inputs.npz",
                     "names": list(feed),
+                    **({"samples": "samples.npz"} if samples else {}),
                 }
             )
         job = {

@@ -11,6 +11,7 @@ from edgetune.measure.selection import unmeasured
 from edgetune.plan import describe, recipe_as_data
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
+from edgetune.spending import total
 
 
 def assemble(
@@ -64,6 +65,7 @@ def assemble(
         "targets": entries,
         "gates": gates,
         "steps": steps,
+        "cost": total(steps, plan.recipe.cost.per_hour, plan.recipe.cost.currency),
         "history": _history(plan, artifacts),
         **_pruning(plan, artifacts),
         **_training(artifacts),

@@ -139,7 +139,8 @@ def _steps(data: view.Json) -> str:
         (escape(step["title"]), numbers.duration(step["seconds"]), "from the store" if step["cached"] else "run")
         for step in data.get("steps") or []
     ]
-    return "## Steps\n\n" + table(("step", "time", ""), rows) if rows else ""
+    told = [escape(line)] if (line := view.cost_line(data)) else []
+    return "\n\n".join(["## Steps", *told, table(("step", "time", ""), rows)]) if rows else ""
 
 
 def _environment(data: view.Json) -> str:

@@ -88,6 +88,26 @@ def training_line(data: Json) -> str:
     return text
 
 
+def cost_line(data: Json) -> str:
+    """What all steps took, in sentences; empty where that was not noted."""
+    cost = data.get("cost")
+    if not cost:
+        return ""
+    hours = f"{cost['device_hours']:.3g} device-hours, {cost['device_hours_this_time']:.3g} of them now"
+    text = f"All steps took {numbers.duration(cost['seconds'])} ({hours})"
+    if cost["peak_rss_bytes"] is not None:
+        text += f" and at most {numbers.size(cost['peak_rss_bytes'])} of memory"
+    if cost["peak_gpu_bytes"] is not None:
+        text += f", {numbers.size(cost['peak_gpu_bytes'])} of the GPU's"
+    known = {kind: joules for kind, joules in cost["energy_joules"].items() if joules is not None}
+    told = " and ".join(f"{joules / 3.6e6:.3g} kWh of the {kind}" for kind, joules in known.items())
+    text += f". Energy: {told or 'unknown'}."
+    if cost["money"] is not None:
+        unit = f" {cost['currency']}" if cost["currency"] else ""
+        text += f" Money: {cost['money']:.2f}{unit}, {cost['money_this_time']:.2f}{unit} of it now."
+    return text
+
+
 def cross_validation_line(data: Json) -> str:
     """What the folds say of the float network, in sentences; empty unless there are any."""
     found = data.get("cross_validation")

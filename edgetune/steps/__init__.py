@@ -33,6 +33,7 @@ STEPS = {
         "bundle",
         "validate",
         "lr_find",
+        "time_training",
         "diagnose",
     )
 }
