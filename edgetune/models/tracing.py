@@ -20,7 +20,7 @@ PERCEPTRONS = ("Mlp",)
 
 
 def dependency_graph(network: nn.Module, example: Tensor) -> tp.DependencyGraph:
-    """torch-pruning's graph of ``network``, traced with ``example``; what it tells of its inner workings is kept quiet."""
+    """torch-pruning's graph of ``network``, traced with ``example``, without its warnings on its inner workings."""
     with traceable(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return tp.DependencyGraph().build_dependency(network, example_inputs=example)
