@@ -220,7 +220,7 @@ def _needed(plan: Plan) -> set[str]:
     needed: set[str] = set()
     ends = [step.id for step in plan.steps if step.tolerant]
     for candidate in plan.candidates:
-        if candidate.precision != "int8" and not candidate.pruning.asked:
+        if not candidate.precision.startswith("int") and not candidate.pruning.asked:
             ends.append(candidate.evaluate_step or candidate.onnx_step)
     queue = list(ends)
     while queue:
@@ -283,6 +283,7 @@ def _make(
             base=recipe.base,
             data=surroundings.data,
             weights=surroundings.weights,
+            keep=surroundings.keep,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
             device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),

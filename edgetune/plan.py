@@ -43,6 +43,7 @@ VERSIONS = {
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
+    "store_weights": 1,
     "float_layers": 2,
     "qat": 1,
     "mend": 1,
@@ -58,6 +59,7 @@ VERSIONS = {
     "validate": 2,
     "lr_find": 1,
     "time_training": 1,
+    "forgetting": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -86,6 +88,8 @@ def make_plan(
         builder.add_folds()
     for target in targets:
         builder.add_target(target, (rungs or {}).get(target.name))
+    if recipe.finetune.keep is not None:
+        builder.add_forgetting()
     if recipe.data.folds:
         builder.add_cross_validation()
     return Plan(
@@ -187,6 +191,7 @@ class _Builder:
     def add_target(self, target: Target, rungs: Sequence[Rung] | None = None) -> None:
         if rungs is not None:
             ours = [self.add_rung(target, rung) for rung in (BASELINE, *rungs)]
+            ours += self._weight_only(target, True)
             self.candidates += ours
             self._finish(target, ours)
             return
@@ -206,6 +211,7 @@ class _Builder:
             if int8 and self.recipe.quantize.mode == "qat":
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
+        ours += self._weight_only(target, runs_here)
         self.candidates += ours
         if target.backend == "tensorrt":
             self._validate(target, ours)
@@ -234,6 +240,25 @@ class _Builder:
             ending = treatment.name.removeprefix(CALIBRATED.name)
         onnx = self._shipped(made, network, target, precision)
         return self._candidate(target, pruning, precision, network, onnx, True, ending, splits)
+
+    def _weight_only(self, target: Target, runs_here: bool) -> list[Candidate]:
+        """The whole network once for each kind of weights that the recipe names; TensorRT reads none of them."""
+        if target.backend == "tensorrt":
+            return []
+        network, made = self.add_finetune(), []
+        for kind in self.recipe.quantize.weights:
+            precision = f"{kind}-weights"
+            stored = self._add(
+                f"store-weights:{network}:{kind}:opset-{target.opset}",
+                "store_weights",
+                f"store weights in {kind}: {self.steps[network].title}",
+                {"weights": kind},
+                inputs={"onnx": self._export(network, target), "network": network, **self._data()},
+                libraries=("onnx", "onnxruntime"),
+            )
+            onnx = self._shipped(stored, network, target, precision)
+            made.append(self._candidate(target, UNPRUNED, precision, network, onnx, runs_here))
+        return made
 
     def int8(self, target: Target) -> bool:
         """Whether a build for ``target`` makes INT8 engines."""
@@ -314,6 +339,13 @@ class _Builder:
         title = "learning-rate range test"
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
+
+    def add_forgetting(self) -> str:
+        network, source = self.add_finetune(), {role: f"source:{role}" for role in ("weights", "code", "keep")}
+        libraries, title = self._training_libraries(), "what was forgotten"
+        return self._add(
+            "forgetting", "forgetting", title, {}, inputs={"network": network, **source}, libraries=libraries
+        )
 
     def add_time_training(self) -> str:
         params, inputs = self._training()
@@ -814,7 +846,7 @@ def candidate_name(pruning: Pruning, precision: str) -> str:
         parts.append(f"pruned-{pruning.amount}")
     elif pruning.ratio is not None:
         parts.append(f"pruned-{percent(pruning.ratio)}")
-    parts += ["int8"] if precision == "int8" else []
+    parts += [precision] if precision.startswith("int") else []
     return "-".join(parts) or FLOAT
 
 
@@ -832,6 +864,7 @@ def describe(candidate: Candidate) -> dict[str, Any]:
 def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     """The options that training depends on: what is for one strategy alone changes no result of another."""
     content = asdict(spec)
+    del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
     if spec.compile == "auto":
@@ -847,7 +880,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         content["tune"],
         content["search"],
     )  # no result depends on it, and a storage's URL may hold a password
-    for section, key in (("data", "path"), ("model", "weights")):
+    for section, key in (("data", "path"), ("model", "weights"), ("finetune", "keep")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name

@@ -40,6 +40,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
+    ("quantize", "weights"): ("int8", "int4"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
@@ -131,6 +132,7 @@ FOR_PICTURES = (
     ("finetune", "augmentation"),
     ("finetune", "mixup"),
     ("finetune", "cutmix"),
+    ("finetune", "keep"),
     ("prune", "ratio"),
     ("prune", "criterion"),
     ("prune", "scope"),
@@ -182,6 +184,9 @@ def parse_recipe(file: TomlFile) -> Recipe:
             raise file.fail(f"`{section}.{key}` is {shown}; it must be {says}", (section, key))
     _check_model_name(recipe.model.name, file)
     _check_scores(recipe, file)
+    if recipe.finetune.keep is not None and recipe.model.weights is None and not recipe.model.pretrained:
+        told = "`finetune.keep` asks what a pretrained network forgets, and this one starts at random"
+        raise file.fail(told, ("finetune", "keep"), "leave it out")
     recipe = _for_text(recipe, file) if recipe.reads_text else recipe
     if recipe.tune.space is not None:
         read_space(

@@ -67,6 +67,7 @@ class FinetuneSpec:
     patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
     clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
     micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
+    keep: str | None = None  # pictures of the pretrained network's own classes, to tell what is forgotten
     lora_rank: int = 8  # of the updates that "lora" learns
     lora_alpha: float = 16.0  # they are multiplied by lora_alpha / lora_rank
 
@@ -109,6 +110,7 @@ class QuantizeSpec:
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
     float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none
+    weights: tuple[str, ...] = ()  # engines of float arithmetic whose weights alone are int8 | int4
     keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
     epochs: int = 2  # of quantization-aware training
     learning_rate: float = 1e-4  # of that training
@@ -371,7 +373,7 @@ class Candidate:
 
     name: str  # float, int8, pruned-30, pruned-1.5x-int8
     target: str
-    precision: str  # fp32 | fp16 | int8
+    precision: str  # fp32 | fp16 | int8 | int8-weights | int4-weights
     pruning: Pruning
     network_step: str  # id of the step that makes the network
     onnx_step: str  # id of the step that exports it

@@ -30,6 +30,7 @@ class Surroundings:
     facts: Facts
     data: Path
     weights: Path | None
+    keep: Path | None  # ``[finetune] keep``
     devices: Mapping[str, Device]  # by the source in the plan that stands for it
     targets: tuple[Target, ...]  # those asked for, fitted to the devices that serve them
 
@@ -56,6 +57,9 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         "device": local.fingerprint(),
         "processor": local.processor(),
     }
+    keep = recipe.base / recipe.finetune.keep if recipe.finetune.keep else None
+    if keep is not None:
+        sources["keep"] = fingerprint(scan(keep))
     for target in targets:
         load_backend(target.backend).check_options(target)
     if devices and recipe.reads_text and any(target.backend == "tensorrt" for target in targets):
@@ -82,7 +86,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         },
     )
     by_source = {f"source:{kind}:{name}": device for name, device in there.items() for kind in ("device", "processor")}
-    return Surroundings(facts=facts, data=data_path, weights=weights, devices=by_source, targets=targets)
+    return Surroundings(facts=facts, data=data_path, weights=weights, keep=keep, devices=by_source, targets=targets)
 
 
 def _tensorrt_here(recipe: Recipe, targets: Sequence[Target]) -> dict[str, Device]:

@@ -69,6 +69,7 @@ def assemble(
         "history": _history(plan, artifacts),
         **_pruning(plan, artifacts),
         **_training(artifacts),
+        **_forgetting(artifacts),
         **_cross_validation(plan, artifacts, reasons),
         "data_findings": _findings(artifacts),
         "next_commands": next_commands,
@@ -206,6 +207,13 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
         return {}
     keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
     return {"training": {key: notes[key] for key in keys}}
+
+
+def _forgetting(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What the backbone still knows; nothing unless the recipe asked for it."""
+    if "forgetting" not in artifacts:
+        return {}
+    return {"forgetting": _read(artifacts["forgetting"].path / "forgetting.json")}
 
 
 def _cross_validation(plan: Plan, artifacts: Mapping[str, Artifact], reasons: Mapping[str, str]) -> dict[str, Any]:

@@ -85,6 +85,13 @@ def training_line(data: Json) -> str:
         text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
     if training["strategy"] != "feature-extraction" and (verdict := fit_verdict(data.get("history", []))):
         text += f" {verdict}"
+    if kept := data.get("forgetting"):
+        before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
+        text += (
+            f" On {kept['samples']} pictures of {kept['classes']} classes that it was pretrained for, the network with "
+            f"its old head got {before} right, and {after} with the fine-tuned backbone: "
+            f"{numbers.change(kept['change'])} points."
+        )
     return text
 
 

@@ -17,7 +17,8 @@ from edgetune.steps.dataset import load_index
 from edgetune.steps.evaluate import batches
 
 GOLDEN_SAMPLES = 3
-TOLERANCE = {"fp32": 1e-3, "fp16": 0.02, "int8": 0.05}  # of the outputs' spread: other kernels round otherwise
+# Of the outputs' spread: other kernels round otherwise.
+TOLERANCE = {"fp32": 1e-3, "fp16": 0.02, "int8": 0.05, "int8-weights": 1e-3, "int4-weights": 0.05}
 
 
 def run(context: StepContext) -> None:
