@@ -56,7 +56,6 @@ def _inside(module: nn.Module) -> list[nn.Module]:
     if isinstance(module, shufflenetv2.InvertedResidual):
         return [module.branch2[0], module.branch2[3]]  # a pointwise one and the depthwise one behind it
     if isinstance(module, MLP):
-        return [layer for layer in module if isinstance(layer, nn.Linear)][:-1]
-    if type(module).__name__ in PERCEPTRONS and isinstance(getattr(module, "fc1", None), nn.Linear):
-        return [module.fc1]
-    return []
+        return list(module)[:-2]  # but for the last linear layer and the dropout behind it
+    first = getattr(module, "fc1", None) if type(module).__name__ in PERCEPTRONS else None
+    return [first] if isinstance(first, nn.Module) else []
