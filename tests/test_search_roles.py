@@ -81,7 +81,8 @@ def test_networks_are_trained_by_some_and_measured_by_another_and_one_is_killed(
             first.wait()
             other = next(worker for worker in training if worker is not first)
             for worker in (other, device):
-                assert worker.wait(timeout=300) == 0, [log.read_text() for log in logs]
+                # 3: on a busy machine none may be proven faster than float
+                assert worker.wait(timeout=300) in (0, 3), [log.read_text() for log in logs]
         finally:
             for worker in workers:
                 if worker.poll() is None:
