@@ -152,12 +152,30 @@ def told(row: dict[str, Any]) -> list[str]:
     return [f"{row[key]['value']:.2g}" if row[key]["ok"] else row[key]["reason"] for key in STAGES]
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as docs/pruning.md shows them, and what was not tried."""
+    lines = ["| network, pixels | channels left | loads again to the bit | float, difference | INT8, difference |"]
+    lines.append("|---|---|---|---|---|")
+    for row in rows:
+        pruned, again, floating, int8 = (row[key] for key in STAGES)
+        cells = [
+            f"{pruned['value']:.0%}" if pruned["ok"] else pruned["reason"],
+            ("yes" if again["value"] else "no") if again["ok"] else again["reason"],
+            *(f"{one['value']:.0e}" if one["ok"] else one["reason"] for one in (floating, int8)),
+        ]
+        shown = " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+        lines.append(f"| `{row['network']}`, {row['pixels']} | {shown} |")
+    missing = [f"`{name}`" for name in FAMILIES if name not in {row["network"] for row in rows}]
+    return "\n".join([*lines, *(["", f"Not tried yet: {', '.join(missing)}."] if missing else [])])
+
+
 def main() -> None:
     """Try every family that has no row yet, print and save after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted(FAMILIES), default=list(FAMILIES))
     parser.add_argument("--again", action="store_true", help="also those that have a row")
     parser.add_argument("--seconds", type=float, default=300.0, help="of computing, for one network")
+    parser.add_argument("--table", action="store_true", help="print what was found, for docs/pruning.md")
     parser.add_argument("--one", choices=sorted(FAMILIES), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -167,6 +185,9 @@ def main() -> None:
         return
     path = RESULTS / f"{RESULT}.json"
     rows = {row["network"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    if args.table:
+        print(table([rows[known] for known in FAMILIES if known in rows]))
+        return
     for name in args.only:
         if name in rows and not args.again:
             continue

@@ -43,7 +43,7 @@ from edgetune.surroundings import look_around
 from edgetune.target import recipe_target
 
 SEEDS = range(5)
-SHARES = (0.25, 0.5, 0.75)  # of the table's trained epochs, at which methods are compared
+SHARES = (0.1, 0.25, 0.5)  # of the table's trained epochs, at which methods are compared
 
 CLOTHING = """
 [model]

@@ -41,6 +41,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 Body = Callable[[Path, Path], Mapping[str, Any] | None]
 KEY = re.compile(r"[0-9a-f]{64}")  # what a folder of work is called; anything else is not ours
+LOOK_EVERY_SECONDS = 1.0  # into the shared store, for a step that another machine makes
 NO_SPACE_TEXTS = ("No space left on device", "os error 28", "os error 27", "File too large")
 
 
@@ -119,6 +120,7 @@ class Store:
 
     root: Path
     remote: Remote | None = None  # where steps that other machines finished come from, and ours go
+    leaves: frozenset[str] = frozenset()  # names of steps that are not made here, but waited for: others make them
     _verified: set[str] = field(default_factory=set)
     _shared: set[str] = field(default_factory=set)
 
@@ -168,6 +170,8 @@ class Store:
                     self._touch(key)
                     self._share(found)
                     return found, True
+                if step.name in self.leaves:
+                    return self._await(key, waiting), True
                 # Present but damaged: it is in the way of its replacement.
                 _clear(self._object(key))
                 self._build(key, step, parents, body)
@@ -252,6 +256,13 @@ class Store:
         shutil.rmtree(fetched.parent, ignore_errors=True)
         self._shared.add(key)
         return self.lookup(key)
+
+    def _await(self, key: str, waiting: Callable[[], None]) -> Artifact:
+        """The artifact of ``key``, once another machine has handed it to the shared store."""
+        waiting()
+        while (found := self._fetch(key)) is None:
+            time.sleep(LOOK_EVERY_SECONDS)
+        return found
 
     def _share(self, artifact: Artifact) -> None:
         """Hand a finished step to the shared store; asked once per process and step."""

@@ -1,10 +1,12 @@
 """A whole build for TensorRT on a device over SSH: this machine, whose trtexec is a stand-in for the contract alone."""
 
 import json
+import os
 import shutil
 
 import pytest
 import trtexec_contract
+from edgetune_runtime import Engine
 from ssh_server import HOST, serving
 
 import edgetune
@@ -41,7 +43,7 @@ def with_trtexec(server, tmp_path, banner="v100300", family=10):
     server.environment["PATH"] = f"{folder}:{server.environment['PATH']}"
 
 
-def test_engines_are_built_checked_and_timed_on_the_device(server, project, tmp_path):
+def test_engines_are_built_checked_and_timed_on_the_device(server, project, tmp_path, monkeypatch):
     with_trtexec(server, tmp_path)
     report = edgetune.build(target="board", device=server.address, run_dir="run")
     validate(report.data)
@@ -64,6 +66,10 @@ def test_engines_are_built_checked_and_timed_on_the_device(server, project, tmp_
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     built = [call for call in calls if any(flag.startswith("--onnx=") for flag in call)]
     assert len(built) == 2 and all("--stronglyTyped" in call for call in built)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")  # this machine is that device
+    with Engine.open(project / "run/bundles/board.tar") as engine:  # its self-test runs the engine that was measured
+        assert engine.predict(project / "shapes/test/blob/000.png", top=1)
+    assert (tmp_path / "calls.jsonl").read_text().count("--onnx=") == 2
     again = edgetune.build(target="board", device=server.address)
     assert all(step["cached"] for step in again.data["steps"])
 

@@ -12,7 +12,11 @@ from edgetune.errors import InputError
 
 
 @cli.command(epilog=example("edgetune report --open"))
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("runs", nargs=-1, metavar="[RUN]...", type=click.Path(path_type=Path))
+@click.option("--compare", is_flag=True, help="What several RUNs ship, side by side.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="With --compare: write it there, too."
+)
 @click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
 @click.option(
     "--sink",
@@ -26,7 +30,9 @@ from edgetune.errors import InputError
 @click.option("--public", is_flag=True, help="With --upload: one that everybody can see.")
 @command_options
 def report(
-    run: Path | None,
+    runs: tuple[Path, ...],
+    compare: bool,
+    markdown: Path | None,
     open_it: bool,
     sinks: tuple[str, ...],
     repository: str | None,
@@ -42,7 +48,12 @@ def report(
         raise InputError(
             "--upload goes with --push-to-hub OWNER/NAME, and --public with --upload", hint="give both, or leave it out"
         )
-    folder = api.find_report(run)
+    if compare:
+        several(runs, markdown, as_json)
+        return
+    if len(runs) > 1 or markdown is not None:
+        raise InputError("several runs and --markdown go with --compare", hint="add it, or name one run")
+    folder = api.find_report(runs[0] if runs else None)
     if sinks:
         lines = api.send_report(folder, sinks)
         emit({"sent": lines}, as_json, lambda: "\n".join(lines))
@@ -56,6 +67,20 @@ def report(
     emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
     if open_it and click.launch(str(page.absolute())) != 0:
         click.echo(f"no browser could be started; open {page.absolute()}", err=True)
+
+
+def several(runs: tuple[Path, ...], markdown: Path | None, as_json: bool) -> None:
+    """Print what ``runs`` ship, side by side; two or more."""
+    from edgetune import api
+    from edgetune.report.several import as_data, load_runs, render_several, several_markdown
+    from edgetune.report.write import write_texts
+
+    if len(runs) < 2:
+        raise InputError("--compare takes two runs or more", hint="edgetune report --compare runs/a runs/b")
+    found = load_runs([api.find_report(run) for run in runs])
+    if markdown is not None:
+        write_texts({markdown.name: several_markdown(found)}, markdown.absolute().parent)
+    emit(as_data(found), as_json, lambda: render_several(found))
 
 
 def hub_text(prepared: dict[str, Any], folder: Path) -> str:

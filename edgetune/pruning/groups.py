@@ -51,7 +51,7 @@ def prunable_groups(
         most: module name -> share of the channels it makes that may go; it counts for what is inside the module too.
 
     Raises:
-        PruningError: torch-pruning's search takes too long (it does on Swin transformers).
+        PruningError: torch-pruning's search takes too long.
     """
     started = time.monotonic()
     names = {module: name for name, module in network.named_modules()}

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch_pruning.pruner import function
 
 from edgetune.models.checkpoint import PruningHistory
+from edgetune.models.tracing import dependency_graph
 
 STRENGTHS = {"group-lasso": 1e-3, "growing": 1.0}  # where the recipe does not say; the second is GReg's ceiling
 TINY = 1e-12
@@ -74,7 +75,7 @@ def channel_groups(network: nn.Module, example: Tensor, ignored: Sequence[nn.Mod
         example: an input to trace with.
         ignored: modules that are left whole.
     """
-    graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
+    graph = dependency_graph(network, example)
     left_whole = [module for layer in ignored for module in layer.modules()]
     groups = graph.get_all_groups(ignored_layers=left_whole, root_module_types=[nn.Conv2d, nn.Linear])
     return [made for group in groups if (made := _channel_group(group)) is not None]
@@ -86,7 +87,7 @@ def chosen_channels(network: nn.Module, example: Tensor, history: PruningHistory
     Args:
         history: of one step from ``network`` as it is, so that its numbers are those of the network.
     """
-    graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
+    graph = dependency_graph(network, example)
     modules, found = dict(network.named_modules()), []
     for name, outputs, channels in history:
         module = modules[name]

@@ -13,6 +13,7 @@ from edgetune.errors import EdgetuneError, PruningError
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import PruningHistory
 from edgetune.models.names import named_modules
+from edgetune.models.tracing import dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
 from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
@@ -46,12 +47,12 @@ class PruneOptions:
         return replace(self, layers=layers)
 
     def left_whole(self, network: nn.Module) -> list[nn.Module]:
-        """The protected modules.
+        """The protected modules, and those whose channels cannot be followed.
 
         Raises:
             RecipeError: a name is no module of the network.
         """
-        return named_modules(network, self.protected, "prune.protect")
+        return [*named_modules(network, self.protected, "prune.protect"), *handed_on(network)]
 
 
 def prune_by_ratio(
@@ -78,18 +79,19 @@ def prune_by_ratio(
     with _tracing_errors():
         scores, comparable = options.scores(network, batches)
         most = limit if comparable else min(limit, max(UNRANKED_FACTOR * ratio, *own.values(), 0.0))
-        pruner = tp.pruner.BasePruner(
-            network,
-            example,
-            importance=Keeping(scores, most),
-            global_pruning=options.scope in ("global", "isomorphic"),
-            isomorphic=options.scope == "isomorphic",
-            pruning_ratio=ratio,
-            pruning_ratio_dict=own,
-            max_pruning_ratio=most,
-            round_to=options.channel_multiple,
-            ignored_layers=ignored,
-        )
+        with traceable():
+            pruner = tp.pruner.BasePruner(
+                network,
+                example,
+                importance=Keeping(scores, most),
+                global_pruning=options.scope in ("global", "isomorphic"),
+                isomorphic=options.scope == "isomorphic",
+                pruning_ratio=ratio,
+                pruning_ratio_dict=own,
+                max_pruning_ratio=most,
+                round_to=options.channel_multiple,
+                ignored_layers=ignored,
+            )
         pruner.step()
         with torch.no_grad():
             network(example)
@@ -115,7 +117,7 @@ def prune_to_latency(
     network.eval()
     with _tracing_errors():
         importance, _ = options.scores(network, batches)
-        graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
+        graph = dependency_graph(network, example)
         prunable = prunable_groups(network, graph, ignored, importance, options.channel_multiple, options.layers)
         widths = {name: (shape.inputs, shape.outputs) for name, shape in layer_shapes(network, example).items()}
         latency = {name: times[name].at for name in widths if name in times}

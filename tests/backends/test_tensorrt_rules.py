@@ -17,6 +17,7 @@ from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import InputError
 from edgetune.export.half import to_half
 from edgetune.export.onnx_export import export_onnx
+from edgetune.export.parity import check_parity
 from edgetune.export.pixels import take_pixels
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
@@ -306,6 +307,11 @@ def test_what_edgetune_exports_for_tensorrt_8_passes(tmp_path, name, quantized):
         network = quantize(network, example, load_target("jetson").scheme, lambda: [torch.randn(4, 3, 32, 32)])
     export_onnx(network, example, tmp_path / "m.onnx", opset=17)
     assert validate(tmp_path / "m.onnx", "8.5") == []
+    made = onnx.load(tmp_path / "m.onnx")
+    kinds = {tensor.data_type for tensor in made.graph.initializer}
+    assert made.opset_import[0].version == 17 and TensorProto.FLOAT16 not in kinds
+    parity = check_parity(network, tmp_path / "m.onnx", [torch.randn(4, 3, 32, 32)])
+    assert parity["max_difference"] <= (0.05 if quantized else 1e-3) * max(1.0, parity["output_scale"])
 
 
 def test_the_float_file_passes(float_file):

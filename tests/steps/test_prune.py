@@ -1,7 +1,5 @@
 """Pruning in a build: goals in ms, training before and after, steps in the report, and what is refused."""
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -9,10 +7,11 @@ from torch import nn
 import edgetune
 from edgetune.errors import PruningError, RecipeError
 from edgetune.finetune.state import saved_step
+from edgetune.models.checkpoint import NetworkSpec
 from edgetune.progress import silent
 from edgetune.report.markdown import render_markdown
 from edgetune.report.validate import validate
-from edgetune.steps import recovery
+from edgetune.steps import prune, recovery
 from edgetune.steps.context import StepContext
 from edgetune.steps.prune import speedup_for
 
@@ -105,24 +104,19 @@ class Two:
         return [(torch.rand(2, 3, 2, 2), torch.tensor([0, 1]))]
 
 
-def test_an_interrupted_pruning_goes_on_with_its_curves(project, monkeypatch):
-    with_pruning(project, '\n[prune]\nratio = 0.5\nsteps = 3\nsparsity = "growing"\nsparsity_epochs = 1\n'
-                          'step_epochs = 1\nrecovery_epochs = 1\n[quantize]\nmode = "none"\n')  # fmt: skip
-    from edgetune.steps import prune
-
-    whole = edgetune.build(cache_dir="other").data
-    calls, real = [], prune.recover
-
-    def stopped(*args):
-        calls.append(args[-1].name)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    monkeypatch.setattr(prune, "recover", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        edgetune.build()
-    assert calls == ["step-1", "step-2", "step-3"]
-    again = edgetune.build().data
-    assert calls[3:] == ["step-3"]
-    assert again["pruning"] == whole["pruning"] and json.dumps(again["history"]) == json.dumps(whole["history"])
+def test_what_a_step_has_kept_is_where_the_next_run_goes_on(tmp_path):
+    spec = NetworkSpec(name="torchvision/squeezenet1_1", num_classes=3, image_size=32, args={})
+    context = StepContext(
+        params={"steps": 3}, inputs={}, out=tmp_path, scratch=tmp_path, seed=0, tick=silent, base=tmp_path,
+        data=tmp_path, weights=None, cache_mb=0, workers=0,
+    )  # fmt: skip
+    assert prune._resumed(context) is None
+    network = spec.make().eval()
+    for part in (0, 1):
+        rows = [{"epoch": part + 1}], [{"step": part}]
+        prune._keep(prune._State(network, [], part, *rows), spec, context)
+    (tmp_path / "step-2").mkdir()  # begun and not finished
+    found = prune._resumed(context)
+    assert (found.part, found.training, found.curve) == (1, [{"epoch": 2}], [{"step": 1}])
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(found.network(images), network(images))
