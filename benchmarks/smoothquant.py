@@ -3,9 +3,9 @@
     python benchmarks/smoothquant.py --texts rt_polarity --store STORE
 
 ``STORE`` is the store of a build (``--cache-dir``) of ``--texts`` (train.csv, val.csv, test.csv); its first exported
-float network is quantized dynamically, with one scale a weight or one a channel, in 8 or 7 bits. Judged in ONNX Runtime
-on the first validation texts, one at a time as the device has them, against the float file: signal-to-noise ratio of the
-logits in dB, share of texts with the same top-1, and accuracy.
+float network is quantized dynamically, with one scale a weight or one a channel, in 8 or 7 bits. Judged in ONNX
+Runtime on the first validation texts, one at a time as the device has them, against the float file: signal-to-noise
+ratio of the logits in dB, share of texts with the same top-1, and accuracy.
 """
 
 import argparse

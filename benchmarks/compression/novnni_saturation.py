@@ -4,9 +4,9 @@
 
 ``STORE`` is the store of a build (``--cache-dir``) of ``--data``; its fine-tuned network is quantized twice, with the
 scheme of x86-cpu (weights in 8 bits) and that of x86-cpu-novnni (7 bits, ``reduce_range``), both repaired alike. The
-files answer the test pictures in ONNX Runtime on this processor, and on a Haswell, which has AVX2 and no VNNI, as QEMU's user mode
-emulates it (package qemu-user-static): its instructions are carried out exactly, so the outputs are those of the real
-one; its times mean nothing and are not taken.
+files answer the test pictures in ONNX Runtime on this processor, and on a Haswell, which has AVX2 and no VNNI, as
+QEMU's user mode emulates it (package qemu-user-static): its instructions are carried out exactly, so the outputs are
+those of the real one; its times mean nothing and are not taken.
 Wanted: 8-bit weights lose at least 2 points there, and the target's scheme does not.
 """
 
