@@ -90,7 +90,7 @@ def write_recipes(args: argparse.Namespace, work: Path) -> dict[str, Path]:
     """The job's recipe, and the same without pruning, as files in ``work``."""
     text = (HERE / f"recipes/{args.job}.toml").read_text(encoding="utf-8")
     text = text.replace("WEIGHTS", str(args.weights.absolute())).replace("DATA", str(args.data.absolute()))
-    texts = {"pruned": text, "int8": text.partition("[prune]")[0] + "[prune]\nratio = [0.0]\n"}
+    texts = {"pruned": text, "int8": text.partition("[prune]")[0] + "[prune]\ntarget_speedup = []\n"}
     found = {name: work.absolute() / f"{name}.toml" for name in texts}
     for name, path in found.items():
         path.write_text(texts[name], encoding="utf-8")
@@ -113,7 +113,7 @@ def base_row(given: Path) -> dict[str, Any]:
 
 
 def our_rows(args: argparse.Namespace, recipes: dict[str, Path], store: Store, work: Path) -> list[dict[str, Any]]:
-    """edgetune's engines: INT8 for both libraries, and the one chosen of those that were pruned."""
+    """What edgetune ships: without pruning for each of the libraries, and with all of the recipe for ONNX Runtime."""
     limit, rows = args.limit_minutes * 60, []
     builds = [("int8", target) for target in TARGETS if not (is_text(args) and target == "intel-cpu")]
     builds += [] if args.quick else [("pruned", "x86-cpu")]
@@ -124,13 +124,12 @@ def our_rows(args: argparse.Namespace, recipes: dict[str, Path], store: Store, w
             work / f"ours/{name}-{target}.json",
             lambda name=name, target=target, folder=folder: build(recipes[name], target, store, folder, limit),
         )
-        candidate = "int8" if name == "int8" else cost.get("chosen")
+        where = "" if target == "x86-cpu" else f" for `{target}`"
         rows.append(
-            {key: cost[key] for key in ("seconds", "cpu_seconds", "peak_rss_bytes", "failure", "lines")}
+            cost
             | {
                 "name": f"edgetune-{name}" + ("" if target == "x86-cpu" else f"-{target}"),
-                "title": f"**edgetune**, {candidate}" + (f" for `{target}`" if target != "x86-cpu" else ""),
-                "engine": cost["engines"].get(candidate),
+                "title": f"**edgetune**, {cost['chosen'] or name}{where}",
                 "libraries": list(LIBRARIES) if target == "x86-cpu" else [TARGETS[target]],
             }
         )
