@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.common import save
 from benchmarks.peers.catalogue import IMAGE_PEERS, LIBRARIES, TEXT_PEERS, Peer
 from benchmarks.peers.environments import EnvironmentFailed, default_cache, packages_of, python_of
-from benchmarks.peers.inputs import Samples, prepare, read_samples
+from benchmarks.peers.inputs import Samples, adopt, prepare, read_samples
 from benchmarks.peers.jobs import fresh_folder, last_words, run_command
 from benchmarks.peers.judge import accuracy, answers, size_of, time_engines
 from benchmarks.peers.lines import script_lines
@@ -41,9 +41,12 @@ def main() -> None:
     store = Store((work / "store").absolute())
     recipes = write_recipes(args, work)
     given = work.absolute() / "given"
+    network = given / "checkpoint" if (given / "checkpoint").exists() else args.network
+    if network is not None:
+        adopt(network, recipes["pruned"], store)
     if not (given / "job.json").exists():
         print("prepare: fine-tune, export, prepare samples", flush=True)
-        prepare(recipes["pruned"], store, given, args.network)
+        prepare(recipes["pruned"], store, given)
     rows = [base_row(given)]
     rows += our_rows(args, recipes, store, work)
     for key in args.again:
