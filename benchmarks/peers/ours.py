@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.inputs import adopt
 from benchmarks.peers.jobs import fresh_folder, run_command
 from benchmarks.peers.lines import recipe_lines
 from edgetune.store import Store
@@ -12,13 +13,16 @@ from edgetune.store import Store
 TARGETS = {"x86-cpu": "onnxruntime", "intel-cpu": "openvino"}
 
 
-def build(recipe: Path, target: str, store: Store, folder: Path, limit_seconds: float) -> dict[str, Any]:
+def build(recipe: Path, target: str, network: Path, folder: Path, limit_seconds: float) -> dict[str, Any]:
     """One build in a fresh process: what it cost, which engine it chose, and where the bundle has it.
+
+    Its store is its own and holds the fine-tuned ``network`` alone, so that nothing else it needs has been paid for.
 
     A build that ends with exit code 3, because its engine misses the accuracy budget on the test split, is no failure:
     the accuracy in the table says so.
     """
-    fresh_folder(folder)
+    store = Store(fresh_folder(folder) / "store")
+    adopt(network, recipe, store)
     command = [sys.executable, "-m", "edgetune", "build", str(recipe), "--target", target, "--json"]
     command += ["--run-dir", str(folder / "run"), "--cache-dir", str(store.root)]
     found = run_command(command, folder, limit_seconds=limit_seconds)

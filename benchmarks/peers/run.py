@@ -48,14 +48,20 @@ def main() -> None:
         print("prepare: fine-tune, export, prepare samples", flush=True)
         prepare(recipes["pruned"], store, given)
     rows = [base_row(given)]
-    rows += our_rows(args, recipes, store, work)
+    rows += our_rows(args, recipes, given / "checkpoint", work)
     for key in args.again:
         (work / f"peers/{key}.json").unlink(missing_ok=True)
     for peer in peers_of(args):
         rows.append(kept(work / f"peers/{peer.key}.json", lambda peer=peer: peer_row(peer, args, given, work)))
         rows[-1] |= {"name": peer.key, "title": peer.title, "libraries": list(peer.libraries)}
     judge(rows, given, args, work)
-    result = {"job": args.job, "test_samples": len(read_samples(given / "test.npz")), "rows": told(rows)}
+    result = {
+        "job": args.job,
+        "recipe": (HERE / f"recipes/{args.job}.toml").read_text(encoding="utf-8"),
+        "unpruned": args.unpruned,
+        "test_samples": len(read_samples(given / "test.npz")),
+        "rows": told(rows),
+    }
     print(table(result))
     save(args.output or f"peers_{args.job}", result)
 
@@ -70,18 +76,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keeps everything (default: ./peers-JOB)")
     parser.add_argument("--only", nargs="+", default=[], metavar="KEY", help="these peers only")
     parser.add_argument("--again", nargs="+", default=[], metavar="KEY", help="do these peers anew")
-    parser.add_argument("--quick", action="store_true", help="no pruning, no training, short timing")
+    parser.add_argument("--unpruned", action="store_true", help="leave out what prunes and trains, edgetune's too")
+    parser.add_argument("--quick", action="store_true", help="as --unpruned, and time briefly")
     parser.add_argument("--limit-minutes", type=float, default=60, help="of each peer and build")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where the peers' environments lie")
     parser.add_argument("--output", help="name of the file in results/ (default: peers_JOB)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.unpruned |= args.quick
+    return args
 
 
 def peers_of(args: argparse.Namespace) -> list[Peer]:
     """The peers that are asked for."""
     known = TEXT_PEERS if is_text(args) else IMAGE_PEERS
     wanted = [peer for peer in known if not args.only or peer.key in args.only]
-    return [peer for peer in wanted if not (args.quick and peer.key.startswith("torch-pruning"))]
+    return [peer for peer in wanted if not (args.unpruned and peer.key.startswith("torch-pruning"))]
 
 
 def is_text(args: argparse.Namespace) -> bool:
@@ -115,17 +124,17 @@ def base_row(given: Path) -> dict[str, Any]:
     return {"name": BASE, "title": "float", "engine": str(given / "float.onnx"), "libraries": list(LIBRARIES)}
 
 
-def our_rows(args: argparse.Namespace, recipes: dict[str, Path], store: Store, work: Path) -> list[dict[str, Any]]:
+def our_rows(args: argparse.Namespace, recipes: dict[str, Path], network: Path, work: Path) -> list[dict[str, Any]]:
     """What edgetune ships: without pruning for each of the libraries, and with all of the recipe for ONNX Runtime."""
     limit, rows = args.limit_minutes * 60, []
     builds = [("int8", target) for target in TARGETS if not (is_text(args) and target == "intel-cpu")]
-    builds += [] if args.quick else [("pruned", "x86-cpu")]
+    builds += [] if args.unpruned else [("pruned", "x86-cpu")]
     for name, target in builds:
         folder = work.absolute() / f"ours/{name}-{target}"
         print(f"edgetune build {name}.toml --target {target}", flush=True)
         cost = kept(
             work / f"ours/{name}-{target}.json",
-            lambda name=name, target=target, folder=folder: build(recipes[name], target, store, folder, limit),
+            lambda name=name, target=target, folder=folder: build(recipes[name], target, network, folder, limit),
         )
         where = "" if target == "x86-cpu" else f" for `{target}`"
         rows.append(
