@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TYPED := cuda tensorrt_types tensorrt_api tensorrt_here tensorrt_jobs session_tensorrt trtexec
 WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
@@ -26,6 +27,7 @@ lint: $(STAMP)-dev
 
 types: $(STAMP)-dev
 	$(BIN)/mypy
+	MYPYPATH=runtime/python $(BIN)/mypy --strict --follow-imports=silent $(addprefix -m edgetune_runtime.,$(TYPED))
 
 contracts: $(STAMP)-dev
 	$(BIN)/lint-imports

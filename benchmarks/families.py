@@ -1,13 +1,20 @@
-"""Which families of networks are pruned, exported and quantized: one of each of torchvision's, and ten of timm's.
+"""Which families of networks are pruned, exported and quantized: one of each of torchvision's, and twelve of timm's.
 
-    python benchmarks/families.py [--only NAME ...]
+    python benchmarks/families.py [--only NAME ...] [--again]
 
 With random weights, and at the smallest pictures each takes. A family that something does not work for stands in the
 result with the reason. What runs is checked: ONNX Runtime's outputs against torch's (of INT8: against the fake-quant
-graph's), the mean difference as a share of the outputs' standard deviation.
+graph's), the mean difference as a share of the outputs' standard deviation; and the pruned network, saved and loaded
+again, gives the same bits. Each network has a process of its own, which is given up after ``--seconds`` of computing;
+the result is saved after each, and what stands in it is not tried again unless ``--again`` says so.
 """
 
 import argparse
+import json
+import resource
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -15,18 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from common import save
-from torch import Tensor, nn
-
-from edgetune.errors import EdgetuneError
-from edgetune.export.onnx_export import export_onnx
-from edgetune.export.parity import check_parity
-from edgetune.models.head import head_modules
-from edgetune.models.zoo import make_network
-from edgetune.pruning.surgery import PruneOptions, count_channels, prune_by_ratio
-from edgetune.quantization.quantize import quantize
-from edgetune.target import load_target
+from common import RESULTS, environment, save
 
 FAMILIES = {
     "torchvision/alexnet": 64,
@@ -64,10 +60,14 @@ FAMILIES = {
     "timm/convnext_atto": 32,
 }
 RATIO = 0.3
+RESULT = "families"
+STAGES = ("channels_left", "reloaded", "float", "int8")
 
 
 def attempt(what: Callable[[], Any]) -> dict[str, Any]:
     """The result, or the reason why there is none."""
+    from edgetune.errors import EdgetuneError
+
     try:
         return {"ok": True, "value": what()}
     except EdgetuneError as problem:
@@ -78,14 +78,25 @@ def attempt(what: Callable[[], Any]) -> dict[str, Any]:
 
 def family(name: str, size: int) -> dict[str, Any]:
     """What came of pruning, exporting and quantizing one network."""
-    example = torch.zeros(1, 3, size, size)
-    rng = torch.Generator().manual_seed(0)
+    import torch
+    from torch import Tensor, nn
+
+    from edgetune.export.onnx_export import export_onnx
+    from edgetune.export.parity import check_parity
+    from edgetune.models.checkpoint import NetworkSpec, load_checkpoint, save_checkpoint
+    from edgetune.models.head import head_modules
+    from edgetune.pruning.surgery import PruneOptions, count_channels, prune_by_ratio
+    from edgetune.quantization.quantize import quantize
+    from edgetune.target import load_target
+
+    spec = NetworkSpec(name=name, num_classes=5, image_size=size, args={})
+    example, rng = spec.example(), torch.Generator().manual_seed(0)
     batches = [(torch.randn(2, 3, size, size, generator=rng), torch.tensor([0, 1])) for _ in range(2)]
     scheme = load_target("x86-cpu", Path()).scheme
 
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        made = make_network(name, 5, {}).train()
+        made = spec.make().train()
         with torch.no_grad():  # batch norms that have seen nothing let the outputs of deep networks vanish
             for _ in range(3):
                 made(torch.randn(4, 3, size, size, generator=rng))
@@ -93,10 +104,14 @@ def family(name: str, size: int) -> dict[str, Any]:
 
     def prune() -> float:
         before = count_channels(network)
-        head = head_modules(lambda classes: make_network(name, classes, {}), 5)
+        head = head_modules(lambda classes: spec.make(num_classes=classes), 5)
         options = PruneOptions(criterion="fisher", scope="global", channel_multiple=8, protected=head)
-        prune_by_ratio(network, example, RATIO, options, batches)
+        history.extend(prune_by_ratio(network, example, RATIO, options, batches))
         return count_channels(network) / before
+
+    def reloaded(folder: Path) -> bool:
+        save_checkpoint(folder, spec, network, history)
+        return torch.equal(load_checkpoint(folder)[1](batches[0][0]), network(batches[0][0]))
 
     def pictures() -> list[Tensor]:
         return [images for images, _ in batches]
@@ -106,34 +121,82 @@ def family(name: str, size: int) -> dict[str, Any]:
         parity = check_parity(made, path, pictures())
         return float(parity["mean_difference"] / max(parity["output_scale"], 1e-12))  # ViT's fresh head gives zeros
 
-    network = fresh()
-    pruned = attempt(prune)
-    if not pruned["ok"]:
-        network = fresh()
+    network, history = fresh(), list[tuple[str, bool, list[int]]]()
+    row: dict[str, Any] = {"network": name, "pixels": size, "channels_left": attempt(prune)}
+    if not row["channels_left"]["ok"]:
+        network, history = fresh(), []
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary)
-        floating = attempt(lambda: exported(path / "float.onnx", network))
-        int8 = attempt(lambda: exported(path / "int8.onnx", quantize(network, example, scheme, pictures)))
-    return {"network": name, "pixels": size, "channels_left": pruned, "float": floating, "int8": int8}
+        row["reloaded"] = attempt(lambda: reloaded(path))
+        row["float"] = attempt(lambda: exported(path / "float.onnx", network))
+        row["int8"] = attempt(lambda: exported(path / "int8.onnx", quantize(network, example, scheme, pictures)))
+    return row
+
+
+def in_a_process(name: str, seconds: float) -> dict[str, Any]:
+    """``family`` in a process that is ended after ``seconds`` of computing: those do not depend on what runs beside."""
+    command = [sys.executable, __file__, "--one", name, "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return row
+    reason = f"its process ended with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}"
+    if done.returncode == -signal.SIGXCPU:
+        reason = f"not done after {seconds:.0f} s of computing"
+    failed = {"ok": False, "reason": reason[:300]}
+    return {"network": name, "pixels": FAMILIES[name], **dict.fromkeys(STAGES, failed)}
+
+
+def told(row: dict[str, Any]) -> list[str]:
+    """What came of each stage, in short."""
+    return [f"{row[key]['value']:.2g}" if row[key]["ok"] else row[key]["reason"] for key in STAGES]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as docs/pruning.md shows them, and what was not tried."""
+    lines = ["| network, pixels | channels left | loads again to the bit | float, difference | INT8, difference |"]
+    lines.append("|---|---|---|---|---|")
+    for row in rows:
+        pruned, again, floating, int8 = (row[key] for key in STAGES)
+        cells = [
+            f"{pruned['value']:.0%}" if pruned["ok"] else pruned["reason"],
+            ("yes" if again["value"] else "no") if again["ok"] else again["reason"],
+            *(f"{one['value']:.0e}" if one["ok"] else one["reason"] for one in (floating, int8)),
+        ]
+        shown = " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+        lines.append(f"| `{row['network']}`, {row['pixels']} | {shown} |")
+    missing = [f"`{name}`" for name in FAMILIES if name not in {row["network"] for row in rows}]
+    return "\n".join([*lines, *(["", f"Not tried yet: {', '.join(missing)}."] if missing else [])])
 
 
 def main() -> None:
-    """Try every family, print and save."""
+    """Try every family that has no row yet, print and save after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted(FAMILIES), default=list(FAMILIES))
+    parser.add_argument("--again", action="store_true", help="also those that have a row")
+    parser.add_argument("--seconds", type=float, default=300.0, help="of computing, for one network")
+    parser.add_argument("--table", action="store_true", help="print what was found, for docs/pruning.md")
+    parser.add_argument("--one", choices=sorted(FAMILIES), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    rows = []
+    if args.one:
+        resource.setrlimit(resource.RLIMIT_CPU, (int(args.seconds), int(args.seconds) + 10))
+        warnings.simplefilter("ignore")
+        print(json.dumps(family(args.one, FAMILIES[args.one])))
+        return
+    path = RESULTS / f"{RESULT}.json"
+    rows = {row["network"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    if args.table:
+        print(table([rows[known] for known in FAMILIES if known in rows]))
+        return
     for name in args.only:
+        if name in rows and not args.again:
+            continue
         started = time.monotonic()
-        rows.append(row := family(name, FAMILIES[name]))
-        told = [
-            f"{row[key]['value']:.2g}" if row[key]["ok"] else row[key]["reason"]
-            for key in ("channels_left", "float", "int8")
-        ]
-        print(name, *told, f"{time.monotonic() - started:.0f} s", sep=" | ", flush=True)
-    if args.only == list(FAMILIES):
-        save("families", {"ratio": RATIO, "rows": rows})
+        row = in_a_process(name, args.seconds)
+        row |= {"seconds": round(time.monotonic() - started, 1), "commit": environment()["commit"]}
+        rows[name] = row
+        print(name, *told(row), f"{row['seconds']:.0f} s", sep=" | ", flush=True)
+        save(RESULT, {"ratio": RATIO, "rows": [rows[known] for known in FAMILIES if known in rows]})
 
 
 if __name__ == "__main__":

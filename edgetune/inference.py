@@ -18,13 +18,16 @@ class InferenceLibrary:
     title: str
     distribution: str | None = None  # whose version is part of the keys of steps that run engines
     dynamic_int8: bool = False  # whether it is fast at ranges taken while it runs, which encoders for text want
+    times_layers: bool = (
+        True  # whether single layers are timed to steer pruning; a TensorRT build of each takes minutes
+    )
     over_ssh: bool = False  # whether the device side runs its engines
 
 
 INFERENCE_LIBRARIES = {
     "onnxruntime": InferenceLibrary(title="ONNX Runtime", distribution="onnxruntime", dynamic_int8=True, over_ssh=True),
     "openvino": InferenceLibrary(title="OpenVINO", distribution="openvino"),
-    "tensorrt": InferenceLibrary(title="TensorRT"),
+    "tensorrt": InferenceLibrary(title="TensorRT", over_ssh=True, times_layers=False),
 }
 
 

@@ -1,8 +1,9 @@
 """Carry out a plan: find each step's result in the store or make it, then tell what came of it."""
 
+import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,15 +13,19 @@ from typing import Any
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, ProcessError, StoreError
+from edgetune.hashing import canonical_json
 from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
+from edgetune.spending import Meter, added, remember, remembered
 from edgetune.steps.context import StepContext
 from edgetune.steps.running import run_step
-from edgetune.store import Store, step_key
+from edgetune.store import Entry, Store, step_key
 from edgetune.surroundings import Surroundings
 
+SPENT = "spent.json"  # in scratch: what a step that was interrupted has cost so far
+NOTHING = object()
 LIKE = {"fold": "finetune"}  # steps that cost about as much as those of another name, until one of their own was run
 
 
@@ -43,6 +48,8 @@ class Status:
     cached: bool | None
     seconds: float | None  # what it took, or what a step of its kind took last time
     size_bytes: int | None
+    same_data: bool | None = None  # whether ``seconds`` are of the same data; None: unknown, or its own
+    timed: bool = False  # whether they were foretold from timed batches
     rung: str | None = None  # the engine of the controller's that needs it; None: every build does
 
 
@@ -109,37 +116,88 @@ def run(
 
 def preview(plan: Plan, store: Store) -> list[Status]:
     """What each step of ``plan`` would do, and what it is likely to cost."""
-    last_seconds = {entry.name: entry.seconds for entry in store.entries()}
-    found: dict[str, Outcome] = {}
+    entries, found = store.entries(), recall(plan, store)
+    ours: set[str] | None = None  # what was made from the same data
     statuses = []
     for step in plan.steps:
-        known = all(role.startswith("source:") or role in found for role in step.inputs.values())
-        artifact = store.lookup(_key(step, plan, found)) if known else None
+        known = _is_known(step, found)
+        artifact = found[step.id].artifact if step.id in found else None
         if artifact is not None:
-            found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
             facts = store.facts(artifact)
             size = sum(int(file["size"]) for file in facts["files"].values())
             statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
         else:
             cached = False if known else None
-            seconds = last_seconds.get(step.name, last_seconds.get(LIKE.get(step.name, "")))
-            statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None))
+            if ours is None:
+                checked = found["check-data"].artifact if "check-data" in found else None
+                ours = _descendants(entries, None if checked is None else checked.key)
+            like, same = _most_like(step, entries, ours)
+            seconds = None if like is None else like.seconds
+            statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None, same_data=same))
     return statuses
+
+
+def recall(plan: Plan, store: Store, known: Mapping[str, Outcome] | None = None) -> dict[str, Outcome]:
+    """The outcomes of the steps that are in the store, found from ``known`` ones; makes nothing."""
+    found = dict(known or {})
+    for step in plan.steps:
+        if step.id not in found and _is_known(step, found):
+            artifact = store.lookup(_key(step, plan, found))
+            if artifact is not None:
+                found[step.id] = Outcome(step=step, artifact=artifact, cached=True, seconds=0.0)
+    return found
+
+
+def _is_known(step: Step, found: Mapping[str, Outcome]) -> bool:
+    return all(source.startswith("source:") or source in found for source in step.inputs.values())
+
+
+def _descendants(entries: Sequence[Entry], key: str | None) -> set[str]:
+    """Keys of the entries that were made from the artifact ``key``."""
+    found, before = {key} if key else set[str](), -1
+    while len(found) > before:
+        before = len(found)
+        found |= {entry.key for entry in entries if not found.isdisjoint(entry.parents)}
+    return found
+
+
+def _most_like(step: Step, entries: Sequence[Entry], same: set[str]) -> tuple[Entry | None, bool | None]:
+    """The finished step most like ``step``, and whether it was done with the same data (its key is in ``same``).
+
+    First those of the same data count, then those with the most equal parameters, then the last one.
+    """
+    params = _plain(step.params)
+
+    def likeness(entry: Entry) -> tuple[bool, int, float]:
+        equal = sum(entry.params.get(name, NOTHING) == value for name, value in params.items())
+        return entry.key in same, equal, entry.last_used
+
+    for name in (step.name, LIKE.get(step.name)):
+        if found := [entry for entry in entries if entry.name == name]:
+            best = max(found, key=likeness)
+            return best, likeness(best)[0]
+    return None, None
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """As a manifest holds them."""
+    plain: dict[str, Any] = json.loads(canonical_json(dict(params)))
+    return plain
 
 
 def tell(outcomes: Mapping[str, Outcome], store: Store) -> list[dict[str, Any]]:
     """The steps for the report; a cached one with the time it took when it ran."""
     rows = []
     for outcome in outcomes.values():
-        seconds = outcome.seconds
-        if outcome.cached and outcome.artifact is not None:
-            seconds = float(store.facts(outcome.artifact)["seconds"])
+        facts = {} if outcome.artifact is None else store.facts(outcome.artifact)
+        seconds = float(facts["seconds"]) if outcome.cached and facts else outcome.seconds
         rows.append(
             {
                 "name": outcome.step.id,
                 "title": outcome.step.title,
                 "seconds": round(seconds, 3),
                 "cached": outcome.cached,
+                "cost": facts.get("cost"),
             }
         )
     return rows
@@ -162,7 +220,7 @@ def _needed(plan: Plan) -> set[str]:
     needed: set[str] = set()
     ends = [step.id for step in plan.steps if step.tolerant]
     for candidate in plan.candidates:
-        if candidate.precision != "int8" and not candidate.pruning.asked:
+        if not candidate.precision.startswith("int") and not candidate.pruning.asked:
             ends.append(candidate.evaluate_step or candidate.onnx_step)
     queue = list(ends)
     while queue:
@@ -213,7 +271,7 @@ def _make(
     inputs = _present_inputs(step, outcomes)
     recipe = plan.recipe
 
-    def body(out: Path, scratch: Path) -> None:
+    def body(out: Path, scratch: Path) -> dict[str, Any]:
         reporter.say(f"{label} ...")
         context = StepContext(
             params=step.params,
@@ -225,15 +283,22 @@ def _make(
             base=recipe.base,
             data=surroundings.data,
             weights=surroundings.weights,
+            keep=surroundings.keep,
             cache_mb=recipe.data.cache_mb,
             workers=recipe.data.workers,
             device=surroundings.devices.get(step.inputs.get("device", step.inputs.get("processor", ""))),
             watch=watch,
         )
+        spent, before = scratch / SPENT, remembered(scratch / SPENT)
         try:
-            carry_out(step.name, context)
+            with Meter() as meter:
+                carry_out(step.name, context)
+            return added(before, meter.read())
         except RuntimeProblem as problem:  # the device's package has errors of its own
             raise BackendError(f"{step.title}: {problem}") from problem
+        except Interrupted:
+            remember(spent, added(before, meter.read()))
+            raise
         finally:
             reporter.close()
 

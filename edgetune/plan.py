@@ -13,7 +13,19 @@ from typing import Any
 
 from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES, session_settings
-from edgetune.records import Candidate, Facts, FinetuneSpec, Plan, PruneSpec, Pruning, Recipe, Rung, Step, Target
+from edgetune.records import (
+    BenchSpec,
+    Candidate,
+    Facts,
+    FinetuneSpec,
+    Plan,
+    PruneSpec,
+    Pruning,
+    Recipe,
+    Rung,
+    Step,
+    Target,
+)
 from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 
 # Raise a step's number when its code changes what it makes.
@@ -26,11 +38,12 @@ VERSIONS = {
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,
-    "prune": 2,
+    "prune": 3,
     "prune_encoder": 1,
     "export": 1,
     "quantize": 3,
     "quantize_dynamic": 1,
+    "store_weights": 1,
     "float_layers": 2,
     "qat": 1,
     "mend": 1,
@@ -45,6 +58,8 @@ VERSIONS = {
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
+    "time_training": 1,
+    "forgetting": 1,
     "diagnose": 1,
 }
 TRAINING = ("torch", "torchvision")
@@ -73,6 +88,8 @@ def make_plan(
         builder.add_folds()
     for target in targets:
         builder.add_target(target, (rungs or {}).get(target.name))
+    if recipe.finetune.keep is not None:
+        builder.add_forgetting()
     if recipe.data.folds:
         builder.add_cross_validation()
     return Plan(
@@ -88,6 +105,13 @@ def make_lr_find_plan(recipe: Recipe, facts: Facts, *, lowest: float, highest: f
     """The steps of a learning-rate range test: look at the data, then try rates."""
     builder = _Builder(recipe, facts)
     builder.add_lr_find({"lowest": lowest, "highest": highest, "steps": steps})
+    return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
+
+
+def make_timing_plan(recipe: Recipe, facts: Facts) -> Plan:
+    """The steps that time a few batches of the fine-tuning, to tell how long it would take."""
+    builder = _Builder(recipe, facts)
+    builder.add_time_training()
     return Plan(recipe=recipe, targets=(), steps=tuple(builder.steps.values()), candidates=(), facts=facts)
 
 
@@ -167,11 +191,13 @@ class _Builder:
     def add_target(self, target: Target, rungs: Sequence[Rung] | None = None) -> None:
         if rungs is not None:
             ours = [self.add_rung(target, rung) for rung in (BASELINE, *rungs)]
+            ours += self._weight_only(target, True)
             self.candidates += ours
             self._finish(target, ours)
             return
         runs_here = self.facts.unavailable[target.name] is None
         layers_timed = runs_here and target.name not in self.facts.untimed
+        layers_timed &= INFERENCE_LIBRARIES[target.backend].times_layers
         int8 = self.int8(target)
         ours = []
         for pruning in dict.fromkeys((UNPRUNED, *prunings(self.recipe.prune, layers_timed, self.recipe.reads_text))):
@@ -185,11 +211,12 @@ class _Builder:
             if int8 and self.recipe.quantize.mode == "qat":
                 onnx = self._shipped(self._quantize(network, target, train=True), network, target, "int8")
                 ours.append(self._candidate(target, pruning, "int8", network, onnx, runs_here, "-qat"))
+        ours += self._weight_only(target, runs_here)
         self.candidates += ours
+        if target.backend == "tensorrt":
+            self._validate(target, ours)
         if runs_here:
             self._finish(target, ours)
-        elif target.backend == "tensorrt":
-            self._validate(target, ours)
 
     def add_trial(self, target: Target, pruning: Pruning, precision: str) -> None:
         """One engine, without measurement and choice."""
@@ -213,6 +240,25 @@ class _Builder:
             ending = treatment.name.removeprefix(CALIBRATED.name)
         onnx = self._shipped(made, network, target, precision)
         return self._candidate(target, pruning, precision, network, onnx, True, ending, splits)
+
+    def _weight_only(self, target: Target, runs_here: bool) -> list[Candidate]:
+        """The whole network once for each kind of weights that the recipe names; TensorRT reads none of them."""
+        if target.backend == "tensorrt":
+            return []
+        network, made = self.add_finetune(), []
+        for kind in self.recipe.quantize.weights:
+            precision = f"{kind}-weights"
+            stored = self._add(
+                f"store-weights:{network}:{kind}:opset-{target.opset}",
+                "store_weights",
+                f"store weights in {kind}: {self.steps[network].title}",
+                {"weights": kind},
+                inputs={"onnx": self._export(network, target), "network": network, **self._data()},
+                libraries=("onnx", "onnxruntime"),
+            )
+            onnx = self._shipped(stored, network, target, precision)
+            made.append(self._candidate(target, UNPRUNED, precision, network, onnx, runs_here))
+        return made
 
     def int8(self, target: Target) -> bool:
         """Whether a build for ``target`` makes INT8 engines."""
@@ -294,6 +340,19 @@ class _Builder:
         libraries = self._training_libraries()
         return self._add("lr-find", "lr_find", title, {**params, **limits}, inputs=inputs, libraries=libraries)
 
+    def add_forgetting(self) -> str:
+        network, source = self.add_finetune(), {role: f"source:{role}" for role in ("weights", "code", "keep")}
+        libraries, title = self._training_libraries(), "what was forgotten"
+        return self._add(
+            "forgetting", "forgetting", title, {}, inputs={"network": network, **source}, libraries=libraries
+        )
+
+    def add_time_training(self) -> str:
+        params, inputs = self._training()
+        libraries = self._training_libraries()
+        inputs = {**inputs, "processor": "source:processor"}
+        return self._add("time-training", "time_training", "time batches", params, inputs=inputs, libraries=libraries)
+
     def add_diagnosis(self, target: Target, samples: int) -> str:
         params = {
             **self._calibration(target),
@@ -347,14 +406,19 @@ class _Builder:
             "time_encoder",
             f"time layers on {target.name}",
             params,
-            inputs={"network": self.add_finetune(), **self._data(), "processor": "source:processor"},
+            inputs={
+                "network": self.add_finetune(),
+                **self._data(),
+                "processor": self._device(target).replace("device", "processor"),
+            },
             libraries=(*EXPORTING, *_runs_in(target)),
         )
 
-    def _prune_encoder(self, speedup: float, target: Target, int8: bool) -> str:
+    def _prune_encoder(self, pruning: Pruning, target: Target, int8: bool) -> str:
         prune, finetune = self.recipe.prune, self.recipe.finetune
         params = {
-            "target_speedup": speedup,
+            "target_speedup": pruning.speedup,
+            **({"target_latency_ms": pruning.latency_ms} if pruning.latency_ms is not None else {}),
             "recovery_epochs": prune.recovery_epochs,
             "learning_rate": prune.learning_rate,
             "distillation_weight": prune.distillation_weight,
@@ -368,9 +432,9 @@ class _Builder:
             "micro_batch": finetune.micro_batch,
         }
         return self._add(
-            f"prune-{speedup:g}x-for-{target.name}",
+            f"prune-{pruning.amount}-for-{target.name}",
             "prune_encoder",
-            f"prune to {speedup:g}x on {target.name}",
+            f"prune to {pruning.amount} on {target.name}",
             params,
             inputs={"network": self.add_finetune(), **self._data(), "latency": self._time_encoder(target, int8)},
             libraries=("torch", *TEXT_LIBRARIES),
@@ -378,16 +442,18 @@ class _Builder:
 
     def _prune(self, pruning: Pruning, target: Target, int8: bool) -> str:
         if self.recipe.reads_text:
-            assert pruning.speedup is not None
-            return self._prune_encoder(pruning.speedup, target, int8)
+            return self._prune_encoder(pruning, target, int8)
         prune, finetune = self.recipe.prune, self.recipe.finetune
         inputs = {"network": self.add_finetune(), "dataset": self._check_data()}
-        if pruning.speedup is not None:
+        if pruning.timed:
             inputs["latency"] = self._time_layers(target, int8)
+        if pruning.latency_ms is not None:
+            inputs["engine"] = self._time_unpruned(target, int8)
         params = {
             **asdict(prune),
             "ratio": pruning.ratio,
             "target_speedup": pruning.speedup,
+            "target_latency_ms": pruning.latency_ms,
             "protect": list(prune.protect),
             "channel_multiple": target.channel_multiple,
             "batch_size": finetune.batch_size,
@@ -398,9 +464,9 @@ class _Builder:
             "precision": finetune.precision,
             "micro_batch": finetune.micro_batch,
         }
-        if pruning.speedup is not None:
-            step_id = f"prune-{pruning.speedup:g}x-for-{target.name}"
-            title = f"prune to {pruning.speedup:g}x on {target.name}"
+        if pruning.timed:
+            step_id = f"prune-{pruning.amount}-for-{target.name}"
+            title = f"prune to {pruning.amount} on {target.name}"
         else:
             step_id = f"prune-{percent(pruning.ratio or 0.0)}-by-{target.channel_multiple}"
             title = f"prune {percent(pruning.ratio or 0.0)} %, channels by {target.channel_multiple}"
@@ -411,6 +477,23 @@ class _Builder:
             params,
             inputs=inputs,
             libraries=(*TRAINING, "torch-pruning"),
+        )
+
+    def _time_unpruned(self, target: Target, int8: bool) -> str:
+        """The engine that a latency in ms is compared with; timed by settings of its own: `[bench]` prunes nothing."""
+        network = self.add_finetune()
+        precision = "int8" if int8 else float_precision(target)
+        made = self._quantize(network, target) if int8 else self._export(network, target)
+        compiled = self._compile(
+            target, candidate_name(UNPRUNED, precision), precision, self._shipped(made, network, target, precision)
+        )
+        return self._add(
+            f"time-unpruned:{target.name}",
+            "measure",
+            f"time the unpruned engine on {target.name}",
+            asdict(BenchSpec(threads=self.recipe.bench.threads)),
+            inputs={"unpruned": compiled, "device": self._device(target)},
+            libraries=_runs_in(target),
         )
 
     def _export(self, network: str, target: Target) -> str:
@@ -489,7 +572,11 @@ class _Builder:
             f"mend:{network}:{flavour}" + (f":as-timed-on-{target.name}" if first else ""),
             "mend",
             f"find repairs for {self.steps[network].title}",
-            {**self._calibration(target), "samples": REPAIR_SAMPLES},
+            {
+                **self._calibration(target),
+                "samples": REPAIR_SAMPLES,
+                "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+            },
             inputs={"network": network, "dataset": self._check_data(), **first},
             libraries=self._training_libraries(),
         )
@@ -633,7 +720,7 @@ class _Builder:
         )
 
     def _validate(self, target: Target, candidates: list[Candidate]) -> None:
-        version = target.backend_options["version"]
+        version = target.backend_options["version"] + ("-dla" if target.backend_options.get("dla") else "")
         self._add(
             f"validate:{target.name}",
             "validate",
@@ -737,27 +824,29 @@ def percent(ratio: float) -> str:
 def prunings(
     spec: PruneSpec, timed: bool, encoder: bool = False, usual: tuple[float, ...] | None = None
 ) -> list[Pruning]:
-    """What to try removing; speed-ups only where the target's layers can be ``timed`` here, and nothing else of an
-    ``encoder``. ``usual``: the speed-ups of a recipe that names none.
+    """What to try removing; speed-ups and latencies only where the target's layers can be ``timed`` here, and no ratio
+    of an ``encoder``. ``usual``: the speed-ups of a recipe that names none.
     """
-    ratios, speedups = spec.ratio, spec.target_speedup
+    ratios, speedups, latencies = spec.ratio, spec.target_speedup, spec.target_latency_ms
     if encoder:
-        ratios, speedups = (), usual or DEFAULT_ENCODER_SPEEDUPS if speedups is None else speedups
-    elif ratios is None and speedups is None:
+        ratios = ()
+        speedups = usual or DEFAULT_ENCODER_SPEEDUPS if speedups is None and latencies is None else speedups
+    elif ratios is None and speedups is None and latencies is None:
         ratios, speedups = ((), usual or DEFAULT_SPEEDUPS) if timed else (DEFAULT_RATIOS, ())
     asked = [Pruning(ratio=ratio) for ratio in ratios or () if ratio]
     asked += [Pruning(speedup=speedup) for speedup in speedups or () if timed]
+    asked += [Pruning(latency_ms=latency) for latency in latencies or () if timed]
     return list({candidate_name(pruning, "fp32"): pruning for pruning in asked}.values())
 
 
 def candidate_name(pruning: Pruning, precision: str) -> str:
-    """float, int8, pruned-30, pruned-1.5x-int8."""
+    """float, int8, pruned-30, pruned-1.5x-int8, pruned-2.5ms."""
     parts = []
-    if pruning.speedup is not None:
-        parts.append(f"pruned-{pruning.speedup:g}x")
+    if pruning.timed:
+        parts.append(f"pruned-{pruning.amount}")
     elif pruning.ratio is not None:
         parts.append(f"pruned-{percent(pruning.ratio)}")
-    parts += ["int8"] if precision == "int8" else []
+    parts += [precision] if precision.startswith("int") else []
     return "-".join(parts) or FLOAT
 
 
@@ -768,12 +857,14 @@ def describe(candidate: Candidate) -> dict[str, Any]:
         "precision": candidate.precision,
         "pruning_ratio": candidate.pruning.ratio if candidate.pruning.asked else 0.0,
         "pruning_speedup": candidate.pruning.speedup,
+        **({"pruning_latency_ms": candidate.pruning.latency_ms} if candidate.pruning.latency_ms is not None else {}),
     }
 
 
 def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     """The options that training depends on: what is for one strategy alone changes no result of another."""
     content = asdict(spec)
+    del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
     if spec.compile == "auto":
@@ -789,7 +880,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         content["tune"],
         content["search"],
     )  # no result depends on it, and a storage's URL may hold a password
-    for section, key in (("data", "path"), ("model", "weights")):
+    for section, key in (("data", "path"), ("model", "weights"), ("finetune", "keep")):
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name
@@ -800,7 +891,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_for_bundle(recipe: Recipe) -> dict[str, Any]:
     """What of the recipe made the engine: all but where things lie and how they were measured."""
     content = recipe_as_data(recipe)
-    for section in ("bench", "targets", "budget"):
+    for section in ("bench", "targets", "budget", "cost"):
         del content[section]
     content["data"] = (
         {"max_length": recipe.data.max_length} if recipe.reads_text else {"image_size": recipe.data.image_size}

@@ -32,14 +32,24 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
         "random",
     ),
     ("prune", "scope"): ("global", "local", "isomorphic"),
+    ("prune", "group_reduction"): ("auto", "mean", "sum", "max", "prod", "first"),
+    ("prune", "normalization"): ("auto", "none", "mean", "sum", "max", "gaussian"),
+    ("prune", "sparsity"): ("none", "group-lasso", "growing"),
     ("search", "sampler"): ("tpe", "nsga2", "random"),
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
+    ("quantize", "weights"): ("int8", "int4"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
+
+
+def _are_shares(table: Mapping[str, Any]) -> bool:
+    """Whether all values are numbers from 0 to below 1."""
+    return all(type(value) in (int, float) and 0 <= value < 1 for value in table.values())
+
 
 # What each number may be: (test, how to say it).
 LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
@@ -72,6 +82,11 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("finetune", "lora_alpha"): (lambda v: 0 < v <= 10_000, "above 0"),
     ("prune", "ratio"): (lambda v: all(0 <= r < 1 for r in v or ()), "shares of channels from 0 to below 1"),
     ("prune", "target_speedup"): (lambda v: all(1 < r <= 100 for r in v or ()), "factors above 1, such as 1.5"),
+    ("prune", "target_latency_ms"): (lambda v: all(0 < r <= 1e6 for r in v or ()), "milliseconds above 0"),
+    ("prune", "layers"): (_are_shares, 'module names with shares from 0 (whole) to below 1, such as "layer4" = 0.2'),
+    ("prune", "sparsity_epochs"): (lambda v: 1 <= v <= 1000, "1 or more"),
+    ("prune", "sparsity_strength"): (lambda v: v is None or 0 < v <= 1000, "above 0 and at most 1000"),
+    ("prune", "feature_distillation"): (lambda v: 0 <= v <= 1000, "from 0 (not used) to 1000"),
     ("prune", "steps"): (lambda v: 1 <= v <= 50, "from 1 (one-shot) to 50"),
     ("prune", "step_epochs"): (lambda v: 0 <= v <= 1000, "0 or more"),
     ("prune", "recovery_epochs"): (lambda v: 0 <= v <= 10_000, "0 or more"),
@@ -99,6 +114,8 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("search", "seed"): (lambda v: v >= 0, "0 or more"),
     ("search", "give_up_points"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
     ("search", "lost_after_seconds"): (lambda v: 1 <= v <= 86_400, "from 1 to 86400"),
+    ("cost", "per_hour"): (lambda v: v is None or 0 <= v <= 1e9, "0 or more"),
+    ("cost", "currency"): (lambda v: len(v) <= 16 and v.isprintable(), "a short name, such as EUR"),
     ("targets", "names"): (lambda v: len(v) > 0, "at least one target"),
 }
 
@@ -109,14 +126,23 @@ USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
     "prune": {"learning_rate": 2e-4},
 }
 RATE_FOR_LORA = 1e-3  # of text: updates that start at zero want a higher one than weights
+SCORED_WHOLE = ("fisher", "fpgm", "random")  # criteria that score a group and not each of its layers
 FOR_PICTURES = (
     ("data", "image_size"),
     ("finetune", "augmentation"),
     ("finetune", "mixup"),
     ("finetune", "cutmix"),
+    ("finetune", "keep"),
     ("prune", "ratio"),
     ("prune", "criterion"),
     ("prune", "scope"),
+    ("prune", "group_reduction"),
+    ("prune", "normalization"),
+    ("prune", "layers"),
+    ("prune", "sparsity"),
+    ("prune", "sparsity_epochs"),
+    ("prune", "sparsity_strength"),
+    ("prune", "feature_distillation"),
     ("prune", "steps"),
     ("prune", "step_epochs"),
     ("prune", "protect"),
@@ -157,6 +183,10 @@ def parse_recipe(file: TomlFile) -> Recipe:
             shown = list(value) if isinstance(value, tuple) else value
             raise file.fail(f"`{section}.{key}` is {shown}; it must be {says}", (section, key))
     _check_model_name(recipe.model.name, file)
+    _check_scores(recipe, file)
+    if recipe.finetune.keep is not None and recipe.model.weights is None and not recipe.model.pretrained:
+        told = "`finetune.keep` asks what a pretrained network forgets, and this one starts at random"
+        raise file.fail(told, ("finetune", "keep"), "leave it out")
     recipe = _for_text(recipe, file) if recipe.reads_text else recipe
     if recipe.tune.space is not None:
         read_space(
@@ -230,6 +260,17 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
         finetune=replace(recipe.finetune, **usual["finetune"]),
         prune=replace(recipe.prune, **usual["prune"]),
     )
+
+
+def _check_scores(recipe: Recipe, file: TomlFile) -> None:
+    """Options of scores that the criterion does not have (``edgetune.pruning.criteria`` says which those are)."""
+    prune = recipe.prune
+    if prune.group_reduction != "auto" and prune.criterion in SCORED_WHOLE:
+        message = f'`prune.group_reduction` means nothing to the criterion "{prune.criterion}"'
+        raise file.fail(message, ("prune", "group_reduction"), "leave it out, or choose another criterion")
+    if prune.normalization != "auto" and prune.criterion == "lamp":
+        message = '`prune.normalization` cannot be set for the criterion "lamp", which is one itself'
+        raise file.fail(message, ("prune", "normalization"), "leave it out")
 
 
 def _check_model_name(name: str, file: TomlFile, where: tuple[str, ...] = ("model", "name")) -> None:

@@ -67,6 +67,7 @@ class FinetuneSpec:
     patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
     clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
     micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
+    keep: str | None = None  # pictures of the pretrained network's own classes, to tell what is forgotten
     lora_rank: int = 8  # of the updates that "lora" learns
     lora_alpha: float = 16.0  # they are multiplied by lora_alpha / lora_rank
 
@@ -75,20 +76,28 @@ class FinetuneSpec:
 class PruneSpec:
     """Structured pruning: how much to try removing, and how to recover.
 
-    Without ``ratio`` and ``target_speedup`` the plan chooses: speed-ups where the target's layers can be timed here,
-    else ratios.
+    Without ``ratio``, ``target_speedup`` and ``target_latency_ms`` the plan chooses: speed-ups where the target's
+    layers can be timed here, else ratios.
     """
 
     ratio: tuple[float, ...] | None = None  # shares of channels to try removing
     target_speedup: tuple[float, ...] | None = None  # what the layers' measured latency shall be divided by
+    target_latency_ms: tuple[float, ...] | None = None  # of the engine on the target; what takes longer loses channels
     criterion: str = "fisher"  # fisher | taylor | obd | magnitude | magnitude-l1 | lamp | fpgm | bn-scale | random
     scope: str = "global"  # of ratios: global | isomorphic | local
+    group_reduction: str = "auto"  # scores of coupled layers become one: auto | mean | sum | max | prod | first
+    normalization: str = "auto"  # what scores of a group are divided by: auto | none | mean | sum | max | gaussian
+    layers: Mapping[str, float] = field(default_factory=dict)  # module name -> share; by measured latency: at most
+    sparsity: str = "none"  # training that makes channels small before they go: none | group-lasso | growing
+    sparsity_epochs: int = 4
+    sparsity_strength: float | None = None  # None: what is usual for the kind
     steps: int = 3  # 1: one-shot; more: prune a little, rank again, repeat
     step_epochs: int = 0  # recovery between those steps
     recovery_epochs: int = 4  # after the last one
     learning_rate: float = 5e-4
     distillation_weight: float = 0.7  # share of the loss that comes from the unpruned network
     distillation_temperature: float = 2.0
+    feature_distillation: float = 0.0  # weight of the stages' attention maps in the loss; 0: not used
     protect: tuple[str, ...] = ()  # module names never pruned
 
 
@@ -101,6 +110,7 @@ class QuantizeSpec:
     calibration_samples: int = 256
     repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
     float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none
+    weights: tuple[str, ...] = ()  # engines of float arithmetic whose weights alone are int8 | int4
     keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
     epochs: int = 2  # of quantization-aware training
     learning_rate: float = 1e-4  # of that training
@@ -145,6 +155,14 @@ class TargetsSpec:
 
     names: tuple[str, ...] = ("x86-cpu",)
     options: Mapping[str, Any] = field(default_factory=dict)  # {target: over its `backend_options`}; [targets.NAME]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSpec:
+    """What the machine costs; a build only tells it."""
+
+    per_hour: float | None = None  # of one device: a GPU or a machine without one
+    currency: str = ""  # what ``per_hour`` is in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +223,7 @@ class Recipe:
     bench: BenchSpec = field(default_factory=BenchSpec)
     bundle: BundleSpec = field(default_factory=BundleSpec)
     targets: TargetsSpec = field(default_factory=TargetsSpec)
+    cost: CostSpec = field(default_factory=CostSpec)
     tune: TuneSpec = field(default_factory=TuneSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0
@@ -315,15 +334,26 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """How much of a network goes: a share of its channels, or as much as a speed-up takes; neither: nothing."""
+    """How much of a network goes: a share of its channels, or as much as a speed-up or a latency takes; or nothing."""
 
     ratio: float | None = None
     speedup: float | None = None
+    latency_ms: float | None = None
 
     @property
     def asked(self) -> bool:
         """Whether anything goes."""
-        return self.ratio is not None or self.speedup is not None
+        return (self.ratio, self.speedup, self.latency_ms) != (None, None, None)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it goes by what layers take on the target."""
+        return self.speedup is not None or self.latency_ms is not None
+
+    @property
+    def amount(self) -> str:
+        """Of what is ``timed``, as names have it: 1.5x, 2.5ms."""
+        return f"{self.latency_ms:g}ms" if self.latency_ms is not None else f"{self.speedup:g}x"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,7 +373,7 @@ class Candidate:
 
     name: str  # float, int8, pruned-30, pruned-1.5x-int8
     target: str
-    precision: str  # fp32 | fp16 | int8
+    precision: str  # fp32 | fp16 | int8 | int8-weights | int4-weights
     pruning: Pruning
     network_step: str  # id of the step that makes the network
     onnx_step: str  # id of the step that exports it

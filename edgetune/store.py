@@ -39,7 +39,9 @@ SCHEMA = "edgetune.artifact/1"
 FIELDS = frozenset({"name", "title", "parents", "seconds", "files", "digest"})
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+Body = Callable[[Path, Path], Mapping[str, Any] | None]
 KEY = re.compile(r"[0-9a-f]{64}")  # what a folder of work is called; anything else is not ours
+LOOK_EVERY_SECONDS = 1.0  # into the shared store, for a step that another machine makes
 NO_SPACE_TEXTS = ("No space left on device", "os error 28", "os error 27", "File too large")
 
 
@@ -108,6 +110,8 @@ class Entry:
     size_bytes: int
     seconds: float
     last_used: float  # seconds since the epoch
+    parents: tuple[str, ...]
+    params: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -116,6 +120,7 @@ class Store:
 
     root: Path
     remote: Remote | None = None  # where steps that other machines finished come from, and ours go
+    leaves: frozenset[str] = frozenset()  # names of steps that are not made here, but waited for: others make them
     _verified: set[str] = field(default_factory=set)
     _shared: set[str] = field(default_factory=set)
 
@@ -142,11 +147,13 @@ class Store:
         key: str,
         step: Step,
         parents: tuple[str, ...],
-        body: Callable[[Path, Path], None],
+        body: Body,
         *,
         waiting: Callable[[], None] = lambda: None,
     ) -> tuple[Artifact, bool]:
         """Return the artifact of ``key``, running ``body(out, scratch)`` if it is neither here nor in the shared store.
+
+        ``body`` may return what it cost, which is then among the artifact's facts.
 
         The flag says whether it had been there already. If another process is making it, ``waiting``
         is called once and its result is used. ``scratch`` survives an interrupted body.
@@ -163,6 +170,8 @@ class Store:
                     self._touch(key)
                     self._share(found)
                     return found, True
+                if step.name in self.leaves:
+                    return self._await(key, waiting), True
                 # Present but damaged: it is in the way of its replacement.
                 _clear(self._object(key))
                 self._build(key, step, parents, body)
@@ -193,6 +202,8 @@ class Store:
                         size_bytes=sum(int(file["size"]) for file in manifest["files"].values()),
                         seconds=float(manifest["seconds"]),
                         last_used=(folder / MANIFEST).stat().st_mtime,
+                        parents=tuple(manifest["parents"]),
+                        params=manifest.get("params", {}),
                     )
                 )
         return sorted(found, key=lambda entry: entry.last_used)
@@ -246,6 +257,13 @@ class Store:
         self._shared.add(key)
         return self.lookup(key)
 
+    def _await(self, key: str, waiting: Callable[[], None]) -> Artifact:
+        """The artifact of ``key``, once another machine has handed it to the shared store."""
+        waiting()
+        while (found := self._fetch(key)) is None:
+            time.sleep(LOOK_EVERY_SECONDS)
+        return found
+
     def _share(self, artifact: Artifact) -> None:
         """Hand a finished step to the shared store; asked once per process and step."""
         if self.remote is not None and artifact.key not in self._shared:
@@ -281,7 +299,7 @@ class Store:
             lock.release()
         return not folder.exists()
 
-    def _build(self, key: str, step: Step, parents: tuple[str, ...], body: Callable[[Path, Path], None]) -> None:
+    def _build(self, key: str, step: Step, parents: tuple[str, ...], body: Body) -> None:
         work = self.root / "work" / key
         out, scratch = work / "out", work / "scratch"
         shutil.rmtree(out, ignore_errors=True)
@@ -289,7 +307,7 @@ class Store:
         scratch.mkdir(exist_ok=True)
         started = time.monotonic()
         try:
-            body(out, scratch)
+            cost = body(out, scratch)
         except Abandoned:
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -305,6 +323,7 @@ class Store:
             "params": step.params,
             "parents": list(parents),
             "seconds": round(time.monotonic() - started, 3),
+            **({} if cost is None else {"cost": dict(cost)}),
             "files": files,
             "digest": _content_digest({name: str(file["sha256"]) for name, file in files.items()}),
         }

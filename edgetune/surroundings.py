@@ -4,12 +4,14 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edgetune.backends import BACKENDS
+from edgetune.backends import BACKENDS, tensorrt
 from edgetune.backends.protocol import Backend
 from edgetune.data.scan import fingerprint, scan
 from edgetune.data.texts import fingerprint_texts, is_text_data
 from edgetune.devices import local
+from edgetune.devices.here import ThisMachine
 from edgetune.devices.identity import fingerprint as fingerprint_of
 from edgetune.devices.identity import processor as processor_of
 from edgetune.devices.protocol import Device
@@ -28,7 +30,9 @@ class Surroundings:
     facts: Facts
     data: Path
     weights: Path | None
+    keep: Path | None  # ``[finetune] keep``
     devices: Mapping[str, Device]  # by the source in the plan that stands for it
+    targets: tuple[Target, ...]  # those asked for, fitted to the devices that serve them
 
 
 def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[Device] = ()) -> Surroundings:
@@ -53,20 +57,28 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         "device": local.fingerprint(),
         "processor": local.processor(),
     }
+    keep = recipe.base / recipe.finetune.keep if recipe.finetune.keep else None
+    if keep is not None:
+        sources["keep"] = fingerprint(scan(keep))
     for target in targets:
         load_backend(target.backend).check_options(target)
-    if devices and recipe.reads_text:
+    if devices and recipe.reads_text and any(target.backend == "tensorrt" for target in targets):
         raise InputError(
-            "engines for text are not run on a device over SSH yet",
-            hint="build without --device, and compare the engines with `edgetune bench ENGINE --device ...`",
+            "engines for text are not built with TensorRT by this version",
+            hint="build for a target with another backend, or without --device: the files are prepared then",
         )
-    there = assign(targets, devices)
+    there = {**assign(targets, devices)}
+    there |= _tensorrt_here(recipe, [target for target in targets if target.name not in there])
+    targets = tuple(_fitted(target, there.get(target.name)) for target in targets)
     for name, device in there.items():
-        sources[f"device:{name}"] = digest_json([fingerprint_of(device.about()["device"]), device.about()["versions"]])
-        sources[f"processor:{name}"] = digest_json([processor_of(device.about()["device"]), device.about()["versions"]])
+        facts_of = _engine_facts(device, next(target for target in targets if target.name == name))
+        sources[f"device:{name}"] = digest_json([fingerprint_of(device.about()["device"]), *facts_of])
+        sources[f"processor:{name}"] = digest_json([processor_of(device.about()["device"]), *facts_of])
     facts = Facts(
         sources=sources,
-        unavailable={target.name: None if target.name in there else why_not_here(target) for target in targets},
+        unavailable={
+            target.name: None if target.name in there else _why_not(target, recipe.reads_text) for target in targets
+        },
         untimed={
             name: f"{device.name} is emulated: its accuracy counts, its clock does not"
             for name, device in there.items()
@@ -74,7 +86,37 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         },
     )
     by_source = {f"source:{kind}:{name}": device for name, device in there.items() for kind in ("device", "processor")}
-    return Surroundings(facts=facts, data=data_path, weights=weights, devices=by_source)
+    return Surroundings(facts=facts, data=data_path, weights=weights, keep=keep, devices=by_source, targets=targets)
+
+
+def _tensorrt_here(recipe: Recipe, targets: Sequence[Target]) -> dict[str, Device]:
+    """This machine for each target whose TensorRT engines it builds and runs: a job of its own, as on a device."""
+    found = [t.name for t in targets if t.backend == "tensorrt" and _why_not(t, recipe.reads_text) is None]
+    return dict.fromkeys(found, ThisMachine())
+
+
+def _why_not(target: Target, reads_text: bool) -> str | None:
+    why = why_not_here(target)
+    if why is None and reads_text and target.backend == "tensorrt":
+        return "engines for text are not built with TensorRT by this version"
+    return why
+
+
+def _fitted(target: Target, device: Device | None) -> Target:
+    """The target with the rules of the TensorRT that its device has."""
+    if device is None or target.backend != "tensorrt":
+        return target
+    fitted = tensorrt.fit(target, str(device.about()["tensorrt"]["tensorrt"]))
+    tensorrt.check_options(fitted)
+    return fitted
+
+
+def _engine_facts(device: Device, target: Target) -> list[Any]:
+    """What besides the machine decides how its engines are; TensorRT chooses kernels by timing them as clocks are."""
+    about = device.about()
+    if target.backend != "tensorrt":
+        return [about["versions"]]
+    return [about["versions"], about["tensorrt"], about["telemetry"].get("power_mode")]
 
 
 def assign(targets: tuple[Target, ...], devices: Sequence[Device]) -> dict[str, Device]:
@@ -103,14 +145,16 @@ def assign(targets: tuple[Target, ...], devices: Sequence[Device]) -> dict[str, 
 def why_not_there(target: Target, device: Device) -> str | None:
     """Why engines of ``target`` cannot be run and measured on ``device``; None: they can."""
     about = device.about()["device"]
-    if target.backend == "tensorrt":
-        return "tensorrt engines are not built over SSH by this version; build_on_device.sh builds them there"
     if not INFERENCE_LIBRARIES[target.backend].over_ssh:
         return f"{target.backend} engines are not run over SSH by this version; build on the device itself"
     if not same_arch(target, about["arch"]):
         return f"{about['arch']} does not run {target.arch} engines"
     if target.cpu_features and not set(about["cpu_features"]) & set(target.cpu_features):
         return f"its processor ({about['cpu']}) has none of {', '.join(target.cpu_features)}"
+    if target.backend == "tensorrt":
+        return tensorrt.why_not_on(target, device.about().get("tensorrt"))
+    if device.about()["versions"]["onnxruntime"] == "missing":
+        return "its Python has no onnxruntime"
     return None
 
 

@@ -184,6 +184,7 @@ def test_names():
     assert candidate_name(Pruning(), "fp32") == "float"
     assert candidate_name(Pruning(ratio=0.3), "int8") == "pruned-30-int8"
     assert candidate_name(Pruning(speedup=1.5), "fp32") == "pruned-1.5x"
+    assert candidate_name(Pruning(latency_ms=2.5), "int8") == "pruned-2.5ms-int8"
 
 
 def test_speedups_time_layers_first_and_are_each_targets_own():
@@ -192,6 +193,20 @@ def test_speedups_time_layers_first_and_are_each_targets_own():
     names = [step.name for step in plan.steps]
     assert names.count("time_layers") == 2 and names.count("prune") == 2 and names.count("finetune") == 1
     assert {c.name for c in plan.candidates} == {"float", "int8", "pruned-1.5x", "pruned-1.5x-int8"}
+
+
+def test_a_latency_is_held_against_the_unpruned_engine_which_bench_does_not_time():
+    recipe = replace(RECIPE, prune=PruneSpec(target_latency_ms=(2.5,)))
+    plan = plan_of(recipe)
+    assert {c.name for c in plan.candidates} == {"float", "int8", "pruned-2.5ms", "pruned-2.5ms-int8"}
+    (prune,) = (step for step in plan.steps if step.name == "prune")
+    by_id = {step.id: step for step in plan.steps}
+    timed = by_id[prune.inputs["engine"]]
+    assert timed.name == "measure" and timed.inputs["unpruned"] == "compile:x86-cpu:int8"
+    assert prune.params["target_latency_ms"] == 2.5 and prune.params["target_speedup"] is None
+    slower = replace(recipe, bench=BenchSpec(min_runs=999))
+    assert timed in plan_of(slower).steps and prune in plan_of(slower).steps
+    assert not any(c.pruning.asked for c in plan_of(recipe, here=False).candidates)
 
 
 def test_what_is_pruned_by_default_depends_on_where_layers_can_be_timed():

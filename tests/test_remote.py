@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import fsspec
@@ -124,28 +122,3 @@ def test_a_url_of_nothing_is_the_users_mistake(url):
 
 def test_secrets_in_a_url_are_not_told():
     assert told("s3://key:secret@bucket/a?token=1") == "s3://***@bucket/a" and told("/mnt/shared") == "/mnt/shared"
-
-
-@pytest.mark.slow
-def test_the_command_line_shares(project, tmp_path):
-    def check(cache):
-        command = [
-            sys.executable,
-            "-m",
-            "edgetune",
-            "build",
-            "--cache-dir",
-            cache,
-            "--cache-url",
-            str(tmp_path / "all"),
-        ]
-        recipe = (project / "edgetune.toml").read_text().replace("ratio = [0.0, 0.5]", "ratio = []")
-        (project / "short.toml").write_text(recipe.replace("[quantize]", '[quantize]\nmode = "none"'))
-        return subprocess.run([*command, "short.toml"], cwd=project, capture_output=True, text=True)
-
-    first = check("one")
-    assert first.returncode == 0, first.stderr
-    second = check("two")
-    assert second.returncode == 0 and second.stderr.count(": cached") == second.stderr.count("/") - second.stderr.count(
-        "..."
-    )

@@ -1,5 +1,6 @@
 """From a recipe to engines, and what would be done."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from edgetune.api.runs import leave, publish, run_folder
 from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
-from edgetune.plan import make_plan
+from edgetune.plan import make_plan, make_timing_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Plan, Recipe, Report, Target
@@ -19,6 +20,8 @@ from edgetune.report.write import write_reports
 from edgetune.store import storage_errors
 from edgetune.surroundings import Surroundings, look_around
 from edgetune.target import recipe_target
+
+TRAINED = ("finetune", "fold")  # steps that fine-tune
 
 
 def build(
@@ -44,11 +47,13 @@ def build(
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
     from edgetune.controller import climb  # the other commands do without its statistics
+    from edgetune.models.names import check_names  # what only plans does without torch
 
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
+        check_names(loaded)
         folder = run_folder(loaded, run_dir)
         try:
             climbed = climb.build(loaded, targets, surroundings, store, reporter)
@@ -84,16 +89,38 @@ def plan(
     target: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
     device: str | Sequence[str] = (),
+    timed: bool = False,
+    reporter: Reporter | None = None,
 ) -> tuple[Plan, list[pipeline.Status]]:
     """What ``build`` would do: the plan, and for each step whether it is cached and what it is likely to cost.
 
     Where the controller chooses, the plan holds all that it may make; it ends when nothing better is to be expected.
+
+    Args:
+        timed: look at the data and time a few batches, to tell what fine-tuning takes that was not done yet.
     """
+    store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-    made, needed_by = possible_plan(loaded, targets, surroundings.facts)
-    statuses = pipeline.preview(made, open_store(cache_dir))
+    from edgetune.controller import climb  # the other commands do without its statistics
+
+    rungs = climb.foresee(loaded, targets, surroundings.facts, store)
+    made, needed_by = possible_plan(loaded, targets, surroundings.facts, rungs)
+    statuses = pipeline.preview(made, store)
+    if timed and any(status.step.name in TRAINED and not status.cached for status in statuses):
+        timing = make_timing_plan(made.recipe, surroundings.facts)
+        artifact = pipeline.run(timing, store, surroundings, reporter or Quiet())["time-training"].artifact
+        assert artifact is not None  # every step of a plan without candidates is needed
+        seconds = json.loads((artifact.path / "timing.json").read_text(encoding="utf-8"))["seconds"]
+        statuses = [_timed(status, seconds) for status in pipeline.preview(made, store)]
     return made, [replace(status, rung=needed_by.get(status.step.id)) for status in statuses]
+
+
+def _timed(status: pipeline.Status, seconds: float) -> pipeline.Status:
+    """With what timed batches say of the training of the whole network; a fold has about as much to learn from."""
+    if status.cached or status.step.name not in TRAINED:
+        return status
+    return replace(status, seconds=seconds, same_data=True, timed=True)
 
 
 def emit_cpp(bundle: str | Path, folder: str | Path) -> None:
@@ -124,4 +151,5 @@ def _looked_around(
     for name in names:
         found = recipe_target(loaded, name)
         targets[found.name] = found
-    return loaded, tuple(targets.values()), look_around(loaded, tuple(targets.values()), devices)
+    surroundings = look_around(loaded, tuple(targets.values()), devices)
+    return loaded, surroundings.targets, surroundings

@@ -3,7 +3,9 @@
 import datetime as dt
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edgetune import pipeline
 from edgetune.backends import tensorrt
@@ -32,6 +34,35 @@ def find_report(run: str | Path | None = None) -> Path:
     if not found:
         raise InputError("there is no run under ./runs", hint="run `edgetune build`, or give the folder of a run")
     return found[-1].parent
+
+
+def send_report(run: str | Path, sinks: Sequence[str]) -> list[str]:
+    """Tell a run to sinks such as ``mlflow:URI`` and ``tensorboard:DIR``; returns where each can be seen.
+
+    Raises:
+        InputError: no such run or sink, or its library is missing. ReportError: a sink that does not take it.
+    """
+    from edgetune.report.sinks.send import send  # most runs are told to nobody
+
+    return send(find_report(run), tuple(sinks))
+
+
+def push_to_hub(run: str | Path, repository: str, *, upload: bool = False, public: bool = False) -> dict[str, Any]:
+    """Prepare a run for a model hub, in its folder ``hub``, and upload that if asked to.
+
+    Returns:
+        ``folder``, ``repository``, ``files`` with their sizes, and ``url``, which is None where nothing was uploaded.
+
+    Raises:
+        InputError: no such run, no bundle, a name that cannot be. ReportError: the hub does not take it.
+    """
+    folder = find_report(run)
+    try:
+        from edgetune.report import hub
+    except ImportError as error:
+        raise InputError(f"a library is missing: {error.name}", hint="pip install 'edgetune[hub]'") from error
+    prepared = hub.prepare(folder, repository)
+    return {**prepared, "url": hub.upload(prepared, public=public) if upload else None}
 
 
 def run_folder(recipe: Recipe, run_dir: str | Path | None) -> Path:
@@ -142,5 +173,6 @@ def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.O
         shapes = f"image:1x{side}x{side}x3" if plan.recipe.bundle.takes_pixels else f"image:1x3x{side}x{side}"
         if plan.recipe.reads_text:
             shapes = f"input_ids:1x{data.max_length}"
-        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes)
+        core = tensorrt.dla_core(target.backend_options)
+        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes, dla_core=core)
         (folder / SCRIPT).write_text(script, encoding="utf-8")

@@ -172,6 +172,7 @@ def search(
     join: str | None = None,
     force: bool = False,
     patience: float = 300.0,
+    work: str = "all",
     cache_dir: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -181,6 +182,7 @@ def search(
         target: whose engines; None: the recipe's first.
         storage, join, patience: as of ``tune``.
         force: overwrite ``edgetune.searched.toml``, whoever wrote it.
+        work: "train" or "measure": only that, for workers of the other kind, through ``$EDGETUNE_REMOTE``.
 
     Returns:
         What ``search/search.json`` holds, and ``recipe`` (None: no engine is inside the budget and proven faster) and
@@ -190,7 +192,7 @@ def search(
         EdgetuneError: with what is wrong and what to do; finished trials are kept.
     """
     with _searching() as session:
-        options = session.Options(storage=storage, join=join, force=force, patience=patience)
+        options = session.Options(storage=storage, join=join, force=force, patience=patience, work=work)
         found: dict[str, Any] = session.search(
             Path(recipe), target, options, open_store(cache_dir), reporter or Quiet()
         )

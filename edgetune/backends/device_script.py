@@ -33,11 +33,14 @@ class Prepared:
     digest: str  # sha256 of the file
 
 
-def device_script(target: str, release: Release, candidates: Iterable[Prepared], *, shapes: str) -> str:
+def device_script(
+    target: str, release: Release, candidates: Iterable[Prepared], *, shapes: str, dla_core: int | None = None
+) -> str:
     """POSIX shell that checks the files, builds an engine from each with trtexec, and times it.
 
     Args:
         shapes: of the network's input, as trtexec wants them: ``image:1x3x224x224``.
+        dla_core: the deep-learning accelerator the engines are for; None: the GPU.
     """
     rows = [" ".join(_plain(text) for text in (item.name, item.precision, item.digest)) for item in candidates]
     command = trtexec.command(
@@ -53,8 +56,10 @@ def device_script(target: str, release: Release, candidates: Iterable[Prepared],
     blocks = {
         "CANDIDATES": "\n".join(rows),
         "PRECISIONS": "\n".join(
-            f"    {precision}) set -- {' '.join(flags)} ;;".replace("--  ;;", "-- ;;")
-            for precision, flags in trtexec.PRECISION_FLAGS[release.family].items()
+            f"    {precision}) set -- {' '.join(trtexec.precision_flags(release, precision, dla_core))} ;;".replace(
+                "--  ;;", "-- ;;"
+            )
+            for precision in trtexec.PRECISION_FLAGS[release.family]
         ),
         "COMMAND": " \\\n        ".join(_quoted(argument) for argument in command),
     }

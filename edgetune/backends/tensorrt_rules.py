@@ -19,6 +19,7 @@ from edgetune.backends.onnx_graph import Graph, attribute, behind_pair, dequanti
 from edgetune.backends.tensorrt_versions import Release, find_release
 
 ERROR, WARNING = "error", "warning"
+DLA = "-dla"  # ends a version whose engines are for the deep-learning accelerator
 INTEGER_OPERATORS = {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
 # "N" in docs/operators.md for 10.15; none of them is supported by an older release either.
 UNSUPPORTED_OPERATORS = {
@@ -61,14 +62,18 @@ Rule = Callable[[Graph, Release], Iterator[Finding]]
 
 
 def validate(path: Path, version: str) -> list[Finding]:
-    """Hold the ONNX file against the rules of a TensorRT version, such as ``10.3``.
+    """Hold the ONNX file against the rules of a TensorRT version, such as ``10.3``; ``10.3-dla`` adds those of DLA.
 
     Raises:
         InputError: an unknown version; a file that is missing, not ONNX, or whose weights lie outside its folder.
     """
-    release = find_release(version)
+    release, rules = find_release(version.removesuffix(DLA)), RULES
+    if version.endswith(DLA):
+        from edgetune.backends import tensorrt_dla  # which is made of what is here
+
+        rules += tensorrt_dla.RULES
     graph = load_graph(path)
-    return [finding for rule in RULES for finding in rule(graph, release)]
+    return [finding for rule in rules for finding in rule(graph, release)]
 
 
 def failed(findings: list[Finding]) -> bool:
@@ -98,7 +103,7 @@ def standard_operators_only(graph: Graph, release: Release) -> Iterator[Finding]
     own = graph.functions if release.family >= 10 else set()
     for node in graph.nodes():
         if node.domain not in ("", "ai.onnx") and (node.domain, node.op_type) not in own:
-            yield _of(
+            yield finding_of(
                 node,
                 "domain",
                 f"{node.domain}.{node.op_type} is not an ONNX operator",
@@ -110,7 +115,7 @@ def standard_operators_only(graph: Graph, release: Release) -> Iterator[Finding]
 def no_integer_operators(graph: Graph, release: Release) -> Iterator[Finding]:
     """Integer arithmetic is asked for by Q/DQ pairs, not by integer operators."""
     for node in graph.nodes(*INTEGER_OPERATORS):
-        yield _of(
+        yield finding_of(
             node,
             "integer-operator",
             f"{node.op_type} is not supported",
@@ -125,7 +130,7 @@ def supported_operators(graph: Graph, release: Release) -> Iterator[Finding]:
     missing -= NO_LONGER.get(release.family, set())
     for node in graph.nodes(*missing):
         if node.domain in ("", "ai.onnx"):
-            yield _of(
+            yield finding_of(
                 node,
                 "operator",
                 f"{node.op_type} is not supported",
@@ -141,7 +146,7 @@ def eight_bit_inputs(graph: Graph, release: Release) -> Iterator[Finding]:
         says = "only activation types allowed as input to this layer."
     for node in graph.nodes("DequantizeLinear"):
         if graph.types.get(node.input[0]) == TensorProto.INT32:
-            yield _of(
+            yield finding_of(
                 node,
                 "int32-bias",
                 "dequantizes an int32 tensor, as a quantized bias is",
@@ -158,7 +163,7 @@ def symmetric_int8(graph: Graph, release: Release) -> Iterator[Finding]:
         name = optional_input(node, 2)
         found = _zero_point_problem(graph, name, release) if name else _without_zero_point(node, release)
         if found is not None:
-            yield _of(node, "zero-point", *found)
+            yield finding_of(node, "zero-point", *found)
 
 
 def positive_constant_scales(graph: Graph, release: Release) -> Iterator[Finding]:
@@ -167,9 +172,9 @@ def positive_constant_scales(graph: Graph, release: Release) -> Iterator[Finding
         name = node.input[1]
         scale = graph.constants.get(name)
         if scale is None:
-            yield _of(node, "scale", "has a scale that is computed", "", "make it a constant (fold constants)")
+            yield finding_of(node, "scale", "has a scale that is computed", "", "make it a constant (fold constants)")
         elif not np.all(scale.astype(np.float32) > 0):
-            yield _of(
+            yield finding_of(
                 node,
                 "scale",
                 "has a scale that is zero, negative or NaN",
@@ -178,7 +183,7 @@ def positive_constant_scales(graph: Graph, release: Release) -> Iterator[Finding
             )
         elif release.family < 10 and graph.types[name] != TensorProto.FLOAT:
             kind = TensorProto.DataType.Name(graph.types[name]).lower()
-            yield _of(
+            yield finding_of(
                 node, "scale", f"has a scale in {kind}, which this version reads as float32", "", "write it in float32"
             )
 
@@ -194,7 +199,7 @@ def scale_for_each_channel(graph: Graph, release: Release) -> Iterator[Finding]:
         if scale.ndim == 1 and scale.size > 1 and data is not None and -data.ndim <= dimension < data.ndim:
             channels = int(data.shape[dimension])
             if channels != scale.size:
-                yield _of(
+                yield finding_of(
                     node,
                     "scale-length",
                     f"has {scale.size} scales for {channels} channels",
@@ -203,7 +208,7 @@ def scale_for_each_channel(graph: Graph, release: Release) -> Iterator[Finding]:
                 )
         zero_point = graph.constants.get(optional_input(node, 2))
         if zero_point is not None and zero_point.size != scale.size:
-            yield _of(
+            yield finding_of(
                 node,
                 "scale-length",
                 f"has {scale.size} scales and {zero_point.size} zero points",
@@ -219,7 +224,7 @@ def axis_is_written(graph: Graph, release: Release) -> Iterator[Finding]:
     for node in graph.nodes(*QUANTIZERS):
         scale = graph.constants.get(node.input[1])
         if scale is not None and scale.size > 1 and attribute(node, "axis") is None:
-            yield _of(
+            yield finding_of(
                 node,
                 "axis",
                 "has a scale for each channel and does not say along which axis",
@@ -234,7 +239,7 @@ def activations_by_tensor(graph: Graph, release: Release) -> Iterator[Finding]:
     for node in graph.nodes("QuantizeLinear"):
         scale = graph.constants.get(node.input[1])
         if scale is not None and scale.size > 1 and node.input[0] not in graph.constants:
-            yield _of(
+            yield finding_of(
                 node,
                 "activation-channels",
                 f"quantizes an activation with {scale.size} scales",
@@ -256,7 +261,7 @@ def one_float_type_per_node(graph: Graph, release: Release) -> Iterator[Finding]
                 f"ElementWiseOperation {operation} must have same input types. "
                 f"But they are of types {first} and {second}."
             )
-        yield _of(
+        yield finding_of(
             node, "mixed-types", f"has inputs in {first} and {second}", says, "put a Cast in front of one of them"
         )
 
@@ -269,7 +274,7 @@ def pixels_into_a_cast(graph: Graph, release: Release) -> Iterator[Finding]:
             continue
         for node in graph.nodes():
             if value.name in node.input and node.op_type != "Cast":
-                yield _of(
+                yield finding_of(
                     node,
                     "uint8-input",
                     f"takes the uint8 input {value.name}, which only Cast can",
@@ -284,7 +289,7 @@ def weights_dequantized_once(graph: Graph, release: Release) -> Iterator[Finding
         sides = [dequantized(graph, name) for name in node.input[:2]]
         if any(sides) and not all(sides):
             which = "input" if sides[1] else "weight"
-            yield _of(
+            yield finding_of(
                 node,
                 "half-quantized",
                 f"its {which} is not quantized, so that it runs in float",
@@ -299,7 +304,7 @@ def fused_residuals(graph: Graph, release: Release) -> Iterator[Finding]:
     for node in graph.nodes("Add"):
         behind = [behind_pair(graph, name) for name in node.input[:2]]
         if None not in behind and any(producer is not None and producer.op_type == "Conv" for producer in behind):
-            yield _of(
+            yield finding_of(
                 node,
                 "residual",
                 "both its inputs are quantized, so that the convolution before it is not fused with the addition",
@@ -330,7 +335,8 @@ RULES: tuple[Rule, ...] = (
 # --- inside ---------------------------------------------------------------------------------
 
 
-def _of(node: onnx.NodeProto, rule: str, problem: str, says: str, do: str, severity: str = ERROR) -> Finding:
+def finding_of(node: onnx.NodeProto, rule: str, problem: str, says: str, do: str, severity: str = ERROR) -> Finding:
+    """What is wrong with one node."""
     name = node.name or (node.output[0] if node.output else "")
     return Finding(rule=rule, severity=severity, node=f"{name} ({node.op_type})", problem=problem, says=says, do=do)
 

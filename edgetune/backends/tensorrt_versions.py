@@ -38,6 +38,28 @@ RELEASES = {
 }
 
 
+# DLA: TensorRT 10.7 was the last of 10.x with it; 11.4 has it again, on Jetson AGX Orin under JetPack 7.2.2 or later
+# (docs.nvidia.com/deeplearning/tensorrt/11.4.1/inference-library/work-with-dla.html).
+WITH_DLA = {"8.5", "8.6", *(f"10.{minor}" for minor in range(8)), "11.4"}
+
+
+def installed_release(version: str) -> Release:
+    """The rules that go for a device's TensorRT, such as 10.7.0: its own, or those of the newest known before it.
+
+    Raises:
+        InputError: of a family that is not known.
+    """
+    family, minor = (int(part) if part.isdecimal() else -1 for part in [*version.split("."), "0"][:2])
+    known = [release for release in RELEASES.values() if release.family == family]
+    before = [release for release in known if int(release.name.split(".")[1]) <= minor]
+    if not before:
+        raise InputError(
+            f"TensorRT {version} is not known here",
+            hint="known are 8.5, 8.6, 10.x and 11.x; a Jetson gets another one with another JetPack",
+        )
+    return before[-1]
+
+
 def find_release(version: str) -> Release:
     """``tensorrt-10.3``, ``10.3`` or ``10.3.0`` -> the release.
 

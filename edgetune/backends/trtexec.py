@@ -1,43 +1,38 @@
-"""trtexec, TensorRT's command line: how it is called, by family of releases, and how its JSON files are read.
+"""trtexec as the desk needs it: the command for a release, its JSON files, and where an engine's layers run.
 
-Sources: ``samples/common/sampleOptions.cpp`` and ``sampleReporting.cpp`` in github.com/NVIDIA/TensorRT (8.4 to 10.x),
-and NVIDIA's guide to migrating trtexec from 10.x to 11.x. Nothing here was run with the real trtexec yet.
+How it is called is ``edgetune_runtime.trtexec``'s, since devices call it too; here is what the desk alone reads.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune_runtime import trtexec as called
+from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.trtexec import PRECISION_FLAGS, Files, parse_version
+
 from edgetune.backends.tensorrt_versions import Release
 from edgetune.errors import BackendError
 
-# A network without types is given the precisions it may use. --stronglyTyped takes those of the ONNX file instead;
-# 11 has removed the precision flags, and the types of the file always count.
-PRECISION_FLAGS: dict[int, dict[str, tuple[str, ...]]] = {
-    8: {"fp16": ("--fp16",), "int8": ("--fp16", "--int8")},
-    10: {"fp16": ("--stronglyTyped",), "int8": ("--stronglyTyped",)},
-    11: {"fp16": (), "int8": ()},
-}
-# The same for all families and precisions: latency of the engine alone, without copies and with the least of the host.
-MEASURING = ("--useCudaGraph", "--noDataTransfers", "--useSpinWait", "--separateProfileRun")
-DETAILED = "--profilingVerbosity=detailed"  # else layers are told by their names only
-PERCENTILES = "--percentile=50,90,95,99"  # 8.x before 8.5 takes one only, and the raw times are exported anyway
-BANNER = re.compile(r"\[TensorRT v([0-9.]+)\]")
+__all__ = ["PRECISION_FLAGS", "Files", "command", "parse_version", "precision_flags", "read_layers", "read_times"]
+# What the builder says of layers that DLA does not take, and before it why
+# (github.com/NVIDIA-AI-IOT/jetson_dla_tutorial, issue 3; github.com/NVIDIA/TensorRT, issue 2318).
+FELL_BACK = re.compile(
+    r"Layer '(?P<name>.+?)' \((?P<kind>\w+)\): Unsupported on DLA\. Switching this layer's device type to GPU"
+    r"|DLA is enabled but layer (?P<old_name>.+?) is not (?:supported|running) on DLA, falling back to GPU"
+)
+WHY = re.compile(r"\[[WE]\] (?:\[TRT\] )?(?P<name>\S+): (?P<why>.*\bDLA\b.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """Where trtexec reads and writes for one engine."""
+class Fallback:
+    """A layer that was meant for DLA and runs on the GPU; ``kind`` and ``why`` as far as the log tells them."""
 
-    onnx: str
-    engine: str
-    timing_cache: str
-    times: str
-    layers: str
-    profile: str
+    name: str
+    kind: str | None
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,49 +48,33 @@ class Layer:
 
 
 def command(
-    release: Release, files: Files, *, precision: str | None, shapes: str, workspace_mb: int | str, trtexec: str
+    release: Release,
+    files: Files,
+    *,
+    precision: str | None,
+    shapes: str,
+    workspace_mb: int | str,
+    trtexec: str,
+    dla_core: int | None = None,
 ) -> tuple[str, ...]:
-    """The arguments that build, save and time one engine.
+    """The arguments that build, save and time one engine of one shape.
 
     Args:
         precision: ``fp16`` or ``int8``; None leaves these flags out (they are added later, as ``"$@"``).
         shapes: ``image:1x3x224x224``; the only shape the engine takes, as its batch is dynamic in the ONNX file.
         workspace_mb: MiB; text, for a variable of a shell.
     """
-    return (
-        trtexec,
-        f"--onnx={files.onnx}",
-        f"--saveEngine={files.engine}",
-        f"--shapes={shapes}",
-        *(precision_flags(release, precision) if precision else ()),
-        f"--memPoolSize=workspace:{workspace_mb}",
-        f"--timingCacheFile={files.timing_cache}",
-        *MEASURING,
-        DETAILED,
-        *((PERCENTILES,) if release.family >= 10 else ()),
-        f"--exportTimes={files.times}",
-        f"--exportLayerInfo={files.layers}",
-        f"--exportProfile={files.profile}",
-    )
+    made: tuple[str, ...] = called.build_command(
+        release.family, files, precision=precision, shapes=(f"--shapes={shapes}",), workspace_mb=workspace_mb,
+        trtexec=trtexec, dla_core=dla_core,
+    )  # fmt: skip
+    return made
 
 
-def precision_flags(release: Release, precision: str) -> tuple[str, ...]:
-    """What tells TensorRT the arithmetic of an engine; FP16 may always be used beside INT8."""
-    return PRECISION_FLAGS[release.family][precision]
-
-
-def parse_version(text: str) -> tuple[int, int, int] | None:
-    """The version in trtexec's first line: ``[TensorRT v8602]``, ``v100300`` or ``v11.1.0.106``; None: not there."""
-    match = BANNER.search(text)
-    if match is None:
-        return None
-    numbers = match.group(1).strip(".").split(".")
-    if len(numbers) > 1:
-        major, minor, patch = (int(number or 0) for number in (*numbers, "0")[:3])
-        return major, minor, patch
-    number = int(numbers[0] or 0)
-    hundreds = 10 if number < 10_000 else 100  # from 10 on, two digits for the minor version
-    return number // (100 * hundreds), number // 100 % hundreds, number % 100
+def precision_flags(release: Release, precision: str, dla_core: int | None = None) -> tuple[str, ...]:
+    """What tells TensorRT the arithmetic of an engine, and where its layers may run."""
+    flags: tuple[str, ...] = called.precision_flags(release.family, precision, dla_core)
+    return flags
 
 
 def read_times(path: Path) -> list[float]:
@@ -104,13 +83,10 @@ def read_times(path: Path) -> list[float]:
     Raises:
         BackendError: not such a file, or no inference in it.
     """
-    rows = _read(path, "times", list)
     try:
-        values = [float(row["computeMs"]) for row in rows]
-    except (KeyError, TypeError, ValueError) as problem:
-        raise _wrong(path, "times", f"an inference without a computeMs ({problem})") from problem
-    if not values or not all(0 <= value < float("inf") for value in values):
-        raise _wrong(path, "times", "no inference, or a time below 0")
+        values: list[float] = called.read_times(path)
+    except RuntimeProblem as problem:
+        raise _again(problem) from problem
     return values
 
 
@@ -161,6 +137,20 @@ def reformat_layers(layers: list[Layer], profile: Mapping[str, float]) -> list[L
     return sorted(found, key=lambda layer: -(layer.average_ms or 0.0))
 
 
+def gpu_fallbacks(log: str) -> list[Fallback]:
+    """Layers that DLA did not take, in the order of the builder's log; constants, which cost nothing, left out."""
+    found: dict[str, Fallback] = {}
+    reasons: dict[str, str] = {}
+    for line in log.splitlines():
+        if match := FELL_BACK.search(line):
+            name, kind = match["name"] or match["old_name"], match["kind"]
+            if kind != "CONSTANT":
+                found.setdefault(name, Fallback(name=name, kind=kind, why=reasons.get(name)))
+        elif match := WHY.search(line):
+            reasons[match["name"]] = match["why"].strip()
+    return list(found.values())
+
+
 def _layer(content: Any) -> Layer:
     if not isinstance(content, Mapping):  # an engine without detailed verbosity has names only
         return Layer(name=str(content), kind="", origin=None, inputs=(), outputs=())
@@ -186,17 +176,14 @@ def _formats(tensors: Any) -> tuple[str, ...]:
 
 def _read(path: Path, kind: str, shape: type) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except OSError as problem:
-        raise BackendError(f"cannot read {path}: {problem.strerror}") from problem
-    except (ValueError, RecursionError) as problem:
-        raise _wrong(path, kind, "not JSON; was trtexec stopped while it wrote?") from problem
-    if not isinstance(content, shape):
-        raise _wrong(path, kind, f"a JSON {type(content).__name__}")
-    return content
+        return called.read_json(path, kind, shape)
+    except RuntimeProblem as problem:
+        raise _again(problem) from problem
 
 
 def _wrong(path: Path, kind: str, found: str) -> BackendError:
-    return BackendError(
-        f"{path.name} does not hold trtexec's {kind}: {found}", hint="build the engine again on the device"
-    )
+    return _again(called.wrong(path, kind, found))
+
+
+def _again(problem: RuntimeProblem) -> BackendError:
+    return BackendError(str(problem), hint="build the engine again on the device")

@@ -10,6 +10,7 @@ from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
 
+from edgetune.bundle.manifest import DIGEST
 from edgetune.errors import BundleError, InputError
 
 SOURCES = ("CMakeLists.txt", "README.md", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
@@ -70,7 +71,8 @@ def _copy_bundle(bundle: Path, folder: Path) -> dict[str, Any]:
     try:
         if bundle.is_dir():
             manifest = read_manifest(bundle)
-            for name in ("manifest.json", *manifest["files"]):
+            beside = [DIGEST] if (bundle / DIGEST).exists() else []
+            for name in ("manifest.json", *beside, *manifest["files"]):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 if not (bundle / name).is_file():
                     raise BundleError(f"{bundle} lacks {name}", hint="copy the bundle again")

@@ -8,6 +8,7 @@ from typing import Any
 from edgetune.hashing import digest_file
 
 NAME = "manifest.json"
+DIGEST = "manifest.sha256"  # of the manifest's bytes, as `sha256sum` writes it: labels cannot change unseen
 SCHEMA = "edgetune.bundle/1"
 
 
@@ -16,11 +17,12 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     files = {
         path.relative_to(folder).as_posix(): {"sha256": digest_file(path), "size": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != NAME
+        if path.is_file() and path.name not in (NAME, DIGEST)
     }
     manifest = {"schema": SCHEMA, **content, "files": files}
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / DIGEST).write_text(f"{digest_file(folder / NAME)}  {NAME}\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

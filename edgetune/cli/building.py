@@ -1,6 +1,5 @@
 """Commands that build, and show what was built."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,21 +23,32 @@ from edgetune.errors import InputError
 @recipe_argument
 @target_option
 @device_option
+@click.option("--time", "timed", is_flag=True, help="Time a few batches to tell how long fine-tuning will take.")
 @cache_option
 @command_options
 def plan(
-    recipe: Path, targets: tuple[str, ...], devices: tuple[str, ...], cache_dir: Path | None, as_json: bool
+    recipe: Path,
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    timed: bool,
+    cache_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the steps of a build: what is cached, what would run, what it is likely to cost."""
     from edgetune import api
+    from edgetune.progress import Console
 
-    made, statuses = api.plan(recipe, target=targets or None, cache_dir=cache_dir, device=devices)
+    made, statuses = api.plan(
+        recipe, target=targets or None, cache_dir=cache_dir, device=devices, timed=timed, reporter=Console()
+    )
     rows = [
         {
             "id": status.step.id,
             "title": status.step.title,
             "cached": status.cached,
             "seconds": status.seconds,
+            "same_data": status.same_data,
+            "timed": status.timed,
             "size_bytes": status.size_bytes,
             "rung": status.rung,
         }
@@ -54,7 +64,11 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     for status in always:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
         cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
-        note = "" if status.seconds is None or status.cached else " (what the last such step took)"
+        note = ""
+        if status.seconds is not None and not status.cached:
+            note = " (what such a step took here)" if status.same_data else " (what one took with other data)"
+        if status.timed:
+            note = " (foretold from timed batches)"
         lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
     lines.append(f"{len(always)} steps, {_to_run(always)}")
     rungs = dict.fromkeys(status.rung for status in statuses if status.rung is not None)
@@ -65,6 +79,10 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
         lines.append(
             f"  {'cached' if all(s.cached for s in own) else 'to run':8}{name:28}{len(own)} steps, {_to_run(own)}"
         )
+    known = [s.seconds for s in always if not s.cached and s.seconds is not None and s.same_data is not False]
+    if made.recipe.cost.per_hour is not None and known:
+        money = made.recipe.cost.per_hour * sum(known) / 3600
+        lines.append(f"on one device that costs about {money:.2f} {made.recipe.cost.currency}".rstrip())
     for name, reason in made.facts.unavailable.items():
         if reason:
             lines.append(f"{name}: will be prepared, not measured: {reason}")
@@ -75,7 +93,7 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
 def _to_run(statuses: list[Any]) -> str:
     """How many of the steps are not cached, and what they are likely to cost."""
     missing = [status for status in statuses if not status.cached]
-    known = [status.seconds for status in missing if status.seconds is not None]
+    known = [s.seconds for s in missing if s.seconds is not None and s.same_data is not False]
     unknown = len(missing) - len(known)
     return (
         f"{len(missing)} to run"
@@ -133,23 +151,6 @@ def build(
         shown = report.run_dir
     emit(report.data, as_json, lambda: f"{render_table(report.data)}\n{shown}/report.html")
     return report.exit_code
-
-
-@cli.command(epilog=example("edgetune report --open"))
-@click.argument("run", type=click.Path(path_type=Path), required=False)
-@click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
-@command_options
-def report(run: Path | None, open_it: bool, as_json: bool) -> None:
-    """Show the result of RUN (default: the newest under ./runs)."""
-    from edgetune import api
-    from edgetune.report.terminal import render_table
-
-    folder = api.find_report(run)
-    data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    page = folder / "report.html"
-    emit(data, as_json, lambda: f"{render_table(data)}\n{page}")
-    if open_it and click.launch(str(page.absolute())) != 0:
-        click.echo(f"no browser could be started; open {page.absolute()}", err=True)
 
 
 @cli.command(epilog=example("edgetune bundle runs/2026-11-21T07-19-23/bundles/x86-cpu --emit cpp classify"))

@@ -60,25 +60,28 @@ def targets_probe(device: str | None, output: Path | None, as_json: bool) -> Non
 
 
 def target_text(target: Any) -> str:
-    """A target as lines."""
-    scheme = target.scheme
-    rows = {
-        "aliases": ", ".join(target.aliases),
-        "backend": target.backend,
-        "architecture": target.arch,
-        "memory": f"{target.memory_mb} MiB" if target.memory_mb else "",
-        "needs one of": ", ".join(target.cpu_features),
-        "precisions": ", ".join(target.precisions),
-        "INT8 activations": f"{scheme.activation} ({'asymmetric' if scheme.activation == 'uint8' else 'symmetric'})",
-        "INT8 weights": ("7 bits" if scheme.reduce_range else "8 bits")
-        + (", a scale per channel" if scheme.per_channel else ", a scale per tensor"),
-        "pruned channels": f"multiples of {target.channel_multiple}",
-        "opset": str(target.opset),
-    }
+    """A target as lines, each with the key of a target file that it stands for."""
+    from dataclasses import asdict
+
+    told = asdict(target)
+    scheme, options = told.pop("scheme"), told.pop("backend_options")
+    for key in ("name", "summary", "sources"):
+        del told[key]
+    rows = {**told, **{f"scheme.{key}": value for key, value in scheme.items()}}
+    rows |= {f"backend_options.{key}": value for key, value in options.items()}
     lines = [f"{target.name}: {target.summary}"]
-    lines += [f"  {key:18}{value}" for key, value in rows.items() if value]
+    lines += [f"  {key:28}{_value(value)}" for key, value in rows.items() if value not in (None, (), [])]
     lines += [f"  source: {source.fact}\n          {source.origin}" for source in target.sources]
     return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    """As a target file has it."""
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 @cli.command(epilog=example("edgetune doctor"))

@@ -12,7 +12,13 @@ from edgetune.errors import InputError
 
 @cli.command(epilog=example("edgetune validate model.onnx --for tensorrt-10.3"))
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--for", "version", required=True, metavar="VERSION", help="tensorrt-8.5 to tensorrt-11.4, or openvino.")
+@click.option(
+    "--for",
+    "version",
+    required=True,
+    metavar="VERSION",
+    help="tensorrt-8.5 to tensorrt-11.4, tensorrt-10.3-dla, or openvino.",
+)
 @command_options
 def validate(model: Path, version: str, as_json: bool) -> int:
     """Find what TensorRT's ONNX parser would refuse in MODEL, anybody's ONNX file, without TensorRT.

@@ -147,6 +147,13 @@ def tune(
     show_default=True,
     help="Seconds to wait for a storage that has gone.",
 )
+@click.option(
+    "--work",
+    type=click.Choice(["all", "train", "measure"]),
+    default="all",
+    show_default=True,
+    help="Only train networks, or only make and time engines of those that others trained; needs --cache-url.",
+)
 @cache_option
 @command_options
 def search(
@@ -157,6 +164,7 @@ def search(
     join: str | None,
     force: bool,
     patience: float,
+    work: str,
     cache_dir: Path | None,
     as_json: bool,
 ) -> int:
@@ -187,6 +195,7 @@ def search(
         join=join,
         force=force,
         patience=patience,
+        work=work,
         cache_dir=cache_dir,
         reporter=Console(),
     )

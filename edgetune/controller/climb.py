@@ -1,7 +1,7 @@
 """Make one engine after the other, each chosen by what the others came to, until nothing better is to be expected."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from edgetune.measure.validation import on_validation
 from edgetune.pipeline import Outcome
 from edgetune.plan import BASELINE, FLOAT, make_plan, make_rung_plan
 from edgetune.progress import Reporter
-from edgetune.records import BudgetSpec, Candidate, Plan, Recipe, Rung, Target
+from edgetune.records import BudgetSpec, Candidate, Facts, Plan, Recipe, Rung, Target
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings
 
@@ -37,13 +37,15 @@ class _Climb:
     """One build's way up; ``outcomes`` grow, and nothing of them is made twice."""
 
     recipe: Recipe
+    facts: Facts
     store: Store
-    surroundings: Surroundings
-    reporter: Reporter
+    carry_out: Callable[[Plan, Mapping[str, Outcome], str | None], dict[str, Outcome]]
+    say: Callable[[str], None]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def run(self, plan: Plan, part: str | None = None) -> None:
-        self.outcomes = pipeline.run(plan, self.store, self.surroundings, self.reporter, known=self.outcomes, part=part)
+        """Add what becomes of the steps of ``plan``; ``part`` of the build it is."""
+        self.outcomes = self.carry_out(plan, self.outcomes, part)
 
     def hours(self) -> float:
         """Of work in the steps so far, each with what it took when it ran.
@@ -70,33 +72,71 @@ def build(
     Raises:
         EdgetuneError: from a step that every engine needs; from a rung only what is no engine's fault.
     """
-    climb = _Climb(recipe=recipe, store=store, surroundings=surroundings, reporter=reporter)
+
+    def carry_out(plan: Plan, known: Mapping[str, Outcome], part: str | None) -> dict[str, Outcome]:
+        return pipeline.run(plan, store, surroundings, reporter, known=known, part=part)
+
+    facts = surroundings.facts
+    climb = _Climb(recipe=recipe, facts=facts, store=store, carry_out=carry_out, say=reporter.say)
     rungs: dict[str, list[Rung]] = {}
     journals: dict[str, dict[str, Any]] = {}
     for target in targets:
-        if climbs(recipe, target, surroundings.facts):
-            rungs[target.name], journals[target.name] = _climb(climb, target)
-    plan = make_plan(recipe, targets, surroundings.facts, rungs)
+        if climbs(recipe, target, facts):
+            results: dict[Rung, Result] = {}
+            journals[target.name] = _climb(climb, target, results)
+            rungs[target.name] = list(results)
+    plan = make_plan(recipe, targets, facts, rungs)
     climb.run(plan)
     ours = {step.id for step in plan.steps}
     outcomes = {name: found for name, found in climb.outcomes.items() if name in ours}
     return Climbed(plan=plan, outcomes=outcomes, journals=journals)
 
 
-def _climb(climb: _Climb, target: Target) -> tuple[list[Rung], dict[str, Any]]:
-    """The rungs that were tried for ``target``, and the journal that tells of them."""
+def foresee(recipe: Recipe, targets: tuple[Target, ...], facts: Facts, store: Store) -> dict[str, list[Rung]]:
+    """The rungs of each target that is left to the controller: those in the store, then those that may come yet.
+
+    Goes the way that a build would, as far as its steps are in the store; makes nothing.
+    """
+
+    def carry_out(plan: Plan, known: Mapping[str, Outcome], part: str | None) -> dict[str, Outcome]:
+        found = pipeline.recall(plan, store, known)
+        if any(step.id not in found for step in plan.steps):
+            raise _NotMadeYet
+        return found
+
+    climb = _Climb(recipe=recipe, facts=facts, store=store, carry_out=carry_out, say=lambda text: None)
+    rungs: dict[str, list[Rung]] = {}
+    for target in targets:
+        if not climbs(recipe, target, facts):
+            continue
+        results: dict[Rung, Result] = {}
+        rungs[target.name] = []
+        try:
+            _climb(climb, target, results)
+        except _NotMadeYet:
+            ways = ladder(recipe, target)
+            skipped = _decide(climb, ways, results).skipped
+            rungs[target.name] = [rung for rung in ways if rung not in results and rung not in skipped]
+        rungs[target.name] = [*results, *rungs[target.name]]
+    return rungs
+
+
+class _NotMadeYet(Exception):
+    """A step is not in the store, so that what comes after it cannot be foreseen."""
+
+
+def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[str, Any]:
+    """Try rungs for ``target``, putting what they come to into ``results``; returns the journal that tells of them."""
     budget, start = climb.recipe.budget, climb.hours()
     ways = ladder(climb.recipe, target)
-    limited = budget.max_latency_ms is not None or budget.max_size_mb is not None
     baseline = _attempt(climb, target, BASELINE, None)
     rows = [_row(FLOAT, baseline, None, budget, climb.hours() - start)]
-    results: dict[Rung, Result] = {}
-    while (made := _decide(climb, ways, results, limited=limited)).rung is not None:
+    while (made := _decide(climb, ways, results)).rung is not None:
         before = climb.hours()
         found = _attempt(climb, target, made.rung, baseline)
         results[made.rung] = _result(found, baseline, budget)
         rows.append(_row(found["name"], found, results[made.rung], budget, climb.hours() - before))
-        climb.reporter.say(f"[{found['name']}] {told(rows[-1])}")
+        climb.say(f"[{found['name']}] {told(rows[-1])}")
     skipped = [{"name": _name(climb, target, rung), "reason": why} for rung, why in made.skipped.items()]
     journal = {
         "rungs": rows,
@@ -106,18 +146,19 @@ def _climb(climb: _Climb, target: Target) -> tuple[list[Rung], dict[str, Any]]:
         "trade_off": _trade_off(rows),
     }
     journal["summary"] = ended(journal)
-    return list(results), journal
+    return journal
 
 
-def _decide(climb: _Climb, ways: tuple[Rung, ...], results: Mapping[Rung, Result], *, limited: bool) -> Decision:
-    most, spent = climb.recipe.budget.max_hours, climb.hours()
+def _decide(climb: _Climb, ways: tuple[Rung, ...], results: Mapping[Rung, Result]) -> Decision:
+    budget, spent = climb.recipe.budget, climb.hours()
+    most, limited = budget.max_hours, budget.max_latency_ms is not None or budget.max_size_mb is not None
     over = None if most is None or spent < most else f"`max_hours = {most:g}` were over ({spent:.2g} hours of work)"
     return decide(ways, results, limited=limited, over=over)
 
 
 def _attempt(climb: _Climb, target: Target, rung: Rung, baseline: Mapping[str, Any] | None) -> dict[str, Any]:
     """The engine as a candidate of ``measure.selection``; where a step failed, with its ``reason`` and no numbers."""
-    plan = make_rung_plan(climb.recipe, target, climb.surroundings.facts, rung)
+    plan = make_rung_plan(climb.recipe, target, climb.facts, rung)
     (candidate,) = plan.candidates
     climb.run(plan, candidate.name)
     failed = next((why for step in plan.steps if (why := climb.outcomes[step.id].reason) is not None), None)
@@ -198,7 +239,7 @@ def _plain(budget: BudgetSpec) -> dict[str, Any]:
 
 
 def _name(climb: _Climb, target: Target, rung: Rung) -> str:
-    (candidate,) = make_rung_plan(climb.recipe, target, climb.surroundings.facts, rung).candidates
+    (candidate,) = make_rung_plan(climb.recipe, target, climb.facts, rung).candidates
     return candidate.name
 
 

@@ -1,5 +1,6 @@
 """What the controller may make for a target, in the order in which it would."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edgetune.plan import AUTO_SPEEDUPS, BASELINE, UNPRUNED, make_plan, make_rung_plan, makes_int8, prunings
@@ -27,15 +28,13 @@ def ladder(recipe: Recipe, target: Target) -> tuple[Rung, ...]:
     return tuple(found)
 
 
-def possible_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> tuple[Plan, dict[str, str]]:
-    """The plan with all that a build may make, in the order in which it would; and {step id: engine of the controller's
-    that needs the step first}. A build ends when nothing better is to be expected.
-    """
-    climbed = [target for target in targets if climbs(recipe, target, facts)]
-    rungs = {target.name: ladder(recipe, target) for target in climbed}
+def possible_plan(
+    recipe: Recipe, targets: tuple[Target, ...], facts: Facts, rungs: Mapping[str, Sequence[Rung]]
+) -> tuple[Plan, dict[str, str]]:
+    """The plan with all of ``rungs`` in their order, and {step id: engine of the controller's that needs it first}."""
     steps: dict[str, Step] = {}
     needed_by: dict[str, str] = {}
-    for target in climbed:
+    for target in (target for target in targets if target.name in rungs):
         for rung in (BASELINE, *rungs[target.name]):
             plan = make_rung_plan(recipe, target, facts, rung)
             for step in plan.steps:
@@ -48,6 +47,7 @@ def possible_plan(recipe: Recipe, targets: tuple[Target, ...], facts: Facts) -> 
     return replace(whole, steps=tuple(steps.values())), needed_by
 
 
-def _strength(pruning: Pruning) -> tuple[float, float]:
-    """Speed-ups come before ratios: they are by measured latency."""
-    return pruning.speedup or 0.0, pruning.ratio or 0.0
+def _strength(pruning: Pruning) -> tuple[float, float, float]:
+    """Speed-ups and latencies come before ratios: they are by measured latency."""
+    fastest = 1.0 / pruning.latency_ms if pruning.latency_ms else 0.0
+    return pruning.speedup or 0.0, fastest, pruning.ratio or 0.0

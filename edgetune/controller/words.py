@@ -5,6 +5,7 @@ from typing import Any
 
 from edgetune.controller.decide import Result
 from edgetune.measure.selection import over_limits, wanted_samples
+from edgetune.report.numbers import duration
 
 
 def verdict(found: Mapping[str, Any], result: Result, budget: Mapping[str, Any]) -> str:
@@ -35,7 +36,7 @@ def ended(journal: Mapping[str, Any]) -> str:
     """How the climb went, in one sentence."""
     tried, left = journal["rungs"][1:], journal["not_tried"]
     total = len(tried) + len(left)
-    begun = f"The controller tried {len(tried)} of {total} rungs in {_hours(journal['hours'])} of work"
+    begun = f"The controller tried {len(tried)} of {total} rungs in {duration(3600 * journal['hours'])} of work"
     if not left:
         return f"{begun}; none was left."
     reasons = {str(rung["reason"]) for rung in left}
@@ -44,7 +45,3 @@ def ended(journal: Mapping[str, Any]) -> str:
         names = [rung["name"] for rung in left if rung["reason"] in timed_out]
         return f"{begun} and stopped because {timed_out[0]}: {', '.join(names)} might have been tried."
     return f"{begun} and ended because {left[-1]['reason']}."
-
-
-def _hours(hours: float) -> str:
-    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.1f} hours"

@@ -33,18 +33,20 @@ learning_rate = 1e-3                # its peak; it warms up, then falls along a 
 augmentation = "standard"           # crops and mirror images; "light": no mirror images (digits, text); "none"
 
 [prune]
-target_speedup = [1.25, 1.5]        # prune until the layers, timed on this machine, are that much faster
+target_speedup = [1.25, 1.5]        # until the layers, timed on this machine, are that much faster; strongest first
 # ratio = [0.15, 0.3]               # shares of channels, for targets whose layers cannot be timed here (jetson)
 recovery_epochs = 4                 # training after pruning, guided by the unpruned network
 
 [quantize]
-mode = "auto"                       # try INT8, keep it if it pays; or "none"
+mode = "auto"                       # INT8, repaired until it keeps the budget; or "ptq": as calibrated; "none"
 calibration_samples = 256           # training images that set its ranges
 
 [budget]
 max_accuracy_drop = 1.0             # percentage points below the fine-tuned float engine
 # max_latency_ms = 10.0             # median of one image, on the target
 # max_size_mb = 5.0                 # of the engine
+# confidence = 0.95                 # with which a larger drop must be ruled out
+# max_hours = 8.0                   # of work, after which no other engine is begun
 
 [bench]
 threads = 1                         # that the engine may use

@@ -36,6 +36,8 @@ mode = "auto"                       # try INT8, keep it if it pays; or "none"
 max_accuracy_drop = 1.0             # percentage points below the fine-tuned float engine
 # max_latency_ms = 10.0             # median of one text, on the target
 # max_size_mb = 25.0                # of the engine
+# confidence = 0.95                 # with which a larger drop must be ruled out
+# max_hours = 8.0                   # of work, after which no other engine is begun
 
 [bench]
 threads = 1                         # that the engine may use

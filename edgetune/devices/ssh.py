@@ -25,8 +25,8 @@ from typing import IO, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import edgetune_runtime
-from edgetune_runtime.supervisor import MARK
 
+from edgetune.devices.answers import read_answers
 from edgetune.devices.protocol import Part, ignore
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError
 from edgetune.hashing import digest_file
@@ -134,7 +134,8 @@ class SshDevice:
         """See ``protocol.Device.about``."""
         if self._about is None:
             found = self.look()
-            lacking = [library for library in ("numpy", "onnxruntime") if found["versions"][library] == "missing"]
+            needed = ("numpy",) if found.get("tensorrt") else ("numpy", "onnxruntime")  # JetPack has no ONNX Runtime
+            lacking = [library for library in needed if found["versions"][library] == "missing"]
             if lacking:
                 text = f"{self.address.python} has no {' and no '.join(lacking)}"
                 raise DeviceError(f"{self.name}: {text}", hint=HINTS["library"])
@@ -225,7 +226,7 @@ class _Session:
         _start(lambda: self._write(io.BytesIO(greeting)))
         result: dict[str, Any] | None = None
         try:
-            for answer in _answers(self.process.stdout):
+            for answer in read_answers(self.process.stdout):
                 if "missing" in answer:
                     files = [sources[digest] for digest in answer["missing"]]
                     self.missing = set(answer["missing"])
@@ -361,14 +362,6 @@ SSH_PROBLEMS = (
     ),
     (r"Bad configuration option|no argument after keyword", "ssh cannot read its configuration", "try: ssh {ssh}"),
 )
-
-
-def _answers(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
-    for line in stream:
-        text = line.decode(errors="replace")
-        if text.startswith(MARK):
-            with suppress(ValueError):  # cut off in the middle: the connection has ended
-                yield json.loads(text.removeprefix(MARK))
 
 
 @cache

@@ -28,6 +28,81 @@ class Parity(TypedDict):
     output_scale: float  # standard deviation of the network's outputs, to hold the differences against
 
 
+class QuantizedParity(Parity):
+    """Parity of a quantized network's file, held against what quantization itself did to the outputs.
+
+    Two ways to compute a quantized network round ties apart, and layer after layer that grows to about the rounding's
+    own noise (MobileNetV2: 0.85 of it). So ``rms_difference`` is bounded by ``rounding``, the root mean square of what
+    separates the quantized network from the float one, and top-1 must agree on ``clear`` samples, those whose two best
+    outputs are further apart than that explains.
+    """
+
+    rms_difference: float
+    rounding: float
+    clear: int
+    clear_agreement: float
+
+
+LEAST_AGREEMENT = 0.999
+FARTHEST = 2.0  # times the rounding
+TIE = 4.0  # times the rounding: nearer than that the two best outputs may change places
+NEGLIGIBLE = 1e-3  # of the outputs' spread, for networks that rounding hardly changes
+
+
+def parity_problem(parity: QuantizedParity) -> str | None:
+    """What is wrong with the file; None: nothing."""
+    bound = FARTHEST * parity["rounding"] + NEGLIGIBLE * max(1.0, parity["output_scale"])
+    if not parity["rms_difference"] <= bound:
+        return (
+            f"its outputs differ from the network's by {parity['rms_difference']:.2g} (root mean square of "
+            f"{parity['samples']} samples), where rounding explains {bound:.2g}"
+        )
+    others = round(parity["clear"] * (1.0 - parity["clear_agreement"]))
+    if others > max(1.0, (1.0 - LEAST_AGREEMENT) * parity["clear"]):  # of fewer than 1,000, one may be chance
+        return (
+            f"it gives the network's answer on only {parity['clear_agreement']:.2%} of {parity['clear']} clear samples"
+        )
+    return None
+
+
+@torch.no_grad()
+def check_quantized_parity(
+    floating: nn.Module, quantized: nn.Module, path: Path, batches: Iterable[Tensor]
+) -> QuantizedParity:
+    """The file at ``path`` against the ``quantized`` network it was made from, on held-out float32 [N, 3, H, W]."""
+    kept: list[NDArray[np.float32]] = []
+    reference: list[NDArray[np.float32]] = []
+    ours: list[NDArray[np.float32]] = []
+    run = _runner(path)
+
+    def expected(images: Tensor) -> NDArray[np.float32]:
+        kept.append(floating(images).numpy())
+        reference.append(quantized(images).numpy())
+        return reference[-1]
+
+    def actual(images: Tensor) -> NDArray[np.float32]:
+        ours.append(run(images))
+        return ours[-1]
+
+    parity = _compare(expected, actual, batches)
+    real, theirs, found = np.concatenate(kept), np.concatenate(reference), np.concatenate(ours)
+    rounding = _rms(theirs - real)
+    best = np.sort(theirs, axis=1)
+    clear = best[:, -1] - best[:, -2] > TIE * rounding if theirs.shape[1] > 1 else np.ones(len(theirs), bool)
+    same = theirs.argmax(1) == found.argmax(1)
+    return QuantizedParity(
+        **parity,
+        rms_difference=_rms(found - theirs),
+        rounding=rounding,
+        clear=int(clear.sum()),
+        clear_agreement=float(same[clear].mean()) if clear.any() else 1.0,
+    )
+
+
+def _rms(values: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
+
+
 @torch.no_grad()
 def check_parity(network: nn.Module, path: Path, batches: Iterable[Tensor]) -> Parity:
     """Run ``network`` and the file at ``path`` (in ONNX Runtime) on ``batches`` of float32 [N, 3, H, W]."""

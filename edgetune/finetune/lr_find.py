@@ -67,7 +67,7 @@ def range_test(
         raise TrainingError(
             f"strategy {options.strategy} has no learning rate to find", hint='set `[finetune] strategy = "full"`'
         )
-    update = _update(network, options, loss, strategy.first_stage, head)
+    update = make_update(network, options, loss, strategy.first_stage, head)
     torch.manual_seed(options.seed)
     rates: list[float] = []
     losses: list[float] = []
@@ -112,7 +112,9 @@ def suggest(rates: list[float], smoothed: list[float]) -> float:
     return float(f"{rates[lowest] / MARGIN:.1e}")
 
 
-def _update(network: nn.Module, options: TrainOptions, loss: Loss, first_stage: Any, head: frozenset[str]) -> Update:
+def make_update(
+    network: nn.Module, options: TrainOptions, loss: Loss, first_stage: Any, head: frozenset[str]
+) -> Update:
     """The step of the training that is asked for, as it will be in its last epoch."""
     compute = choose_compute(options.precision)
     added = add_weights(network, options)

@@ -58,6 +58,12 @@ def split_stages(network: nn.Module, head: frozenset[str] = frozenset()) -> Stag
     return Stages(parts=tuple(tuple(names) for names in stages))
 
 
+def stage_ends(network: nn.Module) -> tuple[str, ...]:
+    """The last module of each stage of the backbone."""
+    modules = {name for name, _ in network.named_modules()}
+    return tuple(names[-1] for part in split_stages(network).parts[:-1] if (names := [n for n in part if n in modules]))
+
+
 def _head_modules(head: frozenset[str]) -> list[str]:
     """The head's modules; of auxiliary heads (GoogLeNet, Inception: all but the main one) the whole branch."""
     modules = sorted({key.rpartition(".")[0] for key in head})

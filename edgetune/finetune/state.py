@@ -62,6 +62,15 @@ def save_state(
     partial.replace(folder / FILE)
 
 
+def saved_step(folder: Path) -> int:
+    """Finished optimizer steps of the checkpoint in ``folder``; 0 without one that reads."""
+    try:
+        with safe_open(folder / FILE, framework="pt") as file:
+            return int(json.loads(file.metadata()["progress"])["step"])
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError):
+        return 0
+
+
 def load_state(
     folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> tuple[Progress, dict[str, Tensor]] | None:

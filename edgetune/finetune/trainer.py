@@ -77,6 +77,7 @@ class TrainOptions:
     patience: int = 0
     lora_rank: int = 8
     lora_alpha: float = 16.0
+    keep_best: bool = True  # the epoch that is best on validation; else the last
     compile: str = "never"
 
 
@@ -366,7 +367,7 @@ class _Run:
                 "validation_seconds": round(time.perf_counter() - started, 3),
             }
         )
-        if accuracy >= progress.best_accuracy:
+        if accuracy >= progress.best_accuracy or not self.options.keep_best:
             progress.best_accuracy, progress.best_epoch = accuracy, epoch + 1
             self.best = {key: value.detach().cpu().clone() for key, value in judged.state_dict().items()}
         progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0

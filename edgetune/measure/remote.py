@@ -48,8 +48,12 @@ def measured_there(
     scenario: Scenario,
     seed: int,
     progress: Tick,
+    samples: Sequence[NDArray[np.generic]] = (),
 ) -> Found:
     """Run the protocol of ``measure_loads`` on ``device``.
+
+    Args:
+        samples: inputs of different sizes for the timed runs, where ``feeds`` are not all that engines get.
 
     Raises:
         DeviceError: the device cannot do it. BackendError: an engine does not run there.
@@ -57,6 +61,9 @@ def measured_there(
     with tempfile.TemporaryDirectory(prefix="edgetune-bench-") as folder:
         files: dict[str, Path] = {}
         described = []
+        if samples:
+            files["samples.npz"] = Path(folder) / "samples.npz"
+            np.savez(files["samples.npz"], **{f"s{i}": array for i, array in enumerate(samples)})  # type: ignore[arg-type]
         for number, engine in enumerate(engines):
             inputs = Path(folder) / f"{number}.npz"
             feed = feeds[engine.name]
@@ -71,6 +78,7 @@ def measured_there(
                     "threads": spec.threads,
                     "inputs": f"{number}/inputs.npz",
                     "names": list(feed),
+                    **({"samples": "samples.npz"} if samples else {}),
                 }
             )
         job = {
@@ -79,6 +87,7 @@ def measured_there(
             "spec": asdict(spec),
             "scenario": asdict(scenario),
             "seed": seed,
+            **({"backend": "tensorrt"} if any(_tied(one) for one in engines) else {}),
         }
         limit = PATIENCE_SECONDS + 3 * spec.max_seconds * len(engines)
         answer = device.do(job, files, limit_seconds=limit, progress=progress)
@@ -89,7 +98,11 @@ def measured_there(
         cpu_share=answer["cpu_share"],
         device={**answer["device"], "name": device.name},
         telemetry=answer["telemetry"],
-        outputs={one.name: agreement(one, feeds[one.name], there[one.name], spec.threads) for one in engines},
+        outputs={
+            one.name: agreement(one, feeds[one.name], there[one.name], spec.threads)
+            for one in engines
+            if not _tied(one)
+        },
         versions=answer["versions"],
     )
 
@@ -138,6 +151,11 @@ def agreement(engine: EngineFile, feed: Feed, there: list[Mapping[str, Any]], th
         "max_difference": difference if np.isfinite(difference) else None,
         "max_magnitude": magnitude if np.isfinite(magnitude) else None,
     }
+
+
+def _tied(engine: EngineFile) -> bool:
+    """Whether it runs on its own device only, and so cannot be held against this machine."""
+    return engine.session.get("backend") == "tensorrt"
 
 
 def _name(engine: EngineFile) -> str:

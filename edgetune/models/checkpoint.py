@@ -20,6 +20,7 @@ from torch import nn
 from edgetune.hashing import canonical_json
 from edgetune.models.encoder_layers import replay
 from edgetune.models.tensors import load_tensors
+from edgetune.models.tracing import dependency_graph
 from edgetune.models.zoo import make_network
 
 SCHEMA = "edgetune.checkpoint/1"
@@ -80,7 +81,6 @@ def load_checkpoint(folder: Path, base: Path | None = None) -> tuple[NetworkSpec
     if history and spec.max_length is not None:
         replay(network, history)
     elif history:
-        graph = tp.DependencyGraph().build_dependency(network, example_inputs=spec.example())
-        graph.load_pruning_history(history)
+        dependency_graph(network, spec.example()).load_pruning_history(history)
     load_tensors(network, load_file(folder / "model.safetensors"))
     return spec, network, history

@@ -27,6 +27,7 @@ class Group:
     scores: Sequence[float]
     block: int  # units that are taken at once
     sides: tuple[tuple[str, str, int], ...]
+    most: float = 1.0 - KEEP_SHARE  # share of the units that may go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ def _best_move(
     first = (len(order) - taken) % group.block or group.block  # lands on a whole multiple
     for blocks in range(MAX_BLOCKS):
         units = first + blocks * group.block
-        if len(order) - taken - units < max(group.block, KEEP_SHARE * len(order)):
+        if len(order) - taken - units < max(group.block, (1.0 - group.most) * len(order)):
             break
         saved = sum(
             latency[name](*now[name]) - latency[name](*width)

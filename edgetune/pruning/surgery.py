@@ -1,22 +1,23 @@
 """Take channels out of a network with torch-pruning: a share of them, or as many as a latency limit asks for."""
 
-import importlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from edgetune.errors import EdgetuneError, PruningError, RecipeError
+from edgetune.errors import EdgetuneError, PruningError
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import PruningHistory
+from edgetune.models.names import named_modules
+from edgetune.models.tracing import dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
-from edgetune.pruning.criteria import CRITERIA
 from edgetune.pruning.criteria.batches import Batches
-from edgetune.pruning.groups import prunable_groups
+from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
+from edgetune.pruning.groups import Keeping, prunable_groups
 from edgetune.pruning.shapes import layer_shapes
 
 KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
@@ -31,6 +32,27 @@ class PruneOptions:
     scope: str  # of a ratio. global: the weakest anywhere; isomorphic: among layers alike; local: of every layer
     channel_multiple: int
     protected: tuple[str, ...]  # module names
+    group_reduction: str = AUTO  # how the layers of a group become one score
+    normalization: str = AUTO  # what scores of a group are divided by
+    layers: Mapping[str, float] = field(default_factory=dict)  # module name -> share of its channels that may go
+
+    def scores(self, network: nn.Module, batches: Batches) -> tuple[Scores, bool]:
+        """The criterion with these options, and whether its scores compare between layers."""
+        return make_scores(
+            self.criterion, network, batches, reduction=self.group_reduction, normalization=self.normalization
+        )
+
+    def with_layers(self, layers: Mapping[str, float]) -> "PruneOptions":
+        """The same with other shares."""
+        return replace(self, layers=layers)
+
+    def left_whole(self, network: nn.Module) -> list[nn.Module]:
+        """The protected modules, and those whose channels cannot be followed.
+
+        Raises:
+            RecipeError: a name is no module of the network.
+        """
+        return [*named_modules(network, self.protected, "prune.protect"), *handed_on(network)]
 
 
 def prune_by_ratio(
@@ -38,7 +60,9 @@ def prune_by_ratio(
 ) -> PruningHistory:
     """Take the share ``ratio`` of all channels out of ``network``, in place, and return what was removed.
 
-    That is nothing where rounding leaves every layer as it is. Needs the network on the CPU; leaves it in eval mode.
+    Modules in ``options.layers`` lose their own share instead, ranked by themselves, and with them what is coupled to
+    them. Nothing is removed where rounding leaves every layer as it is. Needs the network on the CPU; leaves it in eval
+    mode.
 
     Args:
         example: an input [1, 3, H, W] to trace with.
@@ -46,24 +70,28 @@ def prune_by_ratio(
 
     Raises:
         PruningError: the network cannot be traced.
-        RecipeError: a protected module does not exist.
+        RecipeError: a module that is named does not exist, or the criterion does not know an option.
     """
-    ignored = _modules(network, options.protected)
-    criterion = importlib.import_module(CRITERIA[options.criterion])
+    ignored = options.left_whole(network)
+    own = dict(zip(named_modules(network, options.layers, "prune.layers"), options.layers.values(), strict=True))
     limit = 1.0 - KEEP_SHARE
     network.eval()
     with _tracing_errors():
-        pruner = tp.pruner.BasePruner(
-            network,
-            example,
-            importance=criterion.importance(network, batches),
-            global_pruning=options.scope in ("global", "isomorphic"),
-            isomorphic=options.scope == "isomorphic",
-            pruning_ratio=ratio,
-            max_pruning_ratio=limit if criterion.COMPARABLE else min(limit, UNRANKED_FACTOR * ratio),
-            round_to=options.channel_multiple,
-            ignored_layers=ignored,
-        )
+        scores, comparable = options.scores(network, batches)
+        most = limit if comparable else min(limit, max(UNRANKED_FACTOR * ratio, *own.values(), 0.0))
+        with traceable():
+            pruner = tp.pruner.BasePruner(
+                network,
+                example,
+                importance=Keeping(scores, most),
+                global_pruning=options.scope in ("global", "isomorphic"),
+                isomorphic=options.scope == "isomorphic",
+                pruning_ratio=ratio,
+                pruning_ratio_dict=own,
+                max_pruning_ratio=most,
+                round_to=options.channel_multiple,
+                ignored_layers=ignored,
+            )
         pruner.step()
         with torch.no_grad():
             network(example)
@@ -81,15 +109,16 @@ def prune_to_latency(
 ) -> PruningHistory:
     """Take channels out until the layers in ``times`` need ``limit_ms`` together; see ``allocate``.
 
-    Arguments, effects and errors as ``prune_by_ratio``; also a PruningError for a limit that no pruning reaches.
+    A module in ``options.layers`` loses its share at most. Arguments, effects and errors as ``prune_by_ratio``; also a
+    PruningError for a limit that no pruning reaches.
     """
-    ignored = _modules(network, options.protected)
-    criterion = importlib.import_module(CRITERIA[options.criterion])
+    ignored = options.left_whole(network)
+    named_modules(network, options.layers, "prune.layers")
     network.eval()
     with _tracing_errors():
-        importance = criterion.importance(network, batches)
-        graph = tp.DependencyGraph().build_dependency(network, example_inputs=example)
-        prunable = prunable_groups(network, graph, ignored, importance, options.channel_multiple)
+        importance, _ = options.scores(network, batches)
+        graph = dependency_graph(network, example)
+        prunable = prunable_groups(network, graph, ignored, importance, options.channel_multiple, options.layers)
         widths = {name: (shape.inputs, shape.outputs) for name, shape in layer_shapes(network, example).items()}
         latency = {name: times[name].at for name in widths if name in times}
         allocation = allocate([group.group for group in prunable], widths, latency, limit_ms)
@@ -134,16 +163,6 @@ def count_channels(network: nn.Module) -> int:
         for module in network.modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     )
-
-
-def _modules(network: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
-    modules = dict(network.named_modules())
-    if unknown := [name for name in names if name not in modules]:
-        raise RecipeError(
-            f"`prune.protect` names {unknown[0]!r}, which the network does not have",
-            hint="its modules: " + ", ".join(name for name in list(modules)[1:12]) + ", ...",
-        )
-    return [modules[name] for name in names]
 
 
 @contextmanager

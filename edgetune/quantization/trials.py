@@ -3,6 +3,7 @@
 Each change is tried on top of what helped before it, so that the last trials are the best that was found.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -69,10 +70,13 @@ class Bench:
         return outcome(graph, self.batches, self.reference)
 
 
-def try_changes(bench: Bench, start: Settings, worst: Sequence[str], progress: Tick = silent) -> list[Trial]:
+def try_changes(
+    bench: Bench, start: Settings, worst: Sequence[str], progress: Tick = silent, enough: float = math.inf
+) -> list[Trial]:
     """The settings as they are, then other ranges, repairs and the ``worst`` layers (first is worst) in float.
 
     A change helps if it brings the outputs nearer to the float network's (divergence); of ranges, only the best does.
+    Once what helped reaches the accuracy that is ``enough``, nothing more is tried.
     """
     trials = [Trial(change="as in the recipe", settings=start, outcome=bench.outcome(start), helped=True)]
     total = 1 + len(METHODS) - 1 + len(REPAIRS) + sum(number <= len(worst) for number in FLOAT_LAYERS)
@@ -91,6 +95,8 @@ def try_changes(bench: Bench, start: Settings, worst: Sequence[str], progress: T
     now = start
     try_all((f"{m} ranges", replace(now, calibration=m)) for m in METHODS if m != start.calibration)
     for repair in REPAIRS:
+        if _best(trials).outcome.accuracy >= enough:
+            return trials
         now = _best(trials).settings
         try_all(iter([_toggled(now, repair)]))
     now = _best(trials).settings

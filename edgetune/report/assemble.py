@@ -11,6 +11,7 @@ from edgetune.measure.selection import unmeasured
 from edgetune.plan import describe, recipe_as_data
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
+from edgetune.spending import total
 
 
 def assemble(
@@ -64,8 +65,11 @@ def assemble(
         "targets": entries,
         "gates": gates,
         "steps": steps,
+        "cost": total(steps, plan.recipe.cost.per_hour, plan.recipe.cost.currency),
         "history": _history(plan, artifacts),
+        **_pruning(plan, artifacts),
         **_training(artifacts),
+        **_forgetting(artifacts),
         **_cross_validation(plan, artifacts, reasons),
         "data_findings": _findings(artifacts),
         "next_commands": next_commands,
@@ -175,9 +179,25 @@ def _history(plan: Plan, artifacts: Mapping[str, Artifact]) -> list[dict[str, An
         if step.name in ("finetune", "prune") and step.id in artifacts:
             keys = ("epoch", "train_loss", "val_loss", "val_accuracy")
             for number, row in enumerate(_read(artifacts[step.id].path / "notes" / "training.json")["history"], 1):
-                name = step.id.partition("-by-")[0].partition("-for-")[0]
+                name = _short(step.id)
                 curves.append({"step": name, **{key: row[key] for key in keys}, "epoch": number})
     return curves
+
+
+def _pruning(plan: Plan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What each step of pruning left; nothing for results of before that was noted."""
+    rows = []
+    for step in plan.steps:
+        if step.name in ("prune", "prune_encoder") and step.id in artifacts:
+            path = artifacts[step.id].path / "notes" / "pruning.json"
+            found = _read(path)["steps"] if path.exists() else []
+            rows += [{"pruning": _short(step.id), **row} for row in found]
+    return {"pruning": rows} if rows else {}
+
+
+def _short(step_id: str) -> str:
+    """prune-30-by-8 -> prune-30."""
+    return step_id.partition("-by-")[0].partition("-for-")[0]
 
 
 def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -187,6 +207,13 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
         return {}
     keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
     return {"training": {key: notes[key] for key in keys}}
+
+
+def _forgetting(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What the backbone still knows; nothing unless the recipe asked for it."""
+    if "forgetting" not in artifacts:
+        return {}
+    return {"forgetting": _read(artifacts["forgetting"].path / "forgetting.json")}
 
 
 def _cross_validation(plan: Plan, artifacts: Mapping[str, Artifact], reasons: Mapping[str, str]) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def device_times_text(found: Mapping[str, Any]) -> str:
                 f"  {len(layers)} reformat layers, {numbers.milliseconds(spent)} of its profile run; the slowest:"
             )
             lines += [f"    {numbers.milliseconds(layer['average_ms'])}  {layer['name']}" for layer in layers[:SHOWN]]
+        if fallbacks := engine["gpu_fallbacks"]:
+            lines.append(f"  {len(fallbacks)} layers that DLA did not take and the GPU runs:")
+            lines += [
+                f"    {layer['name']}: {layer['why'] or layer['kind'] or 'no reason given'}" for layer in fallbacks
+            ]
     lines.append("Times of trtexec on that device, one engine after the other; accuracy was not measured there.")
     return "\n".join(lines)
 
@@ -60,8 +65,11 @@ def _engine(times: Path) -> dict[str, Any]:
         trtexec.read_profile(profile) if profile.exists() else {},
     )
     latency = latency_summary(trtexec.read_times(times))
+    log = times.with_name(f"{name}.log")
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return {
         "name": name,
+        "gpu_fallbacks": [asdict(layer) for layer in trtexec.gpu_fallbacks(text)],
         "latency_ms": {key: latency[key] for key in ("p50", "p90", "p99", "n")},
         "reformat_layers": [asdict(layer) for layer in found],
     }

@@ -110,7 +110,11 @@ def _confusion(confusion: view.Json | None) -> dict[str, Any] | None:
 
 def _plots(data: view.Json) -> dict[str, Any]:
     """Only what the figures need."""
-    return {"targets": [_target_plots(data, target) for target in data["targets"]], "history": data.get("history", [])}
+    return {
+        "targets": [_target_plots(data, target) for target in data["targets"]],
+        "history": data.get("history", []),
+        "pruning": data.get("pruning", []),
+    }
 
 
 def _target_plots(data: view.Json, target: view.Json) -> dict[str, Any]:

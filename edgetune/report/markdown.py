@@ -18,6 +18,7 @@ def render_markdown(data: view.Json) -> str:
     parts += [_target(data, target) for target in data["targets"]]
     parts += [
         _training(data),
+        _pruning(data),
         _cross_validation(data),
         _data(data),
         _missing(data),
@@ -53,6 +54,7 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts.append(escape(" ".join(target["reason"])))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
+    parts += [escape(line) for line in target.get("builder", ())]
     if gates := view.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):
@@ -104,6 +106,12 @@ def _training(data: view.Json) -> str:
     return f"## Training\n\n{escape(text)}" if text else ""
 
 
+def _pruning(data: view.Json) -> str:
+    rows = view.pruning_rows(data)
+    columns = ("pruning", "step", "channels left", "layers", "accuracy, pruned", "accuracy, trained")
+    return "## Pruning, step by step\n\n" + table(columns, rows) if rows else ""
+
+
 def _cross_validation(data: view.Json) -> str:
     text = view.cross_validation_line(data)
     if not text:
@@ -131,7 +139,8 @@ def _steps(data: view.Json) -> str:
         (escape(step["title"]), numbers.duration(step["seconds"]), "from the store" if step["cached"] else "run")
         for step in data.get("steps") or []
     ]
-    return "## Steps\n\n" + table(("step", "time", ""), rows) if rows else ""
+    told = [escape(line)] if (line := view.cost_line(data)) else []
+    return "\n\n".join(["## Steps", *told, table(("step", "time", ""), rows)]) if rows else ""
 
 
 def _environment(data: view.Json) -> str:

@@ -56,6 +56,8 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
     if in_float or target.get("controller"):
         lines += _indented(" ".join(target.get("reason", [])))
     lines += _indented(view.noise_line(target))
+    for line in target.get("builder", ()):
+        lines += _indented(line)
     failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
     if in_float or failed:
         lines += _indented(view.trade_off_line(target))

@@ -85,6 +85,33 @@ def training_line(data: Json) -> str:
         text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
     if training["strategy"] != "feature-extraction" and (verdict := fit_verdict(data.get("history", []))):
         text += f" {verdict}"
+    if kept := data.get("forgetting"):
+        before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
+        text += (
+            f" On {kept['samples']} pictures of {kept['classes']} classes that it was pretrained for, the network with "
+            f"its old head got {before} right, and {after} with the fine-tuned backbone: "
+            f"{numbers.change(kept['change'])} points."
+        )
+    return text
+
+
+def cost_line(data: Json) -> str:
+    """What all steps took, in sentences; empty where that was not noted."""
+    cost = data.get("cost")
+    if not cost:
+        return ""
+    hours = f"{cost['device_hours']:.3g} device-hours, {cost['device_hours_this_time']:.3g} of them now"
+    text = f"All steps took {numbers.duration(cost['seconds'])} ({hours})"
+    if cost["peak_rss_bytes"] is not None:
+        text += f" and at most {numbers.size(cost['peak_rss_bytes'])} of memory"
+    if cost["peak_gpu_bytes"] is not None:
+        text += f", {numbers.size(cost['peak_gpu_bytes'])} of the GPU's"
+    known = {kind: joules for kind, joules in cost["energy_joules"].items() if joules is not None}
+    told = " and ".join(f"{joules / 3.6e6:.3g} kWh of the {kind}" for kind, joules in known.items())
+    text += f". Energy: {told or 'unknown'}."
+    if cost["money"] is not None:
+        unit = f" {cost['currency']}" if cost["currency"] else ""
+        text += f" Money: {cost['money']:.2f}{unit}, {cost['money_this_time']:.2f}{unit} of it now."
     return text
 
 
@@ -113,6 +140,21 @@ def fold_rows(data: Json) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def pruning_rows(data: Json) -> list[tuple[str, ...]]:
+    """(pruning, step, channels left, layers' time, accuracy after surgery, after training) of each step of pruning."""
+    return [
+        (
+            row["pruning"],
+            str(row["step"]),
+            numbers.percent(row["channels_left"]) if "channels_left" in row else numbers.NONE,
+            f"{row['layers_ms']:.3g} ms" if "layers_ms" in row else numbers.NONE,
+            numbers.percent(row.get("val_accuracy_pruned", row.get("val_accuracy_sparse"))),
+            numbers.percent(row["val_accuracy"]),
+        )
+        for row in data.get("pruning") or []
+    ]
+
+
 def calibration_line(target: Json) -> str:
     """What temperature scaling does to the probabilities of the chosen engine; empty where it was not fitted."""
     found = target.get("calibration")
@@ -136,9 +178,11 @@ def rows(target: Json) -> list[Row]:
 
 
 def pruning(c: Json) -> str:
-    """How much of a candidate was pruned: none, 30 %, to 1.5x."""
+    """How much of a candidate was pruned: none, 30 %, to 1.5x, to 2.5 ms."""
     if c["pruning_speedup"] is not None:
         return f"to {c['pruning_speedup']:g}x"
+    if c.get("pruning_latency_ms") is not None:
+        return f"to {c['pruning_latency_ms']:g} ms"
     return numbers.percent(c["pruning_ratio"], 0) if c["pruning_ratio"] else "none"
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from edgetune.progress import Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Dimension, Recipe, Target
 from edgetune.report.search import write_search
+from edgetune.search import roles
 from edgetune.search.outcome import chosen, describe
-from edgetune.search.study import identity, make_sampler, open_study
-from edgetune.search.trial import Baseline, attempt, make_baseline
+from edgetune.search.study import how, identity, make_sampler, open_study
+from edgetune.search.trial import Baseline, attempt, make_baseline, make_here
 from edgetune.search.values import changes, choose, wanted
 from edgetune.search_space import search_space_of
 from edgetune.store import Store
@@ -54,15 +55,46 @@ def search(path: Path, target: str | None, options: Options, store: Store, repor
             of someone else is in the way.
     """
     served = None if options.join is None else "{}://{}:{}".format(SCHEME, *parse_address(options.join))
-    scope = _scope(path, target)
+    role = options.work
+    scope = _scope(path, target, role)
+    roles.check_role(role, scope.recipe, scope.space, store)
+    store = replace(store, leaves=roles.LEAVES[role])
     url = served or resolve(options.storage or scope.recipe.search.storage, scope.recipe.base, STORAGE)
     storage = open_storage(url)
-    study = _study(storage, scope, join=options.join is not None)
+    study = _study(storage, scope, role, join=options.join is not None)
+    if role == roles.TRAIN:
+        scope = replace(scope, surroundings=roles.device_of(study, scope.surroundings))
     if not options.force:
         tuned_recipe.refuse_to_overwrite(_destination(scope.file), study.user_attrs.get(WRITTEN, ()))
-    baseline = make_baseline(scope.recipe, scope.target, store, scope.surroundings, reporter)
+    found = _search(scope, study, store, reporter, options, path)
+    baseline = _baseline(found, scope, role)
+    make = roles.make_elsewhere if role == roles.TRAIN else make_here
+    found = replace(found, attempt=partial(attempt, baseline, scope.int8, make))
     spec = scope.recipe.search
-    found = Search(
+    names = ", ".join(dimension.name for dimension in scope.space)
+    reporter.say(f"{spec.trials} trials, {_left(found)} to run; searched: {names}")
+    hours = spec.timeout_hours
+    deadline = None if hours is None else time.monotonic() + 3600 * hours
+    try:
+        if role == roles.MEASURE:
+            done = roles.measure_for_others(found, baseline, scope.int8, deadline)
+        else:
+            done = work(found, deadline)
+    except (KeyboardInterrupt, Interrupted):
+        _write_what_there_is(found, scope, baseline, url)
+        raise Interrupted("stopped; finished trials and steps are kept", hint=f"go on with: {found.go_on}") from None
+    if not done and not any(trial.state is TrialState.COMPLETE for trial in found.ask(study.get_trials)):
+        raise TuneError("the time was up before a trial came to its end", hint="give it more `[search] timeout_hours`")
+    return _finish(found, scope, baseline, url, force=options.force)
+
+
+def _search(scope: _Scope, study: Any, store: Store, reporter: Reporter, options: Options, path: Path) -> Search:
+    """What a worker needs, but for how it tries: that needs the baseline."""
+
+    def not_yet(search: Search, trial: Any, values: Any) -> Any:
+        raise AssertionError("the baseline comes first")
+
+    return Search(
         recipe=scope.recipe,
         study=study,
         store=store,
@@ -70,23 +102,22 @@ def search(path: Path, target: str | None, options: Options, store: Store, repor
         reporter=reporter,
         patience=options.patience,
         go_on=go_on("search", path, options),
-        trials=spec.trials,
-        lost_after=spec.lost_after_seconds,
+        trials=scope.recipe.search.trials,
+        lost_after=scope.recipe.search.lost_after_seconds,
         sampler=partial(make_sampler, scope.recipe),
         choose=lambda trial: choose(trial, scope.space, scope.recipe, int8=scope.int8),
-        attempt=partial(attempt, baseline, scope.int8),
+        attempt=not_yet,
     )
-    names = ", ".join(dimension.name for dimension in scope.space)
-    reporter.say(f"{spec.trials} trials, {_left(found)} to run; searched: {names}")
-    hours = spec.timeout_hours
-    try:
-        done = work(found, None if hours is None else time.monotonic() + 3600 * hours)
-    except (KeyboardInterrupt, Interrupted):
-        _write_what_there_is(found, scope, baseline, url)
-        raise Interrupted("stopped; finished trials and steps are kept", hint=f"go on with: {found.go_on}") from None
-    if not done and not any(trial.state is TrialState.COMPLETE for trial in found.ask(study.get_trials)):
-        raise TuneError("the time was up before a trial came to its end", hint="give it more `[search] timeout_hours`")
-    return _finish(found, scope, baseline, url, force=options.force)
+
+
+def _baseline(found: Search, scope: _Scope, role: str) -> Baseline:
+    """The recipe's float engine: made here, or told by who measures."""
+    if role == roles.TRAIN:
+        return roles.baseline_for_training(found, scope.target)
+    baseline = make_baseline(scope.recipe, scope.target, found.store, scope.surroundings, found.reporter)
+    if role == roles.MEASURE:
+        found.ask(lambda: roles.announce_baseline(found.study, baseline))
+    return baseline
 
 
 def serve(path: Path, target: str | None, options: Options, address: str, announce: Callable[[str], None]) -> None:
@@ -96,30 +127,37 @@ def serve(path: Path, target: str | None, options: Options, address: str, announ
         InputError: it cannot be listened at ``address`` (HOST:PORT). TuneError: the storage cannot be opened.
     """
     host, port = parse_address(address)
-    scope = _scope(path, target)
+    scope = _scope(path, target, roles.ALL)
     storage = open_storage(resolve(options.storage or scope.recipe.search.storage, scope.recipe.base, STORAGE))
-    _study(storage, scope, join=False)
+    _study(storage, scope, roles.ALL, join=False)
     proxy.serve(storage, host, port, announce)
 
 
-def _scope(path: Path, name: str | None) -> _Scope:
+def _scope(path: Path, name: str | None, role: str) -> _Scope:
     file = path / DEFAULT_NAME if path.is_dir() else path
     recipe = load_recipe(file)
     target = recipe_target(recipe, name or recipe.targets.names[0])
     surroundings = look_around(recipe, (target,))
+    if role == roles.TRAIN:
+        surroundings = roles.as_if_there(surroundings, target.name)
     if (why := surroundings.facts.unavailable[target.name]) is not None:
         raise InputError(
             f"engines of {target.name} cannot be timed here, and a search is by their latency: {why}",
-            hint="run it on the device itself, or give another --target",
+            hint="run it on the device itself, train for it with --work train, or give another --target",
         )
     int8 = makes_int8(recipe, target)
     space = search_space_of(recipe, int8=int8)
     return _Scope(file=file, recipe=recipe, target=target, surroundings=surroundings, space=space, int8=int8)
 
 
-def _study(storage: Any, scope: _Scope, *, join: bool) -> Any:
+def _study(storage: Any, scope: _Scope, role: str, *, join: bool) -> Any:
     parts = identity(scope.recipe, scope.target, scope.surroundings.facts, scope.space)
-    return open_study(storage, scope.recipe, scope.space, parts, int8=scope.int8, join=join)
+    if role == roles.TRAIN:
+        return roles.join_training(storage, parts, how(scope.recipe))
+    study = open_study(storage, scope.recipe, scope.space, parts, int8=scope.int8, join=join)
+    if role == roles.MEASURE:
+        roles.announce_device(study, scope.surroundings)
+    return study
 
 
 def _left(search: Search) -> int:

@@ -64,10 +64,14 @@ def open_study(
     """
     first = [(values, {RECIPE: bool(values)}) for values in first_values(recipe, space, int8=int8)]
     smaller = [StudyDirection.MINIMIZE] * (2 if recipe.search.size else 1)
-    how = {"pruner": NopPruner(), "sampler": make_sampler(recipe, 0)}
     return find_or_make(
-        storage, PREFIX, parts, first, join=join, directions=[StudyDirection.MAXIMIZE, *smaller], how=how
+        storage, PREFIX, parts, first, join=join, directions=[StudyDirection.MAXIMIZE, *smaller], how=how(recipe)
     )
+
+
+def how(recipe: Recipe) -> dict[str, Any]:
+    """The pruner and the sampler that a study is opened with."""
+    return {"pruner": NopPruner(), "sampler": make_sampler(recipe, 0)}
 
 
 def make_sampler(recipe: Recipe, number: int) -> BaseSampler:

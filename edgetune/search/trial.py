@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from edgetune.tune.training import OneLine, announce, read_history
 from edgetune.tune.worker import Search, Tried
 
 RESULT = "edgetune:result"
+DEVICE_SOURCES = ("device", "processor")  # of a plan's facts: those about where engines run
 TRIAL = "trial"  # the engine's name beside "float"
 
 
@@ -65,13 +66,24 @@ def make_baseline(
     )
 
 
-def attempt(baseline: Baseline, int8: bool, search: Search, trial: Trial, values: Mapping[str, Any]) -> Tried:
+Make = Callable[[Baseline, Wanted, Search, Trial, Reporter], dict[str, Any]]
+"""What comes of the engine of a trial, as of ``make_engine``."""
+
+
+def make_here(baseline: Baseline, engine: Wanted, search: Search, trial: Trial, reporter: Reporter) -> dict[str, Any]:
+    """All of it by this process."""
+    return make_engine(baseline, engine, search.recipe, search.store, search.surroundings, reporter)
+
+
+def attempt(
+    baseline: Baseline, int8: bool, make: Make, search: Search, trial: Trial, values: Mapping[str, Any]
+) -> Tried:
     """Build, evaluate and time the engine of ``values``."""
     announce(search, trial, values, "an engine of the recipe")
     reporter, started = OneLine(search.reporter, f"trial {trial.number}"), time.monotonic()
     engine = wanted(search.recipe, values, int8=int8)
     try:
-        result = make_engine(baseline, engine, search.recipe, search.store, search.surroundings, reporter)
+        result = make(baseline, engine, search, trial, reporter)
     except (StoreError, Interrupted, InputError, DeviceError):  # not this trial's fault
         raise
     except EdgetuneError as error:
@@ -138,22 +150,16 @@ def make_engine(
     Returns:
         What is kept of a trial; accuracy, speed-up and size are None where the network was hopeless.
     """
-    recipe, target, around = engine.recipe, baseline.target, surroundings
-    if recipe.model.name != own.model.name:  # its code, or its library's weights
-        around = look_around(recipe, (target,))
+    recipe, target = engine.recipe, baseline.target
+    around = surroundings_of(recipe, own, surroundings, target)
     plan = make_trial_plan(recipe, target, around.facts, engine.pruning, engine.precision)
     (candidate,) = plan.candidates
-    outcomes = _run(plan, candidate.network_step, store, around, reporter)
-    history = read_history(_artifact(outcomes, candidate.network_step))
-    recovered = max((row["val_accuracy"] for row in history), default=None)
-    result: dict[str, Any] = {
-        "engine": candidate.name,
-        "recovered_accuracy": recovered,
-        **dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes")),
-    }
+    outcomes = run_up_to(plan, candidate.network_step, store, around, reporter)
+    result = untimed(candidate.name, best_epoch(outcomes, candidate.network_step))
+    recovered = result["recovered_accuracy"]
     if recovered is not None and hopeless(recovered, baseline.accuracy, recipe):
         return result
-    outcomes = _run(plan, plan.steps[-1].id, store, around, reporter)
+    outcomes = run_up_to(plan, plan.steps[-1].id, store, around, reporter)
     assert candidate.compile_step is not None  # only targets that run here are searched
     pair = make_pair_plan(own, target, surroundings.facts, {FLOAT: baseline.compiled, TRIAL: TRIAL})
     known = {**baseline.outcomes, TRIAL: outcomes[candidate.compile_step]}
@@ -174,6 +180,36 @@ def make_engine(
     }
 
 
+def surroundings_of(recipe: Recipe, own: Recipe, surroundings: Surroundings, target: Target) -> Surroundings:
+    """What a trial's ``recipe`` is about: another network than one's ``own`` has other code or weights."""
+    if recipe.model.name == own.model.name:
+        return surroundings
+    return on_the_device_of(surroundings, look_around(recipe, (target,)))
+
+
+def untimed(engine: str, recovered: float | None) -> dict[str, Any]:
+    """The result of a trial whose network is all there is."""
+    empty = dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes"))
+    return {"engine": engine, "recovered_accuracy": recovered, **empty}
+
+
+def best_epoch(outcomes: Mapping[str, Outcome], step: str) -> float | None:
+    """The highest accuracy on validation that a training saw; None where nothing was trained."""
+    return max((row["val_accuracy"] for row in read_history(_artifact(outcomes, step))), default=None)
+
+
+def on_the_device_of(ours: Surroundings, found: Surroundings) -> Surroundings:
+    """``found``, with the device that ``ours`` are of: a training worker's is that of who measures for it."""
+    theirs = {name: value for name, value in ours.facts.sources.items() if name.startswith(DEVICE_SOURCES)}
+    facts = replace(
+        found.facts,
+        sources={**found.facts.sources, **theirs},
+        unavailable=ours.facts.unavailable,
+        untimed=ours.facts.untimed,
+    )
+    return replace(found, facts=facts)
+
+
 def hopeless(accuracy: float, float_accuracy: float, recipe: Recipe) -> bool:
     """Whether a network is so far outside the accuracy budget before it is compiled that no engine of it is made."""
     limit = recipe.budget.max_accuracy_drop + recipe.search.give_up_points
@@ -181,7 +217,7 @@ def hopeless(accuracy: float, float_accuracy: float, recipe: Recipe) -> bool:
     return drop_points(*plain) > limit + 1e-9
 
 
-def _run(plan: Plan, last: str, store: Store, around: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
+def run_up_to(plan: Plan, last: str, store: Store, around: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
     """The steps of ``plan`` up to ``last``; whichever fails raises."""
     steps = plan.steps[: 1 + next(number for number, step in enumerate(plan.steps) if step.id == last)]
     part = Plan(recipe=plan.recipe, targets=plan.targets, steps=steps, candidates=(), facts=plan.facts)

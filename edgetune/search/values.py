@@ -67,10 +67,12 @@ def wanted(recipe: Recipe, values: Mapping[str, Any], *, int8: bool) -> Wanted:
     own = recipe.prune
     speedups = () if own.target_speedup or not pruning.asked else own.target_speedup
     ratios = () if own.ratio else own.ratio
+    latencies = () if own.target_latency_ms else own.target_latency_ms
     prune = replace(
         made.prune,
         target_speedup=speedups if pruning.speedup is None else (pruning.speedup,),
         ratio=ratios if pruning.ratio is None else (pruning.ratio,),
+        target_latency_ms=latencies if pruning.latency_ms is None else (pruning.latency_ms,),
     )
     mode = made.quantize.mode
     precision = FLOAT if mode == "none" or not int8 else "qat" if mode == "qat" else "int8"

@@ -20,6 +20,7 @@ STEPS = {
         "export",
         "quantize",
         "quantize_dynamic",
+        "store_weights",
         "float_layers",
         "mend",
         "mix",
@@ -32,7 +33,9 @@ STEPS = {
         "select",
         "bundle",
         "validate",
+        "forgetting",
         "lr_find",
+        "time_training",
         "diagnose",
     )
 }

@@ -17,7 +17,8 @@ from edgetune.steps.dataset import load_index
 from edgetune.steps.evaluate import batches
 
 GOLDEN_SAMPLES = 3
-TOLERANCE = {"fp32": 1e-3, "int8": 0.05}  # of the outputs' spread: other kernels round otherwise
+# Of the outputs' spread: other kernels round otherwise.
+TOLERANCE = {"fp32": 1e-3, "fp16": 0.02, "int8": 0.05, "int8-weights": 1e-3, "int4-weights": 0.05}
 
 
 def run(context: StepContext) -> None:
@@ -48,7 +49,8 @@ def run(context: StepContext) -> None:
     if context.device is None:
         Engine.open(folder).close()  # verifies and runs the self-test, as the device will
     else:
-        context.device.do({"kind": "check", "bundle": "b"}, folder_files(folder, "b"), limit_seconds=PATIENCE_SECONDS)
+        job = {"kind": "check", "bundle": "b", "backend": manifest["backend"]}
+        context.device.do(job, folder_files(folder, "b"), limit_seconds=PATIENCE_SECONDS)
     pack_tar(folder, context.out / "bundle.tar")
 
 
@@ -59,17 +61,18 @@ def _golden(context: StepContext, engine_dir: Any) -> tuple[Any, Any]:
     for sample in index.split("test"):
         seen.setdefault(sample.label, index.root / sample.path if sample.text is None else sample.text)
     samples = list(seen.values())[:GOLDEN_SAMPLES]
-    with Engine.open(engine_dir) as engine:
-        if isinstance(samples[0], str):
-            inputs = engine.preprocessing(samples)
-        else:
-            inputs = np.concatenate([engine.preprocessing(path) for path in samples])
-        if context.device is None:
+    manifest = read_manifest(engine_dir)
+    preprocessing = make_preprocessing(manifest["preprocessing"], engine_dir)
+    inputs = (
+        preprocessing(samples) if isinstance(samples[0], str) else np.concatenate(list(map(preprocessing, samples)))
+    )
+    if context.device is None:
+        with Engine.open(engine_dir) as engine:
             return inputs, np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
     np.save(context.scratch / "golden.npy", inputs)
     files, parts = {**folder_files(engine_dir, "b"), "golden.npy": context.scratch / "golden.npy"}, []
     context.device.do(
-        {"kind": "logits", "bundle": "b", "inputs": ["golden.npy"], "batch": 1},
+        {"kind": "logits", "bundle": "b", "backend": manifest["backend"], "inputs": ["golden.npy"], "batch": 1},
         files,
         limit_seconds=PATIENCE_SECONDS,
         part=lambda part: parts.append(decoded(part)),

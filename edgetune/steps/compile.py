@@ -10,16 +10,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from edgetune_runtime import Engine
+from torch import Tensor
 
 from edgetune.bundle.manifest import read_manifest, signature, write_manifest
 from edgetune.data.preprocessing import NORMALISATION, make_pixel_preprocessing, make_preprocessing
 from edgetune.errors import BackendError
 from edgetune.export.parity import check_engine_parity
 from edgetune.hashing import canonical_json
-from edgetune.measure.remote import folder_files
+from edgetune.measure.remote import decoded, folder_files
 from edgetune.steps.context import StepContext
-from edgetune.steps.evaluate import batches
+from edgetune.steps.evaluate import SECONDS_PER_SAMPLE, batches
+from edgetune.steps.tensorrt_engine import ONNX, build
 from edgetune.steps.texts import TOKENIZER, preprocessing
 from edgetune.surroundings import load_backend
 
@@ -37,7 +40,9 @@ except (RuntimeProblem, RuntimeError) as problem:
 """
 TRIAL_SECONDS = 300
 PARITY_BATCHES = {"image": 2, "text": 64}  # texts come one at a time
-PARITY = 1e-3  # of the outputs' spread; float engines of two libraries differ by their order of additions only
+# Of the outputs' spread: float engines of two libraries differ by their order of additions, those of float16 by
+# roundings too; INT8 ones round otherwise, and their accuracy is measured.
+PARITY = {"fp32": 1e-3, "fp16": 0.05}
 
 
 def run(context: StepContext) -> None:
@@ -47,36 +52,32 @@ def run(context: StepContext) -> None:
     labels = dataset["labels"]
     folder = context.out / "engine"
     folder.mkdir()
-    backend = load_backend(params["backend"])
-    session = backend.compile(
-        context.inputs["onnx"] / "model.onnx",
-        folder,
-        threads=params["threads"],
-        options=params["backend_options"],
-        **({"min_runtime": params["min_runtime"]} if "min_runtime" in params else {}),
-    )
-    (file,) = folder.glob("engine.*")
+    inputs = _inputs(context, folder)
+    file, session, versions = _compiled(context, folder, inputs["inputs"][0])
     write_manifest(
         folder,
         {
             "name": f"{params['target']}-{params['precision']}",
             "target": params["target"],
             "backend": params["backend"],
-            "engine": {"file": file.name, "precision": params["precision"], **_inside(params)},
-            **_inputs(context, folder),
+            "engine": {"file": file, "precision": params["precision"], **_inside(params)},
+            **inputs,
             "outputs": [signature("logits", ["batch", len(labels)])],
             "postprocessing": "softmax",
             "labels": labels,
             "session": session,
             "scheme": params["scheme"],
             "recipe": {},
-            "versions": backend.versions() if context.device is None else context.device.about()["versions"],
+            "versions": versions,
             "measured": None,
             "golden": None,
         },
     )
     if context.device is not None:
-        context.device.do({"kind": "check", "bundle": "b"}, folder_files(folder, "b"), limit_seconds=TRIAL_SECONDS)
+        job = {"kind": "check", "bundle": "b", "backend": params["backend"]}
+        context.device.do(job, folder_files(folder, "b"), limit_seconds=TRIAL_SECONDS)
+        if params["backend"] == "tensorrt":
+            _check_parity(context, folder)
         return
     trial = subprocess.run(
         [sys.executable, "-c", TRIAL, str(folder)], capture_output=True, text=True, timeout=TRIAL_SECONDS
@@ -91,27 +92,63 @@ def run(context: StepContext) -> None:
         _check_parity(context, folder)
 
 
+def _compiled(
+    context: StepContext, folder: Path, signature: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """(the engine's file in ``folder``, the manifest's session, the versions of what runs the engine)."""
+    params = context.params
+    if params["backend"] == "tensorrt":
+        return ONNX, *build(context, folder, signature)
+    backend = load_backend(params["backend"])
+    session = backend.compile(
+        context.inputs["onnx"] / "model.onnx",
+        folder,
+        threads=params["threads"],
+        options=params["backend_options"],
+        **({"min_runtime": params["min_runtime"]} if "min_runtime" in params else {}),
+    )
+    (file,) = folder.glob("engine.*")
+    return file.name, session, backend.versions() if context.device is None else context.device.about()["versions"]
+
+
 def _check_parity(context: StepContext, folder: Path) -> None:
     """Hold the engine's outputs for validation samples against the same file's in ONNX Runtime.
 
     Raises:
-        BackendError: a float engine computes something else. INT8 ones round otherwise; their accuracy is measured.
+        BackendError: a float engine computes something else, or any gives what is no number.
     """
     manifest = read_manifest(folder)
     samples = (inputs for inputs, _ in batches(context, manifest, "val"))
     count = PARITY_BATCHES[manifest["preprocessing"]["kind"]]
-    with Engine.open(folder) as engine:
-        parity = check_engine_parity(
-            context.inputs["onnx"] / "model.onnx", lambda inputs: engine.run(inputs.numpy()), islice(samples, count)
-        )
+    file = context.inputs["onnx"] / "model.onnx"
+    if context.device is None:
+        with Engine.open(folder) as engine:
+            parity = check_engine_parity(file, lambda inputs: engine.run(inputs.numpy()), islice(samples, count))
+    else:
+        parity = check_engine_parity(file, lambda inputs: _there(context, folder, inputs), islice(samples, count))
     context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
-    far = not parity["max_difference"] <= PARITY * max(1.0, parity["output_scale"])
-    if not math.isfinite(parity["max_difference"]) or (far and manifest["engine"]["precision"] == "fp32"):
+    precision = manifest["engine"]["precision"]
+    far = parity["max_difference"] > PARITY.get(precision, math.inf) * max(1.0, parity["output_scale"])
+    if not math.isfinite(parity["max_difference"]) or far:
         raise BackendError(
-            f"the {manifest['engine']['precision']} engine's outputs differ from ONNX Runtime's by up to "
+            f"the {precision} engine's outputs differ from ONNX Runtime's by up to "
             f"{parity['max_difference']:.2g}, their spread is {parity['output_scale']:.2g}",
             hint=f"{manifest['backend']} computes this network otherwise; build for a target with another backend",
         )
+
+
+def _there(context: StepContext, folder: Path, inputs: Tensor) -> Any:
+    """Outputs of the bundle in ``folder`` on the device."""
+    assert context.device is not None
+    path, parts = context.scratch / "parity.npy", []
+    np.save(path, inputs.numpy())
+    context.device.do(
+        {"kind": "logits", "bundle": "b", "backend": context.params["backend"], "inputs": [path.name], "batch": 32},
+        {**folder_files(folder, "b"), path.name: path},
+        limit_seconds=TRIAL_SECONDS + SECONDS_PER_SAMPLE * len(inputs),
+        part=lambda part: parts.append(decoded(part)),
+    )
+    return np.concatenate(parts)
 
 
 def _inside(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class StepContext:
     cache_mb: int
     workers: int
     device: Device | None = None  # where the step's engines run; None: here
+    keep: Path | None = None  # pictures of the pretrained network's own classes
     watch: Watch = unwatched  # told of each epoch of fine-tuning
 
     def session(self) -> dict[str, Any]:

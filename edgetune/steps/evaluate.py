@@ -10,6 +10,7 @@ from edgetune_runtime import Engine
 from torch import Tensor
 
 from edgetune.data.images import eval_loader, pixel_loader
+from edgetune.data.tokens import save_tokens
 from edgetune.devices.protocol import Device
 from edgetune.hashing import canonical_json
 from edgetune.measure.metrics import classification_metrics
@@ -75,8 +76,13 @@ def batches(context: StepContext, manifest: dict[str, Any], split: str) -> Itera
 
 
 def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The same on the device: it gets pixels, which are a quarter of floats, and normalises them there."""
+    """The same on the device: it gets pixels, which are a quarter of floats, and normalises them there.
+
+    Of texts it gets the tokens, so that it needs no tokenizer.
+    """
     assert context.device is not None
+    if manifest["preprocessing"]["kind"] == "text":
+        return _texts_there(context, context.device, engine_dir)
     images = decoded_images(context, manifest["preprocessing"]["crop"][0])
     files, arrays = folder_files(engine_dir, "b"), {}
     splits = _splits(context)
@@ -85,18 +91,38 @@ def _there(context: StepContext, engine_dir: Path, manifest: dict[str, Any]) -> 
         files[f"{split}.npy"] = context.scratch / f"{split}.npy"
         np.save(files[f"{split}.npy"], np.stack([images.preprocessing.crop(images[number]) for number in numbers]))
         arrays[f"{split}_labels"] = np.asarray([images.index.samples[number].label for number in numbers])
+    inputs = {"backend": manifest["backend"], "pixels": [f"{split}.npy" for split in splits]}
+    return _logits_there(context, context.device, inputs, files, arrays)
+
+
+def _texts_there(context: StepContext, device: Device, engine_dir: Path) -> dict[str, Any]:
+    texts, splits = load_texts(context), _splits(context)
+    files, arrays = folder_files(engine_dir, "b"), {}
+    for split in splits:
+        numbers = texts.numbers(split)
+        files[f"{split}.npz"] = context.scratch / f"{split}.npz"
+        save_tokens([texts[int(number)].tolist() for number in numbers], files[f"{split}.npz"])
+        arrays[f"{split}_labels"] = np.asarray([texts.index.samples[int(number)].label for number in numbers])
+    return _logits_there(context, device, {"tokens": [f"{split}.npz" for split in splits]}, files, arrays)
+
+
+def _logits_there(
+    context: StepContext, device: Device, inputs: dict[str, Any], files: dict[str, Path], labels: dict[str, Any]
+) -> dict[str, Any]:
+    """The arrays of all splits; ``inputs`` names the files with their samples, ``labels`` are known."""
     parts: list[Any] = []
-    context.device.do(
-        {"kind": "logits", "bundle": "b", "pixels": [f"{split}.npy" for split in splits], "batch": BATCH},
+    device.do(
+        {"kind": "logits", "bundle": "b", "batch": BATCH, **inputs},
         files,
-        limit_seconds=PATIENCE_SECONDS + SECONDS_PER_SAMPLE * sum(map(len, arrays.values())),
+        limit_seconds=PATIENCE_SECONDS + SECONDS_PER_SAMPLE * sum(map(len, labels.values())),
         progress=context.tick,
         part=lambda part: parts.append(decoded(part)),
     )
-    ends = np.cumsum([len(arrays[f"{split}_labels"]) for split in splits])[:-1]
+    splits = _splits(context)
+    ends = np.cumsum([len(labels[f"{split}_labels"]) for split in splits])[:-1]
     logits = zip(splits, np.split(np.concatenate(parts), ends), strict=True)
-    (context.out / "device.json").write_text(canonical_json(_device(context.device)), encoding="utf-8")
-    return {**{f"{split}_logits": values for split, values in logits}, **arrays}
+    (context.out / "device.json").write_text(canonical_json(_device(device)), encoding="utf-8")
+    return {**{f"{split}_logits": values for split, values in logits}, **labels}
 
 
 def _device(device: Device) -> dict[str, Any]:

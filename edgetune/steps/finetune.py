@@ -92,7 +92,7 @@ def settled(
 
 def train_options(spec: FinetuneSpec, seed: int) -> TrainOptions:
     """What of the options the training loop needs."""
-    ours = {item.name for item in fields(TrainOptions)} - {"seed"}
+    ours = {item.name for item in fields(TrainOptions)} - {"seed", "keep_best"}
     return TrainOptions(seed=seed, **{name: getattr(spec, name) for name in ours})
 
 

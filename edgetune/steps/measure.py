@@ -1,7 +1,5 @@
 """Latency of all engines of a target, interleaved in one session, and memory of each in a fresh process."""
 
-import itertools
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
+from edgetune_runtime.latency import VariedCall, middle
 from numpy.typing import NDArray
 
 from edgetune.devices import local
@@ -18,13 +17,14 @@ from edgetune.devices.protocol import Device
 from edgetune.errors import MeasureError
 from edgetune.hashing import canonical_json
 from edgetune.measure.bench import make_feeds
-from edgetune.measure.engines import bundle_engine
+from edgetune.measure.engines import EngineFile, bundle_engine
 from edgetune.measure.latency import Call, measure_loads
 from edgetune.measure.memory import peak_rss_bytes
 from edgetune.measure.remote import measured_there
 from edgetune.measure.scenarios import Scenario
 from edgetune.records import BenchSpec
 from edgetune.steps.context import StepContext
+from edgetune.steps.tensorrt_times import by_trtexec, timed_by_trtexec
 from edgetune.steps.texts import load_texts
 
 TEXTS = 64  # of different lengths, that latencies are taken over
@@ -36,7 +36,8 @@ def run(context: StepContext) -> None:
     params = context.params
     folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
     if context.device is not None:
-        content = _there(context.device, folders, context)
+        how = timed_by_trtexec if by_trtexec(context.device, folders) else _there
+        content = how(context.device, folders, context)
         (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
         return
     samples = _samples(context)
@@ -67,8 +68,9 @@ def _there(device: Device, folders: dict[str, Path], context: StepContext) -> di
     """The same on the device; sessions are called directly there, which leaves out some microseconds of the runtime."""
     params = context.params
     engines = [bundle_engine(name, folder) for name, folder in folders.items()]
-    feeds = make_feeds(engines, {}, None, context.seed)
-    found = measured_there(device, engines, feeds, BenchSpec(**params), Scenario(), context.seed, context.tick)
+    texts = _samples(context) or []
+    feeds = _feeds(engines, texts) if texts else make_feeds(engines, {}, None, context.seed)
+    found = measured_there(device, engines, feeds, BenchSpec(**params), Scenario(), context.seed, context.tick, texts)
     if found.raw is None:
         raise MeasureError(f"{device.name} is emulated: nothing is timed there")
     return {
@@ -83,30 +85,16 @@ def _there(device: Device, folders: dict[str, Path], context: StepContext) -> di
     }
 
 
+def _feeds(engines: Sequence[EngineFile], texts: Sequence[Array]) -> dict[str, dict[str, Array]]:
+    """The text of middle length for each engine: what its outputs are compared on, and fresh processes run."""
+    return {engine.name: {engine.inputs[0].name: texts[middle(texts)]} for engine in engines}
+
+
 @contextmanager
 def _opened(folder: Path, threads: int, samples: Sequence[Array] | None) -> Iterator[Call]:
     # Digests and the self-test belong to installing a bundle; the evaluation has just run these files.
     with Engine.open(folder, verify=False, self_test=False, threads=threads) as engine:
-        yield _Inference(engine, samples or [engine.preprocessing.example()])
-
-
-class _Inference:
-    """One inference after the other, of samples that the number of the round chooses.
-
-    Before the first round, which is the warm-up, always of one of middle size.
-    """
-
-    def __init__(self, engine: Engine, samples: Sequence[Array]) -> None:
-        self.run, self.samples = engine.run, samples
-        self.order: Iterator[int] = itertools.repeat(
-            sorted(range(len(samples)), key=lambda i: samples[i].size)[len(samples) // 2]
-        )
-
-    def begin(self, number: int) -> None:
-        self.order = itertools.cycle(random.Random(number).sample(range(len(self.samples)), len(self.samples)))
-
-    def __call__(self) -> object:
-        return self.run(self.samples[next(self.order)])
+        yield VariedCall(engine.run, samples or [engine.preprocessing.example()])
 
 
 def _samples(context: StepContext) -> list[Array] | None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import load_checkpoint
-from edgetune.quantization.sensitivity import all_logits
+from edgetune.quantization.sensitivity import all_logits, outcome
 from edgetune.quantization.trials import Bench, Settings, try_changes
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
@@ -16,9 +16,14 @@ from edgetune.steps.quantize import settings_of
 
 
 def run(context: StepContext) -> None:
-    """Write ``settings.json``, which a quantization takes in place of the recipe's, and as a note what was tried."""
+    """Write ``settings.json``, which a quantization takes in place of the recipe's, and as a note what was tried.
+
+    Repairs are tried from quick to slow, and no more of them than the accuracy budget takes.
+    """
     bench = open_bench(context)
-    trials = try_changes(bench, settings_of(context), [], context.tick)
+    floating = outcome(bench.network, bench.batches, bench.reference)
+    least = floating.accuracy - context.params["max_accuracy_drop"] / 100
+    trials = try_changes(bench, settings_of(context), [], context.tick, enough=least - 1e-9)
     best = [trial for trial in trials if trial.helped][-1]
     write_settings(context, best.settings)
     told = {"trials": [trial.to_json() for trial in trials], "kept": best.change}

@@ -7,27 +7,34 @@ from itertools import islice
 
 from torch import Tensor, fx, nn
 
+from edgetune.errors import ExportError
+from edgetune.export.divergence import first_divergence
 from edgetune.export.onnx_export import export_onnx
-from edgetune.export.parity import check_parity
+from edgetune.export.parity import check_quantized_parity, parity_problem
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.quantize import Samples, quantize
+from edgetune.quantization.sensitivity import layer_name
 from edgetune.quantization.trials import Settings
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
 
-PARITY_BATCHES = 2
+PARITY_BATCHES = 32  # of validation, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """A fake-quant ``graph`` with the float ``network`` it was made from and the ``samples`` it was calibrated on."""
+    """A fake-quant ``graph`` with the float ``network`` it was made from and the ``samples`` it was calibrated on.
+
+    ``held_out`` gives the validation split.
+    """
 
     spec: NetworkSpec
     network: nn.Module
     graph: fx.GraphModule
     samples: Samples
+    held_out: Samples
 
 
 def run(context: StepContext) -> None:
@@ -46,6 +53,9 @@ def calibrated(context: StepContext) -> Calibrated:
     def samples() -> Iterator[Tensor]:
         return (images for images, _ in examples.calibration(params["calibration_samples"]))
 
+    def held_out() -> Iterator[Tensor]:
+        return (images for images, _ in examples.validation())
+
     graph = quantize(
         network,
         spec.example(),
@@ -54,15 +64,25 @@ def calibrated(context: StepContext) -> Calibrated:
         **asdict(settings_of(context)),
         progress=context.tick,
     )
-    return Calibrated(spec=spec, network=network, graph=graph, samples=samples)
+    return Calibrated(spec=spec, network=network, graph=graph, samples=samples, held_out=held_out)
 
 
 def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext) -> None:
-    """Write ``graph`` as ``model.onnx`` and, as a note, its parity in ONNX Runtime."""
+    """Write ``graph`` as ``model.onnx`` and, as a note, its parity in ONNX Runtime on validation.
+
+    Raises:
+        ExportError: the file says something else than the graph; the first layer that does is named.
+    """
     path = context.out / "model.onnx"
     export_onnx(graph, made.spec.example(), path, opset=context.params["opset"])
-    parity = check_parity(graph, path, islice(made.samples(), PARITY_BATCHES))
+    parity = check_quantized_parity(made.network.cpu().eval(), graph, path, islice(made.held_out(), PARITY_BATCHES))
     context.note("parity.json").write_text(canonical_json(parity), encoding="utf-8")
+    if (problem := parity_problem(parity)) is not None:
+        where = first_divergence(graph, path, next(iter(made.held_out())), layer_name)
+        raise ExportError(
+            f"the exported file is not the quantized network: {problem}; {where or 'no single layer is far off'}",
+            hint="leave that layer in float by `[quantize] keep_float`, and report this network",
+        )
 
 
 def settings_of(context: StepContext) -> Settings:

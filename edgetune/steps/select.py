@@ -16,6 +16,7 @@ from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
+from edgetune.steps.tensorrt_times import built_reasons
 
 
 def run(context: StepContext) -> None:
@@ -49,6 +50,7 @@ def run(context: StepContext) -> None:
             "chosen": chosen,
             "reason": [*reasons, *_no_better_than_chance(logits[BASELINE], labels)],
             "noise": judge_measurement(measured),
+            **({"builder": built_reasons(measured)} if "builds" in measured else {}),
             "confusion": {
                 "labels": labels,
                 "matrix": confusion_matrix(shipped["test_logits"], shipped["test_labels"]).tolist(),
@@ -199,7 +201,8 @@ def _right(arrays: dict[str, Any], split: str) -> Any:
 
 def _engine_file(folder: Path) -> dict[str, Any]:
     manifest = _read(folder / "manifest.json")
-    file: dict[str, Any] = manifest["files"][manifest["engine"]["file"]]
+    plan = manifest["session"].get("tensorrt", {}).get("plan")  # what runs, of an ONNX file that comes with it
+    file: dict[str, Any] = manifest["files"][plan["file"] if plan else manifest["engine"]["file"]]
     return file
 
 

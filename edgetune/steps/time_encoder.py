@@ -1,4 +1,4 @@
-"""What whole layers, heads and neurons of the fine-tuned encoder cost on this machine."""
+"""What whole layers, heads and neurons of the fine-tuned encoder cost on the target's device."""
 
 import copy
 from pathlib import Path
@@ -33,7 +33,9 @@ def run(context: StepContext) -> None:
     numbers = texts.numbers("val")
     middle = numbers[texts.lengths[numbers].argsort(kind="stable")[len(numbers) // 2]]
     ids = texts.batch([int(middle)])[0].numpy()
-    ms = median_latencies(files, ids, session=context.session(), seed=context.seed, progress=context.tick)
+    ms = median_latencies(
+        files, ids, session=context.session(), seed=context.seed, progress=context.tick, device=context.device
+    )
     costs = EncoderCosts(
         whole=ms["whole"],
         layer=max(0.0, ms["whole"] - ms["shorter"]),

@@ -40,6 +40,7 @@ class Options:
     join: str | None = None  # grpc://HOST:PORT of a search that is served
     force: bool = False  # overwrite the tuned recipe, whatever it holds
     patience: float = 300.0  # seconds to wait for a storage that has gone
+    work: str = "all"  # of a search: all | train | measure (``search.roles``)
 
 
 def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict[str, Any]:
@@ -145,6 +146,7 @@ def go_on(command: str, path: Path, options: Options) -> str:
         else []
     )
     words += ["--join", options.join] if options.join else []
+    words += ["--work", options.work] if options.work != "all" else []
     return shlex.join(words)
 
 

@@ -270,3 +270,9 @@ def test_names_that_do_not_belong_into_a_shell_script(name):
 def test_a_target_may_be_called_anything(tmp_path):
     made = device_script("camera $(reboot)\nreboot", find_release("10.3"), [], shapes="image:1x3x8x8")
     assert "engines of camera___reboot__reboot on the device" in made
+
+
+def test_engines_for_dla_are_built_with_its_flags():
+    candidates = [Prepared(name="float", precision="fp16", digest="0" * 64)]
+    text = device_script("jetson-orin-nx", find_release("10.3"), candidates, shapes="image:1x3x40x40", dla_core=0)
+    assert "fp16) set -- --fp16 --useDLACore=0 --allowGPUFallback ;;" in text and "--stronglyTyped" not in text

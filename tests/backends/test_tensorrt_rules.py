@@ -17,6 +17,7 @@ from edgetune.data.preprocessing import make_preprocessing
 from edgetune.errors import InputError
 from edgetune.export.half import to_half
 from edgetune.export.onnx_export import export_onnx
+from edgetune.export.parity import check_parity
 from edgetune.export.pixels import take_pixels
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
@@ -306,6 +307,11 @@ def test_what_edgetune_exports_for_tensorrt_8_passes(tmp_path, name, quantized):
         network = quantize(network, example, load_target("jetson").scheme, lambda: [torch.randn(4, 3, 32, 32)])
     export_onnx(network, example, tmp_path / "m.onnx", opset=17)
     assert validate(tmp_path / "m.onnx", "8.5") == []
+    made = onnx.load(tmp_path / "m.onnx")
+    kinds = {tensor.data_type for tensor in made.graph.initializer}
+    assert made.opset_import[0].version == 17 and TensorProto.FLOAT16 not in kinds
+    parity = check_parity(network, tmp_path / "m.onnx", [torch.randn(4, 3, 32, 32)])
+    assert parity["max_difference"] <= (0.05 if quantized else 1e-3) * max(1.0, parity["output_scale"])
 
 
 def test_the_float_file_passes(float_file):
@@ -357,3 +363,33 @@ def test_any_bytes_are_refused_or_read(tmp_path_factory, content):
     path.write_bytes(content)
     with pytest.raises(InputError):
         validate(path, "10.3")
+
+
+def rules_of(made, tmp_path, version):
+    onnx.save(made, tmp_path / "m.onnx")
+    return {(finding.rule, finding.severity) for finding in validate(tmp_path / "m.onnx", version)}
+
+
+def test_what_dla_does_not_take(tmp_path):
+    relu = [helper.make_node("Relu", ["image"], ["y"], "relu")]
+    assert rules_of(model([], relu), tmp_path, "10.3-dla") == set()
+    assert rules_of(model([], relu), tmp_path, "tensorrt-10.13-dla") == {("dla-release", "error")}
+    erf = [helper.make_node("Erf", ["image"], ["y"], "erf")]
+    assert rules_of(model([], erf), tmp_path, "10.3-dla") == {("dla-operator", "warning")}
+    assert rules_of(model([], erf), tmp_path, "10.3") == set()
+    assert rules_of(model(GOOD, [conv()]), tmp_path, "10.3-dla") == {("dla-quantized", "warning")}
+    free = model([], relu)
+    free.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    assert rules_of(free, tmp_path, "10.3-dla") == {("dla-dimension", "error")}
+
+
+@given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_any_damaged_file_is_refused_or_read(tmp_path_factory, position, byte):
+    content = bytearray(model(GOOD, [conv()]).SerializeToString())
+    content[position % len(content)] = byte
+    path = tmp_path_factory.mktemp("d") / "m.onnx"
+    path.write_bytes(content)
+    try:
+        assert isinstance(validate(path, "10.3-dla"), list)
+    except InputError as problem:
+        assert problem.message

@@ -2,7 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
+import trtexec_contract
+from edgetune_runtime import trtexec as called
+from edgetune_runtime.errors import RuntimeProblem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +76,87 @@ def test_what_each_flag_says():
     for flag in ("--useCudaGraph", "--noDataTransfers", "--useSpinWait", "--separateProfileRun", "--stronglyTyped"):
         assert found[flag] == ""
     assert "--percentile" not in flags("8.5", "int8")
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_every_command_keeps_the_contract_of_its_release(version):
+    family, one = int(version.partition(".")[0]), ("--shapes=image:1x3x8x8",)
+    commands = [
+        called.build_command(
+            family, FILES, precision=precision, shapes=called.shape_flags("image", (3, 8, 8), most), workspace_mb=512,
+            trtexec="t", dla_core=core,
+        )
+        for precision in ("fp16", "int8")
+        for most, core in ((1, None), (16, None), (1, 0))
+    ]  # fmt: skip
+    for core in (None, 0):
+        commands.append(called.timing_command("t", "m.plan", "t.json", shapes=one, iterations=20, dla_core=core))
+        commands.append(
+            called.inference_command("t", "m.plan", shapes=one, inputs="image:i", output="o.json", dla_core=core)
+        )
+    for command in commands:
+        assert trtexec_contract.parse(list(command[1:]), family)
+    assert "noDataTransfers" not in trtexec_contract.parse(list(commands[-1][1:]), family)
+    for wrong in ("--frobnicate", "--useCudaGraph=1", "--int8" if family == 11 else "--memPoolSize=512"):
+        with pytest.raises(trtexec_contract.Wrong):
+            trtexec_contract.parse(["--onnx=m.onnx", wrong], family)
+
+
+OUTPUT = """[
+{ "name" : "logits"
+  , "dimensions" : "2x3"
+  , "values" : [ 1.5, -inf, nan, 2e-05, 0, -0.25 ]
+  }
+]
+"""
+
+
+def test_outputs_as_trtexec_writes_them(tmp_path):
+    (tmp_path / "o.json").write_text(OUTPUT)
+    found = called.read_output(tmp_path / "o.json")["logits"]
+    assert found.shape == (2, 3) and found.dtype == np.float32
+    assert np.array_equal(found.ravel(), np.float32([1.5, -np.inf, np.nan, 2e-05, 0, -0.25]), equal_nan=True)
+    for text in (OUTPUT.replace("2x3", "2x4"), "[{}]", "[3]", OUTPUT[:40]):
+        (tmp_path / "o.json").write_text(text)
+        with pytest.raises(RuntimeProblem, match=r"o\.json does not hold trtexec's output"):
+            called.read_output(tmp_path / "o.json")
+
+
+DLA = {"8.5": {"--fp16"}, "10.3": {"--fp16"}, "11.4": set()}  # 10.x builds for DLA without strong types
+
+
+@pytest.mark.parametrize("version", DLA)
+def test_flags_for_dla(version):
+    made = trtexec.command(
+        find_release(version),
+        FILES,
+        precision="fp16",
+        shapes="image:1x3x8x8",
+        workspace_mb=512,
+        trtexec="t",
+        dla_core=1,
+    )
+    assert set(made) >= {"--useDLACore=1", "--allowGPUFallback"} | DLA[version]
+    assert "--stronglyTyped" not in made
+
+
+def test_layers_that_dla_does_not_take_are_listed_with_the_reason():
+    falls = "Unsupported on DLA. Switching this layer's device type to GPU."
+    log = f"""[05/14/2024-03:00:00] [I] [TRT] [MemUsageChange] Init builder
+[05/14/2024-03:00:00] [W] [TRT] Layer '/model.24/Constant_1_output_0' (CONSTANT): {falls}
+[05/14/2024-03:00:00] [W] [TRT] /model.22/Slice_1: DLA only supports slicing 4 dimensional tensors.
+[05/14/2024-03:00:00] [W] [TRT] Layer '/model.22/Slice_1' (SLICE): {falls}
+[W] [TRT] Default DLA is enabled but layer Gather in embedding is not supported on DLA, falling back to GPU.
+"""
+    assert [(one.name, one.kind, one.why) for one in trtexec.gpu_fallbacks(log)] == [
+        ("/model.22/Slice_1", "SLICE", "DLA only supports slicing 4 dimensional tensors."),
+        ("Gather in embedding", None, None),
+    ]
+
+
+@given(st.text())
+def test_any_log_is_read(text):
+    assert isinstance(trtexec.gpu_fallbacks(text), list)
 
 
 def test_without_a_precision_there_is_no_flag_for_it():

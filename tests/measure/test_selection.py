@@ -56,3 +56,25 @@ def test_gates_look_at_the_test_split():
     found = {gate["name"]: gate for gate in gates("x86-cpu", FLOAT, chosen, budget)}
     assert found["max_accuracy_drop"]["value"] == pytest.approx(3.0) and not found["max_accuracy_drop"]["passed"]
     assert found["max_latency_ms"]["passed"] and "max_size_mb" not in found
+
+
+def test_with_confidence_a_larger_drop_must_be_ruled_out():
+    budget = BUDGET | {"confidence": 0.95}
+    sure = candidate("sure", 0.898, 1.6, 1.5)
+    sure["selection"] |= {"largest_drop": 0.9, "samples_needed": 100}
+    unsure = candidate("unsure", 0.899, 2.6, 2.5)
+    unsure["selection"] |= {"largest_drop": 1.7, "samples_needed": 410}
+    assert select([FLOAT, unsure], BUDGET)[0] == "unsure"
+    name, reasons = select([FLOAT, sure, unsure], budget)
+    assert name == "sure" and "with 95% confidence" in reasons[0]
+    assert "unsure: a loss of 1.70 points is not ruled out, about 410 samples would do" in reasons[0]
+    hopeless = candidate("hopeless", 0.80, 2.6, 2.5)
+    hopeless["selection"] |= {"largest_drop": 12.0, "samples_needed": None}
+    assert "too small" not in select([FLOAT, hopeless], budget)[1][0]
+
+
+def test_the_closest_to_the_budget_is_named_when_float_ships():
+    far, near = candidate("far", 0.80, 3.0, 2.9), candidate("near", 0.87, 2.0, 1.9)
+    assert "the closest to the budget is near, 2.00x float at -3.00 points" in select([FLOAT, far, near], BUDGET)[1][-1]
+    slow = candidate("slow", 0.90, 1.01, 0.99)
+    assert "closest to the budget is slow" in select([FLOAT, far, slow], BUDGET)[1][-1]

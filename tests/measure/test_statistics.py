@@ -296,6 +296,38 @@ def test_the_interval_covers_as_often_as_it_says(shares):
     assert covered > 0.93
 
 
+@pytest.mark.parametrize("n", [20, 300, 10_000])
+def test_no_changed_answer_rules_out_as_much_as_the_closed_form_says(n):
+    """The score test of 0 differences rejects a drop d when n d / (1 - d) > 2.7055, which is 1.6449 squared."""
+    assert s.largest_drop(0, 0, n, 0.95) == pytest.approx(2.705543 / (n + 2.705543), rel=1e-5)
+    assert s.samples_to_rule_out(0, 0, 20, margin=0.01, confidence=0.95) == 268  # the least n with n 0.01 / 0.99 > 2.7
+
+
+@pytest.mark.parametrize(("lost", "margin"), [(0.05, 0.03), (0.1, 0.05), (0.08, 0.02)])
+def test_an_engine_just_outside_the_budget_passes_as_rarely_as_the_confidence_says(lost, margin):
+    """Exactly: over all outcomes of 200 samples where the true drop is the margin; the score test is not exact."""
+    n, won = 200, lost - margin
+    shares, passed = [lost, won, 1 - lost - won], 0.0
+    for a in range(60):
+        for b in range(40):
+            if s.largest_drop(a, b, n, 0.95) <= margin:
+                passed += multinomial.pmf([a, b, n - a - b], n, shares)
+    assert 0.01 < passed < 0.065
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(25, 400), st.floats(0.005, 0.2))
+def test_so_many_samples_would_do_and_fewer_would_not(lost, won, n, margin):
+    def bound(samples):
+        return s.largest_drop(lost * samples / n, won * samples / n, samples, 0.9)
+
+    needed = s.samples_to_rule_out(lost, won, n, margin=margin, confidence=0.9)
+    if needed is None:
+        assert lost - won >= margin * n
+    else:
+        assert bound(needed) <= margin + 1e-9
+        assert needed == n or bound(needed - 1) > margin - 1e-9
+
+
 @given(st.integers(0, 120), st.integers(1, 500))
 def test_resolvable_drop_is_the_least_significant_split(discordant, extra):
     n = discordant + extra

@@ -17,8 +17,8 @@ from edgetune.pruning.surgery import PruneOptions, count_channels, latency_of, p
 EXAMPLE = torch.zeros(1, 3, 32, 32)
 
 
-def options(criterion="magnitude", scope="global", multiple=8, protected=()):
-    return PruneOptions(criterion=criterion, scope=scope, channel_multiple=multiple, protected=protected)
+def options(criterion="magnitude", scope="global", multiple=8, protected=(), **more):
+    return PruneOptions(criterion=criterion, scope=scope, channel_multiple=multiple, protected=protected, **more)
 
 
 def batches():
@@ -68,6 +68,81 @@ def test_a_protected_module_that_is_not_there():
     with pytest.raises(RecipeError, match="names 'heads'") as caught:
         prune_by_ratio(make_network("torchvision/resnet18", 5, {}), EXAMPLE, 0.3, options(protected=("heads",)), [])
     assert "conv1" in caught.value.hint
+    near = options(protected=("layer1.0.conv",), layers={"layer9": 0.5})
+    with pytest.raises(RecipeError, match=r"prune.protect` names 'layer1.0.conv'") as caught:
+        prune_by_ratio(make_network("torchvision/resnet18", 5, {}), EXAMPLE, 0.3, near, [])
+    assert "did you mean layer1.0.conv" in caught.value.hint
+    with pytest.raises(RecipeError, match=r"prune.layers` names 'layer9'"):
+        prune_to_latency(
+            make_network("torchvision/resnet18", 5, {}), EXAMPLE, 1.0, {}, options(layers={"layer9": 0.5}), []
+        )
+
+
+def widths(network):
+    return {name: module.out_channels for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+
+
+@pytest.mark.parametrize("scope", ["global", "local", "isomorphic"])
+def test_layers_with_a_share_of_their_own(scope):
+    network = make_network("torchvision/resnet18", 5, {})
+    own = {"layer3.0.conv1": 0.75, "layer4.0.conv1": 0.0, "layer2.1": 0.5}
+    prune_by_ratio(network, EXAMPLE, 0.25, options(scope=scope, protected=("fc",), layers=own), [])
+    left = widths(network)
+    assert left["layer3.0.conv1"] == 64 and left["layer4.0.conv1"] == 512
+    assert left["layer2.1.conv2"] <= 72 and left["layer2.0.conv2"] == left["layer2.1.conv2"]  # they add up
+    assert 0.6 * 512 <= left["layer4.1.conv1"] < 512
+
+
+def test_a_share_of_its_own_is_the_most_that_latency_takes():
+    narrowest = []
+    for own in ({}, {"layer4": 0.25}):
+        torch.manual_seed(0)
+        network = make_network("torchvision/resnet18", 5, {})
+        times = linear_times(network)
+        limit = latency_of(network, EXAMPLE, times) / 6
+        prune_to_latency(network, EXAMPLE, limit, times, options(protected=("fc",), layers=own), [])
+        assert latency_of(network, EXAMPLE, times) <= limit
+        narrowest.append(min(width for name, width in widths(network).items() if name.startswith("layer4")))
+    assert narrowest[0] < 300 and narrowest[1] == 384
+
+
+def test_a_ranking_over_all_layers_leaves_a_tenth_of_each():
+    """Channels that cost nothing to lose: without a bound the layer would be gone, or (torch-pruning) left whole."""
+    torch.manual_seed(0)
+    network = make_network("torchvision/resnet18", 5, {})
+    with torch.no_grad():
+        network.layer4[0].conv2.weight.zero_()  # nothing reads layer4.0.conv1
+    prune_by_ratio(network, EXAMPLE, 0.5, options("fisher", protected=("fc",)), batches())
+    assert widths(network)["layer4.0.conv1"] == 48  # of 512, in eights
+
+
+def test_isomorphic_scope_ranks_among_layers_alike():
+    def network():
+        torch.manual_seed(0)
+        made = nn.Sequential(
+            nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3),
+            nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5),
+        )  # fmt: skip
+        with torch.no_grad():
+            made[3].weight *= 100  # without a batch norm behind it: a kind of its own
+        return made
+
+    def left(scope):
+        made = network()
+        how = options(scope=scope, multiple=4, protected=("10",), normalization="none")
+        prune_by_ratio(made, EXAMPLE, 0.5, how, [])
+        return [made[i].out_channels for i in (0, 3, 5)]
+
+    everywhere, alike = left("global"), left("isomorphic")
+    assert everywhere[1] == 32 and sum(everywhere) <= 52  # all is taken where weights are small
+    assert alike[1] == 16 and alike[0] + alike[2] <= 32
+
+
+@pytest.mark.parametrize("ratio", [0.95, 0.999])
+def test_a_ratio_of_nearly_all_leaves_a_network_that_runs(ratio):
+    network = make_network("torchvision/mobilenet_v2", 5, {})
+    prune_by_ratio(network, EXAMPLE, ratio, options("fisher", protected=("classifier.1",)), batches())
+    assert network(EXAMPLE).shape == (1, 5)
 
 
 def test_a_ratio_that_removes_nothing():

@@ -42,6 +42,11 @@ def test_equalisation_is_found_where_one_scale_a_weight_breaks_the_network():
     assert len({trial.to_json()["settings"]["calibration"] for trial in trials}) == 5
 
 
+def test_nothing_more_is_tried_once_the_accuracy_is_enough():
+    network = bench(chain())
+    assert len(try_changes(network, RECIPE, [])) > len(try_changes(network, RECIPE, [], enough=0.0))
+
+
 def test_repairs_of_the_recipe_are_tried_without():
     settings = replace(RECIPE, repair=("equalisation", "bias-correction"))
     names = [trial.change for trial in try_changes(bench(chain(scale=1.0)), settings, [])]

@@ -139,3 +139,13 @@ def test_every_changed_bit_is_refused_or_outside_the_files(archive, data):
     except BundleError:
         return
     assert not any(m.offset_data <= position < m.offset_data + m.size for m in listed)
+
+
+def test_a_declared_size_of_10_gb_is_refused_before_anything_is_written(tmp_path):
+    info = member("engine.onnx")
+    info.size = 10 << 30
+    (tmp_path / "bomb.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 1024)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(BundleError, match="unpacks to more than"):
+        unpack(tmp_path / "bomb.tar", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

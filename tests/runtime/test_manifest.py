@@ -10,6 +10,8 @@ from edgetune_runtime.manifest import is_safe_name, read_manifest, verify_files
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetune.bundle.manifest import write_manifest
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -169,3 +171,32 @@ def test_any_value_anywhere_opens_or_is_a_bundle_error(bundle, data):
         Engine.open(bundle).close()
     except BundleError as error:
         assert str(error)
+
+
+def swapped_labels(bundle):
+    """Two labels of a bundle with a digest of its manifest change places: every file is as it was."""
+    content = {key: value for key, value in read_manifest(bundle).items() if key not in ("schema", "files")}
+    write_manifest(bundle, content)
+    text = (bundle / "manifest.json").read_text()
+    swapped = text.replace('"red"', '"?"').replace('"green"', '"red"').replace('"?"', '"green"')
+    (bundle / "manifest.json").write_text(swapped)
+    return bundle
+
+
+def test_swapped_labels_are_noticed(bundle):
+    manifest = read_manifest(swapped_labels(bundle))
+    with pytest.raises(BundleError, match=r"manifest\.json was altered"):
+        verify_files(bundle, manifest)
+
+
+@pytest.mark.parametrize("content", [b"", b"0" * 64, "é".encode("latin-1")])
+def test_a_damaged_digest_of_the_manifest_is_noticed(bundle, content):
+    (bundle / "manifest.sha256").write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json was altered"):
+        verify_files(bundle, read_manifest(bundle))
+
+
+def test_a_digest_that_is_a_link_is_refused(bundle, tmp_path):
+    (bundle / "manifest.sha256").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="is a link"):
+        verify_files(bundle, read_manifest(bundle))

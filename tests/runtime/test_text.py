@@ -1,10 +1,11 @@
 """Text on the device: token ids as the desk has them, padding, and what is refused."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
-from edgetune_runtime import BundleError, InputError
+from edgetune_runtime import BundleError, InputError, text
 from edgetune_runtime.preprocessing import make_preprocessing
 from edgetune_runtime.text import TextPreprocessing
 from hypothesis import given
@@ -73,3 +74,13 @@ def test_a_damaged_tokenizer(tmp_path, folder):
     (tmp_path / "tokenizer.json").write_text(json.dumps({**content, "model": {"type": "Nothing"}}))
     with pytest.raises(BundleError, match="tokenizer cannot be read"):
         make_preprocessing(DESCRIPTION, tmp_path)
+
+
+def test_without_the_library_token_ids_are_taken_and_texts_are_told_what_is_missing(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    monkeypatch.setattr(text, "find_spec", lambda name: None)
+    preprocessing = TextPreprocessing(DESCRIPTION, folder)
+    ids = preprocessing.example(2)
+    assert preprocessing.check(ids) is ids and preprocessing.levels(ids) == [8.0, 8.0]
+    with pytest.raises(InputError, match="need tokenizers: pip install"):
+        preprocessing("rain")

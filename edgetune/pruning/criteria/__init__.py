@@ -1,7 +1,9 @@
 """How channels are ranked: {name: module}.
 
 Each module has ``importance(network, batches)``, which gives a torch-pruning importance (group -> scores [channels]),
-and ``COMPARABLE``: whether scores of different layers mean the same, so that a ranking over all of them is sound.
+and says of it: ``COMPARABLE``, whether scores of different layers mean the same, so that a ranking over all of them is
+sound; ``NORMALIZATION``, what makes them nearly so (``scores.NORMALIZATIONS``; None: it is one itself); and
+``REDUCES``, whether it scores each layer of a group by itself, so that ``importance`` also takes how these become one.
 """
 
 CRITERIA = {

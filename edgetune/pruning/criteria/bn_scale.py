@@ -7,10 +7,12 @@ from edgetune.errors import PruningError
 from edgetune.pruning.criteria.batches import Batches
 
 COMPARABLE = False
+NORMALIZATION = "mean"
+REDUCES = True
 
 
-def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
-    """Scales divided by their layer's mean; looks at no data.
+def importance(network: nn.Module, batches: Batches, reduction: str = "mean") -> tp.importance.Importance:
+    """Absolute scales; looks at no data.
 
     Raises:
         PruningError: the network has no batch norm with scales.
@@ -21,4 +23,4 @@ def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance
             "the network has no batch norm whose scales could rank its channels",
             hint='set `[prune] criterion` to another, such as "fisher"',
         )
-    return tp.importance.BNScaleImportance()
+    return tp.importance.BNScaleImportance(group_reduction=reduction, normalizer=None)

@@ -13,6 +13,8 @@ from torch_pruning.pruner import function
 from edgetune.pruning.criteria.batches import Batches, backward
 
 COMPARABLE = True
+NORMALIZATION = "none"
+REDUCES = False  # gates of coupled layers are one gate
 BATCH = 8  # one sample each would be exact; eight are as good and eight times as fast
 READS = (function.prune_conv_in_channels, function.prune_linear_in_channels)
 

@@ -13,6 +13,8 @@ from torch_pruning.pruner import function
 from edgetune.pruning.criteria.batches import Batches
 
 COMPARABLE = False
+NORMALIZATION = "none"
+REDUCES = False  # distances are averaged over the layers that make the channels
 WRITES = (
     function.prune_conv_out_channels,
     function.prune_depthwise_conv_out_channels,

@@ -9,8 +9,10 @@ from torch import nn
 from edgetune.pruning.criteria.batches import Batches
 
 COMPARABLE = True
+NORMALIZATION = None  # it is one
+REDUCES = True
 
 
-def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
+def importance(network: nn.Module, batches: Batches, reduction: str = "mean") -> tp.importance.Importance:
     """Group magnitude normalised by LAMP; looks at no data."""
-    return tp.importance.LAMPImportance(p=2)
+    return tp.importance.LAMPImportance(p=2, group_reduction=reduction)

@@ -6,8 +6,10 @@ from torch import nn
 from edgetune.pruning.criteria.batches import Batches
 
 COMPARABLE = False
+NORMALIZATION = "mean"
+REDUCES = True
 
 
-def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
-    """Group magnitude, divided by its layer's mean; looks at no data."""
-    return tp.importance.GroupMagnitudeImportance(p=2)
+def importance(network: nn.Module, batches: Batches, reduction: str = "mean") -> tp.importance.Importance:
+    """Group magnitude; looks at no data."""
+    return tp.importance.GroupMagnitudeImportance(p=2, group_reduction=reduction, normalizer=None)

@@ -11,10 +11,12 @@ from edgetune.pruning.criteria.batches import Batches, backward
 from edgetune.pruning.criteria.fisher import BATCH
 
 COMPARABLE = True
+NORMALIZATION = "none"
+REDUCES = True
 
 
-def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
-    """Group Hessian importance, not normalised by layer: it estimates a loss, which is the same everywhere."""
+def importance(network: nn.Module, batches: Batches, reduction: str = "mean") -> tp.importance.Importance:
+    """Group Hessian importance: it estimates a loss, which is the same everywhere."""
     squares: dict[nn.Parameter, Tensor] = {}
     parts = 0
     for images, labels in batches:
@@ -27,7 +29,7 @@ def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance
                     before = squares.get(parameter)
                     square = parameter.grad.square()
                     squares[parameter] = square if before is None else before + square
-    scorer = tp.importance.GroupHessianImportance(normalizer=None)
+    scorer = tp.importance.GroupHessianImportance(group_reduction=reduction, normalizer=None)
     # Its own accumulate_grad keeps only the last batch (torch-pruning 1.6.1).
     scorer._accu_grad, scorer._counter = squares, dict.fromkeys(squares, parts)
     return scorer

@@ -6,6 +6,8 @@ from torch import nn
 from edgetune.pruning.criteria.batches import Batches
 
 COMPARABLE = True
+NORMALIZATION = "none"
+REDUCES = False
 
 
 def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:

@@ -6,11 +6,13 @@ from torch import nn
 from edgetune.pruning.criteria.batches import Batches, backward
 
 COMPARABLE = True
+NORMALIZATION = "none"
+REDUCES = True
 
 
-def importance(network: nn.Module, batches: Batches) -> tp.importance.Importance:
-    """Group Taylor importance, not normalised by layer: it estimates a loss, which is the same everywhere."""
+def importance(network: nn.Module, batches: Batches, reduction: str = "mean") -> tp.importance.Importance:
+    """Group Taylor importance: it estimates a loss, which is the same everywhere."""
     network.zero_grad(set_to_none=True)
     for images, labels in batches:
         backward(network, images, labels)
-    return tp.importance.GroupTaylorImportance(normalizer=None)
+    return tp.importance.GroupTaylorImportance(group_reduction=reduction, normalizer=None)

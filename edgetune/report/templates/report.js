@@ -174,6 +174,22 @@
     }));
   };
 
+  const pruning = (rows, id) => {
+    const names = [...new Set(rows.map((r) => r.pruning))];
+    const colors = series();
+    const curve = (name, i, key, more) => {
+      const mine = rows.filter((r) => r.pruning === name && r[key] !== undefined);
+      return {
+        type: "scatter", mode: "lines+markers", name: plain(name), legendgroup: name, x: mine.map((r) => r.step), y: mine.map((r) => 100 * r[key]),
+        line: { color: colors[i % colors.length], width: 2 }, marker: { size: 6 }, hovertemplate: `${plain(name)}, step %{x}: %{y:.1f} %<extra></extra>`, ...more,
+      };
+    };
+    const traces = names.flatMap((name, i) => [
+      curve(name, i, "val_accuracy_pruned", { showlegend: false, line: { color: colors[i % colors.length], width: 2, dash: "dot" } }), curve(name, i, "val_accuracy", {}),
+    ]);
+    draw(id, traces, layout({ xaxis: axis("step", { dtick: 1 }), yaxis: axis("accuracy, %", {}) }));
+  };
+
   const drawAll = () => {
     data.targets.forEach((target, i) => {
       if (!target.points.length) return;
@@ -181,6 +197,7 @@
       distribution(target, `latency-${i + 1}`);
     });
     if (data.history.length) history(data.history, "history");
+    if (data.pruning.length) pruning(data.pruning, "pruning-steps");
   };
   drawAll();
 

@@ -110,7 +110,7 @@ Engine Engine::open(const std::string& bundle, const Options& options) {
     throw InputError("threads is " + std::to_string(options.threads) + ", it must be 1 to 1024, or 0 for the bundle's");
   }
   detail::Files files(bundle);
-  detail::Manifest manifest = detail::read_manifest(files);
+  detail::Manifest manifest = detail::read_manifest(files, options.verify);
   Bytes engine_bytes;  // what was verified is what runs: the file is read once
   for (const detail::FileFacts& facts : manifest.files) {
     if (facts.name == manifest.engine_file) {

@@ -149,6 +149,12 @@ void Files::index_tar() {
   if (members_.empty()) throw BundleError(path_ + " is empty; copy it again");
 }
 
+bool Files::has(const std::string& name) const {
+  if (!folder_) return members_.count(name) != 0;
+  struct ::stat facts {};
+  return ::lstat((path_ + '/' + name).c_str(), &facts) == 0;
+}
+
 Bytes Files::read(const std::string& name, std::uint64_t limit) const {
   if (folder_) {
     refuse_links(path_, name);

@@ -19,6 +19,9 @@ class Files {
   // All bytes of one file. Throws BundleError: missing, a link or behind one, no plain file, larger than `limit`.
   Bytes read(const std::string& name, std::uint64_t limit) const;
 
+  // Whether there is something of that name.
+  bool has(const std::string& name) const;
+
   const std::string& path() const noexcept { return path_; }
 
  private:

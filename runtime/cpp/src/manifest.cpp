@@ -14,6 +14,8 @@ namespace {
 using Kind = Json::Kind;
 
 constexpr const char* kName = "manifest.json";
+constexpr const char* kOwnDigest = "manifest.sha256";  // bundles made before it was have none
+constexpr std::uint64_t kMaxDigestBytes = 4096;
 constexpr std::int64_t kVersion = 1;
 constexpr std::uint64_t kMaxManifestBytes = 16 << 20;
 constexpr std::int64_t kMaxPixels = 1 << 26;  // as in the Python runtime
@@ -277,13 +279,21 @@ const FileFacts& Manifest::facts(const std::string& name) const {
   return *std::find_if(files.begin(), files.end(), [&](const FileFacts& known) { return known.name == name; });
 }
 
-Manifest read_manifest(const Files& files) {
+Manifest read_manifest(const Files& files, bool verify) {
   Bytes content;
   const std::string path = files.path() + "/" + kName;
   try {
     content = files.read(kName, kMaxManifestBytes);
   } catch (const BundleError& problem) {
     throw BundleError(files.path() + " has no readable " + kName + ": not a bundle (" + problem.what() + ")");
+  }
+  if (verify && files.has(kOwnDigest)) {
+    const Bytes beside = files.read(kOwnDigest, kMaxDigestBytes);
+    const auto length = static_cast<std::ptrdiff_t>(std::min<std::size_t>(64, beside.size()));
+    const std::string wanted(beside.begin(), beside.begin() + length);
+    if (wanted != sha256(content.data(), content.size())) {
+      throw BundleError(path + " was altered: its sha256 is not that in " + kOwnDigest + "; copy the bundle again");
+    }
   }
   try {
     const Json root = parse_json({reinterpret_cast<const char*>(content.data()), content.size()});

@@ -55,7 +55,8 @@ struct Manifest {
 
 // The manifest of a bundle. Throws BundleError: malformed, of another or a newer schema, incomplete, naming files
 // outside the bundle, for another backend, or for texts.
-Manifest read_manifest(const Files& files);
+// With `verify` its bytes are held against manifest.sha256, where that is there.
+Manifest read_manifest(const Files& files, bool verify);
 
 // A listed file's bytes, held against their size and, with `verify`, their digest. Throws BundleError.
 Bytes read_listed(const Files& files, const FileFacts& facts, bool verify);

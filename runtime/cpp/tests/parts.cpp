@@ -97,7 +97,7 @@ void test_names() {
 std::string standard_input() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 int preprocess(char** words) {
-  const Manifest manifest = read_manifest(Files(words[0]));
+  const Manifest manifest = read_manifest(Files(words[0]), false);
   const Preprocessing steps(manifest.preprocessing);
   const std::size_t width = std::strtoul(words[1], nullptr, 10), height = std::strtoul(words[2], nullptr, 10);
   const std::string pixels = standard_input();

@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
     job = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     os.chdir(Path(arguments[0]).parent)
     have = machine.versions()
-    lacking = [name for name in NEEDED if have[name] == "missing"]
+    needed = NEEDED[:1] if job.get("backend") == "tensorrt" else NEEDED
+    lacking = [name for name in needed if have[name] == "missing"]
     if job["kind"] != "look" and lacking:
         _say({"error": f"{sys.executable} has no {' and no '.join(lacking)}", "kind": "library"})
         return 1
@@ -49,8 +50,13 @@ def main(arguments: list[str]) -> int:
 
 
 def look(_: dict[str, Any]) -> dict[str, Any]:
-    """What this device is and how it is now."""
-    return {"device": machine.describe(), "versions": machine.versions(), "telemetry": machine.telemetry()}
+    """What this device is and how it is now; ``tensorrt`` is None where there is none."""
+    found = {"device": machine.describe(), "versions": machine.versions(), "telemetry": machine.telemetry()}
+    if found["versions"]["numpy"] == "missing":
+        return found
+    from edgetune_runtime import tensorrt_here
+
+    return {**found, "tensorrt": tensorrt_here.describe()}
 
 
 def check(job: dict[str, Any]) -> dict[str, Any]:
@@ -60,19 +66,20 @@ def check(job: dict[str, Any]) -> dict[str, Any]:
     from edgetune_runtime.engine import Engine
 
     with Engine.open(job["bundle"]) as engine:
-        size = engine.preprocessing
-        pixels = np.random.default_rng(0).integers(0, 255, (2, size.height, size.width, 3), dtype=np.uint8)
-        for batch in (pixels[:1], pixels):
-            if not np.isfinite(engine.run(size.inputs(batch))).all():
+        for size in (1, 2):
+            if not np.isfinite(engine.run(engine.preprocessing.example(size))).all():
                 raise RuntimeProblem("it gives NaN or infinity")
         return {"golden_difference": engine.self_test() if engine.manifest.get("golden") else None}
 
 
 def logits(job: dict[str, Any]) -> dict[str, Any]:
-    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]) or ``inputs`` (preprocessed).
+    """Run ``bundle`` over ``pixels`` (.npy files of uint8 [N, H, W, 3]), ``inputs`` (preprocessed) or ``tokens``.
 
-    The logits come in parts, in order.
+    ``tokens`` are .npz files of texts: ``ids`` of all, one after the other, and where each ``ends``; they are run one
+    by one, unpadded. The logits come in parts, in order.
     """
+    if "tokens" in job:
+        return _logits_of_texts(job)
     import numpy as np
 
     from edgetune_runtime.engine import Engine
@@ -88,6 +95,23 @@ def logits(job: dict[str, Any]) -> dict[str, Any]:
                 done += len(batch)
                 _tick(done, total, "samples")
     return {"samples": total}
+
+
+def _logits_of_texts(job: dict[str, Any]) -> dict[str, Any]:
+    import numpy as np
+
+    from edgetune_runtime.engine import Engine
+
+    texts: list[Any] = []
+    for name in job["tokens"]:
+        with np.load(name, allow_pickle=False) as arrays:
+            texts += np.split(arrays["ids"].astype(np.int64), arrays["ends"][:-1])
+    with Engine.open(job["bundle"]) as engine:
+        for start in range(0, len(texts), job["batch"]):
+            found = [engine.run(ids[None]) for ids in texts[start : start + job["batch"]]]
+            _say({"part": _encoded(np.concatenate(found))})
+            _tick(min(start + job["batch"], len(texts)), len(texts), "samples")
+    return {"samples": len(texts)}
 
 
 def bench(job: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +176,26 @@ def layers(job: dict[str, Any]) -> dict[str, Any]:
     return {"ms": [found[name] for name in names]}
 
 
-JOBS = {"look": look, "check": check, "logits": logits, "bench": bench, "layers": layers}
+def tensorrt_build(job: dict[str, Any]) -> dict[str, Any]:
+    """See ``tensorrt_jobs.build``."""
+    from edgetune_runtime import tensorrt_jobs
+
+    with _alone():
+        return tensorrt_jobs.build(job, _say, _tick)
+
+
+def tensorrt_times(job: dict[str, Any]) -> dict[str, Any]:
+    """See ``tensorrt_jobs.times``."""
+    from edgetune_runtime import tensorrt_jobs
+
+    with _alone():
+        return tensorrt_jobs.times(job, _tick)
+
+
+JOBS = {
+    "look": look, "check": check, "logits": logits, "bench": bench, "layers": layers,
+    "tensorrt_build": tensorrt_build, "tensorrt_times": tensorrt_times,
+}  # fmt: skip
 
 
 def _state(before: dict[str, Any]) -> dict[str, Any]:
@@ -172,10 +215,15 @@ def _outputs(one: dict[str, Any], feed: dict[str, Any]) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _loaded(one: dict[str, Any], feed: dict[str, Any], threads: int) -> Iterator[Any]:
+    from edgetune_runtime.latency import VariedCall
     from edgetune_runtime.session import open_session
 
     run = open_session(Path(one["file"]), one["session"], threads).run
-    yield lambda: run(None, feed)
+    if one.get("samples"):
+        name = one["names"][0]
+        yield VariedCall(lambda ids: run(None, {name: ids}), _samples(one["samples"]))
+    else:
+        yield lambda: run(None, feed)
 
 
 @contextlib.contextmanager
@@ -192,6 +240,14 @@ def _feed(file: str, names: list[str]) -> dict[str, Any]:
 
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[f"i{number}"] for number, name in enumerate(names)}
+
+
+def _samples(file: str) -> list[Any]:
+    """Inputs of different sizes, which the runs go through."""
+    import numpy as np
+
+    with np.load(file, allow_pickle=False) as arrays:
+        return [arrays[f"s{number}"] for number in range(len(arrays.files))]
 
 
 def _encoded(array: Any) -> dict[str, Any]:

@@ -20,13 +20,16 @@ Nothing is dropped: timed values and untimed ones are both kept, in order.
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from edgetune_runtime.errors import RuntimeProblem
 
@@ -73,6 +76,28 @@ Turn = Callable[[Call, RawLatency, int], float]
 
 It appends untimed calls to ``raw.warmup_values`` and ``raw.runs_per_round`` values to ``raw.values``.
 """
+
+
+class VariedCall:
+    """A Call that runs one of ``samples`` after the other, in an order that the number of the round chooses.
+
+    Before the first round, which is the warm-up, always the one of middle size.
+    """
+
+    def __init__(self, run: Callable[[np.ndarray], object], samples: Sequence[np.ndarray]) -> None:
+        self.run, self.samples = run, samples
+        self.order: Iterator[int] = itertools.repeat(middle(samples))
+
+    def begin(self, number: int) -> None:
+        self.order = itertools.cycle(random.Random(number).sample(range(len(self.samples)), len(self.samples)))
+
+    def __call__(self) -> object:
+        return self.run(self.samples[next(self.order)])
+
+
+def middle(samples: Sequence[np.ndarray]) -> int:
+    """Which of ``samples`` is of middle size."""
+    return sorted(range(len(samples)), key=lambda i: samples[i].size)[len(samples) // 2]
 
 
 def silent(done: int, total: int, note: str) -> None:

@@ -13,6 +13,7 @@ from edgetune_runtime.errors import BundleError
 from edgetune_runtime.session import PROVIDERS
 
 NAME = "manifest.json"
+OWN_DIGEST = "manifest.sha256"  # bundles made before it was have none
 VERSION = 1
 SCHEMA = re.compile(r"edgetune\.bundle/([1-9][0-9]{0,8})")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -60,12 +61,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
-    """Hold every file against its size and sha256.
+    """Hold every file against its size and sha256, and the manifest against the digest beside it.
 
     Raises:
         BundleError: links, missing, truncated or altered files.
     """
     root = folder.resolve()
+    _verify_manifest(folder)
     for name, facts in manifest["files"].items():
         path = folder / name
         try:
@@ -80,6 +82,21 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
                 raise BundleError(f"{name} was altered: its sha256 is not the manifest's; copy the bundle again")
         except OSError as problem:
             raise BundleError(f"{name} of the bundle cannot be read: {problem}") from problem
+
+
+def _verify_manifest(folder: Path) -> None:
+    beside = folder / OWN_DIGEST
+    try:
+        if beside.is_symlink():
+            raise BundleError(f"{OWN_DIGEST} of the bundle is a link: refused")
+        if not beside.exists():
+            return
+        with beside.open("rb") as file:
+            wanted = file.read(64)
+        if wanted != sha256(folder / NAME).encode("ascii"):
+            raise BundleError(f"{NAME} was altered: its sha256 is not that in {OWN_DIGEST}; copy the bundle again")
+    except OSError as problem:
+        raise BundleError(f"{OWN_DIGEST} of the bundle cannot be read: {problem}") from problem
 
 
 def is_safe_name(name: str) -> bool:

@@ -14,6 +14,7 @@ DEFAULT = "onnxruntime"
 LIBRARIES = {
     "onnxruntime": "edgetune_runtime.session_onnxruntime",
     "openvino": "edgetune_runtime.session_openvino",
+    "tensorrt": "edgetune_runtime.session_tensorrt",
 }
 
 # ONNX Runtime's execution providers, by the names that manifests and targets use.

@@ -8,6 +8,7 @@ The description is a plain dict (stored in every manifest)::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_LENGTH = 1 << 16  # tokens; far beyond any encoder
 
 class TextPreprocessing:
     """Tokenize, cut to the longest the network takes, pad a batch to its longest text.
+
+    Where the ``tokenizers`` library is missing, token ids are taken all the same.
 
     Raises:
         BundleError: a description that is incomplete or impossible, or a tokenizer that cannot be read.
@@ -34,13 +37,22 @@ class TextPreprocessing:
             raise BundleError(f"the preprocessing is incomplete or wrong: {problem!r}") from problem
         if not 1 < self.max_length <= MAX_LENGTH or self.pad_id < 0:
             raise BundleError(f"preprocessing max_length {self.max_length} or pad_id {self.pad_id} is impossible")
-        self._tokenizer = _load(folder / name)
-        self._tokenizer.enable_truncation(self.max_length)
-        self._tokenizer.no_padding()
+        self._file = folder / name
+        self._loaded: Any = None
+        if find_spec("tokenizers") is not None:  # else token ids are all that is taken; a text tells what is missing
+            self._tokenizer()
 
     def to_dict(self) -> dict[str, Any]:
         """The description this was made from."""
         return dict(self.description)
+
+    def _tokenizer(self) -> Any:
+        """The tokenizer, loaded once."""
+        if self._loaded is None:
+            self._loaded = _load(self._file)
+            self._loaded.enable_truncation(self.max_length)
+            self._loaded.no_padding()
+        return self._loaded
 
     def __call__(self, text: Any) -> np.ndarray:
         """Token ids int64 [N, L] of one text or a list of N; L is the longest of them in tokens.
@@ -57,7 +69,7 @@ class TextPreprocessing:
         """Token ids of each text, cut to ``max_length``."""
         # A lone surrogate (half a character, from a broken file name or a cut string) is no text for the tokenizer.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(clean)]
+        return [encoding.ids for encoding in self._tokenizer().encode_batch(clean)]
 
     def padded(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
         """int64 [N, L] of N lists of ids."""

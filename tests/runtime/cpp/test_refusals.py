@@ -352,3 +352,14 @@ def test_python_refuses_what_is_refused_here(change):
     """The two readers agree on a manifest of the kind both know."""
     with pytest.raises(BundleError, match="newer than this version reads"):
         Engine.open(change(lambda m: m.update(schema="edgetune.bundle/2")))
+
+
+@pytest.mark.parametrize("as_tar", [False, True])
+def test_a_changed_manifest_is_noticed_where_its_digest_lies_beside_it(bundle, tmp_path, open_engine, failed, as_tar):
+    content = {key: value for key, value in read_manifest(bundle).items() if key not in ("schema", "files")}
+    write_manifest(bundle, content)
+    open_engine(bundle)
+    (bundle / "manifest.json").write_text((bundle / "manifest.json").read_text().replace('"red"', '"blue"'))
+    if as_tar:
+        pack_tar(bundle, tmp_path / "bundle.tar")
+    refuse(open_engine, failed, tmp_path / "bundle.tar" if as_tar else bundle, "was altered")
