@@ -62,7 +62,7 @@ def row(name, *, value=2.0, failure=None, **more):
         "accuracy_change": {"value": -0.04, "ci95": [-1.23, 1.1], "negative_flips": 1, "positive_flips": 1},
         "speedup": {"value": value, "ci95": [value - 0.1, value + 0.1]},
     }
-    common = {"name": name, "title": name, "failure": None, "size_bytes": 250, "seconds": 240.0}
+    common = {"name": name, "title": name, "failure": None, "size_bytes": 250, "cpu_seconds": 240.0}
     return common | {"peak_rss_bytes": 1.5e9, "lines": 7, "measured": {"onnxruntime": found}} | more
 
 

@@ -27,7 +27,6 @@ from edgetune.models.checkpoint import load_checkpoint
 from edgetune.progress import Quiet
 from edgetune.records import Plan
 from edgetune.store import Store
-from edgetune.surroundings import Surroundings
 
 CALIBRATION = 300  # samples; NNCF's default, the largest of the peers'
 SHARED = ("check_data", "tokenize", "finetune", "export")
@@ -61,16 +60,9 @@ def read_samples(path: Path) -> Samples:
         return Samples(**arrays)
 
 
-def prepare(recipe: Path, store: Store, folder: Path, network: Path | None) -> None:
-    """Write all that peers are given into ``folder``.
-
-    Args:
-        network: a checkpoint of edgetune's to take instead of fine-tuning by the recipe; it is put into ``store`` as
-            the recipe's result, so that builds of the recipe go on from it.
-    """
+def prepare(recipe: Path, store: Store, folder: Path) -> None:
+    """Write all that peers are given into ``folder``; fine-tune by the recipe if ``store`` has not done so."""
     plan, surroundings = make_build_plan(recipe, "x86-cpu")
-    if network is not None:
-        adopt(network, plan, surroundings, store)
     found = pipeline.run(shared_steps(plan), store, surroundings, Quiet())
     paths = {name: outcome.artifact.path for name, outcome in found.items() if outcome.artifact is not None}
     exported = next(path for name, path in paths.items() if name.startswith("export:"))
@@ -83,6 +75,7 @@ def prepare(recipe: Path, store: Store, folder: Path, network: Path | None) -> N
     make = text_samples if tokens else image_samples
     for split, samples in make(index, tokens, plan.recipe.data.image_size).items():
         samples.write(folder / f"{split}.npz")
+    shutil.copytree(paths["finetune"], folder / "checkpoint", dirs_exist_ok=True)
     write_network(paths["finetune"], tokens, folder / "network")
     job = {
         "data": str(surroundings.data),
@@ -102,8 +95,9 @@ def shared_steps(plan: Plan) -> Plan:
     return replace(plan, steps=early, candidates=())
 
 
-def adopt(network: Path, plan: Plan, surroundings: Surroundings, store: Store) -> None:
-    """Put a fine-tuned network into ``store`` where the plan's fine-tuning would put its own."""
+def adopt(network: Path, recipe: Path, store: Store) -> None:
+    """Put a fine-tuned checkpoint into ``store`` as the result of the recipe's fine-tuning; builds go on from it."""
+    plan, surroundings = make_build_plan(recipe, "x86-cpu")
     before = replace(plan, steps=tuple(s for s in plan.steps if s.name in ("check_data", "tokenize")), candidates=())
     outcomes = pipeline.run(before, store, surroundings, Quiet())
     step = next(step for step in plan.steps if step.id == "finetune")

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.common import save
 from benchmarks.peers.catalogue import IMAGE_PEERS, LIBRARIES, TEXT_PEERS, Peer
 from benchmarks.peers.environments import EnvironmentFailed, default_cache, packages_of, python_of
-from benchmarks.peers.inputs import Samples, prepare, read_samples
+from benchmarks.peers.inputs import Samples, adopt, prepare, read_samples
 from benchmarks.peers.jobs import fresh_folder, last_words, run_command
 from benchmarks.peers.judge import accuracy, answers, size_of, time_engines
 from benchmarks.peers.lines import script_lines
@@ -41,18 +41,27 @@ def main() -> None:
     store = Store((work / "store").absolute())
     recipes = write_recipes(args, work)
     given = work.absolute() / "given"
+    network = given / "checkpoint" if (given / "checkpoint").exists() else args.network
+    if network is not None:
+        adopt(network, recipes["pruned"], store)
     if not (given / "job.json").exists():
         print("prepare: fine-tune, export, prepare samples", flush=True)
-        prepare(recipes["pruned"], store, given, args.network)
+        prepare(recipes["pruned"], store, given)
     rows = [base_row(given)]
-    rows += our_rows(args, recipes, store, work)
+    rows += our_rows(args, recipes, given / "checkpoint", work)
     for key in args.again:
         (work / f"peers/{key}.json").unlink(missing_ok=True)
     for peer in peers_of(args):
         rows.append(kept(work / f"peers/{peer.key}.json", lambda peer=peer: peer_row(peer, args, given, work)))
         rows[-1] |= {"name": peer.key, "title": peer.title, "libraries": list(peer.libraries)}
     judge(rows, given, args, work)
-    result = {"job": args.job, "test_samples": len(read_samples(given / "test.npz")), "rows": told(rows)}
+    result = {
+        "job": args.job,
+        "recipe": (HERE / f"recipes/{args.job}.toml").read_text(encoding="utf-8"),
+        "unpruned": args.unpruned,
+        "test_samples": len(read_samples(given / "test.npz")),
+        "rows": told(rows),
+    }
     print(table(result))
     save(args.output or f"peers_{args.job}", result)
 
@@ -67,18 +76,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keeps everything (default: ./peers-JOB)")
     parser.add_argument("--only", nargs="+", default=[], metavar="KEY", help="these peers only")
     parser.add_argument("--again", nargs="+", default=[], metavar="KEY", help="do these peers anew")
-    parser.add_argument("--quick", action="store_true", help="no pruning, no training, short timing")
+    parser.add_argument("--unpruned", action="store_true", help="leave out what prunes and trains, edgetune's too")
+    parser.add_argument("--quick", action="store_true", help="as --unpruned, and time briefly")
     parser.add_argument("--limit-minutes", type=float, default=60, help="of each peer and build")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where the peers' environments lie")
     parser.add_argument("--output", help="name of the file in results/ (default: peers_JOB)")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.unpruned |= args.quick
+    return args
 
 
 def peers_of(args: argparse.Namespace) -> list[Peer]:
     """The peers that are asked for."""
     known = TEXT_PEERS if is_text(args) else IMAGE_PEERS
     wanted = [peer for peer in known if not args.only or peer.key in args.only]
-    return [peer for peer in wanted if not (args.quick and peer.key.startswith("torch-pruning"))]
+    return [peer for peer in wanted if not (args.unpruned and peer.key.startswith("torch-pruning"))]
 
 
 def is_text(args: argparse.Namespace) -> bool:
@@ -90,7 +102,7 @@ def write_recipes(args: argparse.Namespace, work: Path) -> dict[str, Path]:
     """The job's recipe, and the same without pruning, as files in ``work``."""
     text = (HERE / f"recipes/{args.job}.toml").read_text(encoding="utf-8")
     text = text.replace("WEIGHTS", str(args.weights.absolute())).replace("DATA", str(args.data.absolute()))
-    texts = {"pruned": text, "int8": text.partition("[prune]")[0] + "[prune]\nratio = [0.0]\n"}
+    texts = {"pruned": text, "int8": text.partition("[prune]")[0] + "[prune]\ntarget_speedup = []\n"}
     found = {name: work.absolute() / f"{name}.toml" for name in texts}
     for name, path in found.items():
         path.write_text(texts[name], encoding="utf-8")
@@ -112,25 +124,24 @@ def base_row(given: Path) -> dict[str, Any]:
     return {"name": BASE, "title": "float", "engine": str(given / "float.onnx"), "libraries": list(LIBRARIES)}
 
 
-def our_rows(args: argparse.Namespace, recipes: dict[str, Path], store: Store, work: Path) -> list[dict[str, Any]]:
-    """edgetune's engines: INT8 for both libraries, and the one chosen of those that were pruned."""
+def our_rows(args: argparse.Namespace, recipes: dict[str, Path], network: Path, work: Path) -> list[dict[str, Any]]:
+    """What edgetune ships: without pruning for each of the libraries, and with all of the recipe for ONNX Runtime."""
     limit, rows = args.limit_minutes * 60, []
     builds = [("int8", target) for target in TARGETS if not (is_text(args) and target == "intel-cpu")]
-    builds += [] if args.quick else [("pruned", "x86-cpu")]
+    builds += [] if args.unpruned else [("pruned", "x86-cpu")]
     for name, target in builds:
         folder = work.absolute() / f"ours/{name}-{target}"
         print(f"edgetune build {name}.toml --target {target}", flush=True)
         cost = kept(
             work / f"ours/{name}-{target}.json",
-            lambda name=name, target=target, folder=folder: build(recipes[name], target, store, folder, limit),
+            lambda name=name, target=target, folder=folder: build(recipes[name], target, network, folder, limit),
         )
-        candidate = "int8" if name == "int8" else cost.get("chosen")
+        where = "" if target == "x86-cpu" else f" for `{target}`"
         rows.append(
-            {key: cost[key] for key in ("seconds", "cpu_seconds", "peak_rss_bytes", "failure", "lines")}
+            cost
             | {
                 "name": f"edgetune-{name}" + ("" if target == "x86-cpu" else f"-{target}"),
-                "title": f"**edgetune**, {candidate}" + (f" for `{target}`" if target != "x86-cpu" else ""),
-                "engine": cost["engines"].get(candidate),
+                "title": f"**edgetune**, {cost['chosen'] or name}{where}",
                 "libraries": list(LIBRARIES) if target == "x86-cpu" else [TARGETS[target]],
             }
         )

@@ -28,7 +28,7 @@ def _line(row: Mapping[str, Any], base: Mapping[str, Any]) -> str:
         cells += [_speedup(row["measured"].get(library)) for library in ("onnxruntime", "openvino")]
     cells.append(f"{row['size_bytes'] / base['size_bytes']:.2f}" if "size_bytes" in row else "")
     if row.get("peak_rss_bytes") is not None:
-        cells += [_duration(row["seconds"]), f"{row['peak_rss_bytes'] / 1e9:.1f} GB", str(row["lines"])]
+        cells += [_duration(row["cpu_seconds"]), f"{row['peak_rss_bytes'] / 1e9:.1f} GB", str(row["lines"])]
     else:
         cells += ["", "", ""]
     return "| " + " | ".join(cells) + " |"
