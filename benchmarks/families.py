@@ -98,9 +98,7 @@ def family(name: str, size: int) -> dict[str, Any]:
         torch.manual_seed(0)
         made = spec.make().train()
         for module in head_modules(lambda classes: spec.make(num_classes=classes), 5):
-            if not made.get_submodule(
-                module
-            ).weight.any():  # ViT's: behind it all outputs are zero, and nothing is shown
+            if not made.get_submodule(module).weight.any():  # ViT: all outputs would be zero and show nothing
                 nn.init.normal_(made.get_submodule(module).weight, std=0.02)
         with torch.no_grad():  # batch norms that have seen nothing let the outputs of deep networks vanish
             for _ in range(3):
