@@ -41,7 +41,8 @@ for path in sys.argv[3:]:
         with Engine.open(path) as engine:
             found["bundles"].append({"passes": True, "golden_difference": engine.self_test()})
     except RuntimeProblem as problem:
-        found["bundles"].append({"passes": False, "refusal": " ".join(str(problem).split())[:300]})
+        said = " ".join(str(problem).replace(path + "/", "").split())
+        found["bundles"].append({"passes": False, "refusal": said[:300]})
 print(json.dumps(found))
 """
 

@@ -617,9 +617,16 @@ class _Builder:
         }
 
     def _quantize_dynamic(self, network: str, target: Target) -> str:
-        params = {"per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
+        scheme, quantize = target.scheme, self.recipe.quantize
+        params: dict[str, Any] = {"per_channel": scheme.per_channel, "reduce_range": scheme.reduce_range}
+        if smoothed := "smoothquant" in quantize.repair:
+            params |= {"repair": ["smoothquant"], "calibration_samples": quantize.calibration_samples}
         flavour = "-".join(
-            ["per-channel" if params["per_channel"] else "per-tensor", *(["7bit"] if params["reduce_range"] else [])]
+            [
+                "per-channel" if scheme.per_channel else "per-tensor",
+                *(["7bit"] if scheme.reduce_range else []),
+                *(["smoothed"] if smoothed else []),
+            ]
         )
         return self._add(
             f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}",

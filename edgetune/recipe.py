@@ -39,7 +39,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction", "smoothquant"),
     ("quantize", "weights"): ("int8", "int4"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
@@ -125,6 +125,7 @@ USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
     "finetune": {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"},
     "prune": {"learning_rate": 2e-4},
 }
+REPAIR_OF_TEXT = "smoothquant"
 RATE_FOR_LORA = 1e-3  # of text: updates that start at zero want a higher one than weights
 SCORED_WHOLE = ("fisher", "fpgm", "random")  # criteria that score a group and not each of its layers
 FOR_PICTURES = (
@@ -147,8 +148,6 @@ FOR_PICTURES = (
     ("prune", "step_epochs"),
     ("prune", "protect"),
     ("quantize", "calibration"),
-    ("quantize", "calibration_samples"),
-    ("quantize", "repair"),
     ("quantize", "keep_float"),
     ("quantize", "float_layers"),
     ("bundle", "input"),
@@ -187,6 +186,7 @@ def parse_recipe(file: TomlFile) -> Recipe:
     if recipe.finetune.keep is not None and recipe.model.weights is None and not recipe.model.pretrained:
         told = "`finetune.keep` asks what a pretrained network forgets, and this one starts at random"
         raise file.fail(told, ("finetune", "keep"), "leave it out")
+    _check_repair(recipe, file)
     recipe = _for_text(recipe, file) if recipe.reads_text else recipe
     if recipe.tune.space is not None:
         read_space(
@@ -235,6 +235,19 @@ def _check(value: Any, where: tuple[str, ...], key: tuple[str, str], recipe: Rec
     if key in LIMITS and not LIMITS[key][0](value):
         shown = value[0] if isinstance(value, tuple) else value
         raise file.fail(f"`{'.'.join(where)}` holds {shown}; it must be {LIMITS[key][1]}", where)
+
+
+def _check_repair(recipe: Recipe, file: TomlFile) -> None:
+    """Repairs are for one kind of network; those that are there by default count for none."""
+    for repair in recipe.quantize.repair if "repair" in file.data.get("quantize", {}) else ():
+        if recipe.reads_text != (repair == REPAIR_OF_TEXT):
+            kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
+            hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
+            raise file.fail(
+                f'`quantize.repair` has "{repair}", which is for {other}; this network reads {kind}',
+                ("quantize", "repair"),
+                hint,
+            )
 
 
 def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:

@@ -47,13 +47,15 @@ def build(
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
     from edgetune.controller import climb  # the other commands do without its statistics
-    from edgetune.models.names import check_names  # what only plans does without torch
 
     reporter = reporter or Quiet()
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-        check_names(loaded)
+        if loaded.prune.protect or loaded.prune.layers or loaded.quantize.keep_float:
+            from edgetune.models.names import check_names  # a build from the store does without torch
+
+            check_names(loaded)
         folder = run_folder(loaded, run_dir)
         try:
             climbed = climb.build(loaded, targets, surroundings, store, reporter)

@@ -95,7 +95,9 @@ class Keeping(tp.importance.Importance):  # type: ignore[misc]
         self.scores, self.most = scores, most
 
     def __call__(self, group: tp.Group) -> Tensor | None:
-        """Scores [channels]; None where there are none."""
+        """Scores [channels]; None where there are none, and for what attention reads, whose heads must stay whole."""
+        if any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
+            return None
         scores, count = self.scores(group), _group_count(group)
         if scores is None or len(scores) % count:
             return scores

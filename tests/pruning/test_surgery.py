@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torchvision.models import VisionTransformer
 
 from edgetune.errors import PruningError, RecipeError
 from edgetune.measure.layer_latency import LayerTimes
@@ -136,6 +137,16 @@ def test_isomorphic_scope_ranks_among_layers_alike():
     everywhere, alike = left("global"), left("isomorphic")
     assert everywhere[1] == 32 and sum(everywhere) <= 52  # all is taken where weights are small
     assert alike[1] == 16 and alike[0] + alike[2] <= 32
+
+
+def test_what_attention_reads_is_left_whole():
+    args = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}
+    torch.manual_seed(0)
+    network = VisionTransformer(**args, num_classes=5).eval()
+    nn.init.normal_(network.heads.head.weight)  # it starts at zero, behind which nothing scores
+    prune_by_ratio(network, EXAMPLE, 0.4, options("fisher", protected=("heads.head",)), batches())
+    assert network.conv_proj.out_channels == 32 and network(EXAMPLE).shape == (1, 5)
+    assert network.encoder.layers[0].mlp[0].out_features < 64 or network.encoder.layers[1].mlp[0].out_features < 64
 
 
 @pytest.mark.parametrize("ratio", [0.95, 0.999])
