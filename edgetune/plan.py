@@ -41,13 +41,13 @@ VERSIONS = {
     "prune": 3,
     "prune_encoder": 1,
     "export": 1,
-    "quantize": 3,
+    "quantize": 4,
     "quantize_dynamic": 1,
     "store_weights": 1,
-    "float_layers": 2,
-    "qat": 1,
-    "mend": 1,
-    "mix": 1,
+    "float_layers": 3,
+    "qat": 2,
+    "mend": 2,
+    "mix": 2,
     "tokenize": 1,
     "half": 1,
     "pixels": 1,
@@ -60,7 +60,7 @@ VERSIONS = {
     "lr_find": 1,
     "time_training": 1,
     "forgetting": 1,
-    "diagnose": 1,
+    "diagnose": 2,
 }
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")
@@ -607,6 +607,7 @@ class _Builder:
         return {
             "epochs": quantize.epochs,
             "learning_rate": quantize.learning_rate,
+            **({"scales": quantize.scales} if quantize.scales != "learned" else {}),
             "distillation_weight": prune.distillation_weight,
             "distillation_temperature": prune.distillation_temperature,
             "batch_size": finetune.batch_size,

@@ -41,6 +41,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
     ("quantize", "repair"): ("equalisation", "adaround", "bias-correction", "smoothquant"),
     ("quantize", "weights"): ("int8", "int4"),
+    ("quantize", "scales"): ("learned", "frozen"),
     ("quantize", "float_layers"): ("none", "auto"),
     ("bundle", "input"): ("float32-nchw", "uint8-nhwc"),
 }
@@ -150,6 +151,7 @@ FOR_PICTURES = (
     ("quantize", "calibration"),
     ("quantize", "keep_float"),
     ("quantize", "float_layers"),
+    ("quantize", "scales"),
     ("bundle", "input"),
 )
 

@@ -114,6 +114,7 @@ class QuantizeSpec:
     keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
     epochs: int = 2  # of quantization-aware training
     learning_rate: float = 1e-4  # of that training
+    scales: str = "learned"  # learned | frozen, in that training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

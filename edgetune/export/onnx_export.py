@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from edgetune.errors import ExportError
 from edgetune.export.fold_weights import fold_quantized_weights
+from edgetune.export.operators import TRANSLATIONS
 from edgetune.export.opset import lower_opset
+from edgetune.user_code import blamed, first_cause
 
 MAX_BATCH = 4096
 
@@ -58,6 +60,7 @@ def export_onnx(
                 external_data=False,
                 optimize=True,
                 verbose=False,
+                custom_translation_table=dict(TRANSLATIONS) or None,
             )
         if program is None:
             raise ExportError("torch.onnx gave no model")
@@ -65,10 +68,12 @@ def export_onnx(
     except ExportError:
         raise
     except Exception as problem:  # the exporter raises many unrelated types
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
+        cause = first_cause(problem)
+        first = str(cause).strip().splitlines()[0] if str(cause).strip() else ""
         raise ExportError(
-            f"the network cannot be exported to ONNX: {type(problem).__name__}: {first}",
-            hint="replace the operator it names, or write the layer with operators that torch.onnx knows",
+            f"the network cannot be exported to ONNX{blamed(network, cause)}: {type(cause).__name__}: {first}",
+            hint="write that place with operators that torch.onnx knows and without control flow on values, or "
+            "register a translation of the operator (docs/quantization.md)",
         ) from problem
     fold_quantized_weights(model)
     model = lower_opset(model, opset)

@@ -1,4 +1,4 @@
-"""Activations in terms of operators that have integer kernels."""
+"""Operators in terms of those that have integer kernels and that the other passes know."""
 
 import torch
 from torch import fx
@@ -16,4 +16,26 @@ def decompose_silu(graph: fx.GraphModule) -> None:
                 product = graph.graph.call_function(aten.mul.Tensor, (node.args[0], sigmoid))
             node.replace_all_uses_with(product)
             graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def write_out_padding(graph: fx.GraphModule) -> None:
+    """Convolutions with "valid" or "same" padding, in place, as ones with numbers; "same" with an even reach stays.
+
+    There one side has more padding than the other, which no number says; such a layer computes in float.
+    """
+    for node in list(graph.graph.nodes):
+        if node.target is not aten.conv2d.padding:
+            continue
+        mode = node.args[4] if len(node.args) > 4 else "valid"
+        dilation = list(node.args[5]) if len(node.args) > 5 else [1, 1]
+        reach = [0, 0]
+        if mode == "same":
+            kernel = node.args[1].meta["val"].shape[2:]
+            reach = [step * (size - 1) for step, size in zip(dilation * 2, kernel, strict=False)]
+        if any(length % 2 for length in reach):
+            continue
+        given = [*node.args[:4], *([None, [1, 1]][len(node.args) - 2 :] if len(node.args) < 4 else [])]
+        node.target = aten.conv2d.default
+        node.args = (*given, [length // 2 for length in reach], *node.args[5:])
     graph.recompile()

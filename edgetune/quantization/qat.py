@@ -16,9 +16,12 @@ from edgetune.quantization.trace import attribute
 
 
 class QuantizedNetwork(nn.Module):
-    """A fake-quant graph that can be trained. ``settle`` gives the graph back with what was learned in it."""
+    """A fake-quant graph that can be trained. ``settle`` gives the graph back with what was learned in it.
 
-    def __init__(self, graph: fx.GraphModule) -> None:
+    ``learn_scales`` off: ranges stay as calibration chose them, only weights and biases learn.
+    """
+
+    def __init__(self, graph: fx.GraphModule, *, learn_scales: bool = True) -> None:
         super().__init__()
         self.graph = graph
         for name in list(_biases(graph)):
@@ -27,10 +30,11 @@ class QuantizedNetwork(nn.Module):
                 del graph._buffers[name]
                 graph.register_parameter(name, nn.Parameter(value))
         graph.requires_grad_(True)
-        for activation in fake_quantizes(graph):
-            activation.learn()
-        for weight in self._weights():
-            weight.learn()
+        if learn_scales:
+            for activation in fake_quantizes(graph):
+                activation.learn()
+            for weight in self._weights():
+                weight.learn()
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, K] of float32 [N, 3, H, W]."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgetune.errors import QuantizationError
+from edgetune.quantization.decompose import write_out_padding
+from edgetune.user_code import blamed
 
 MAX_BATCH = 4096
 MODULE = "edgetune_module"  # in a node's meta: the user's name for the layer, which folding its weights keeps
@@ -31,13 +33,15 @@ def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
             graph = program.module(check_guards=False)
     except Exception as problem:  # torch.export raises many unrelated types
         first = str(problem).strip().splitlines()[0] if str(problem).strip() else ""
+        place = blamed(network, problem)
         raise QuantizationError(
-            f"the network cannot be traced: {type(problem).__name__}: {first}",
+            f"the network cannot be traced{place}: {type(problem).__name__}: {first}",
             hint="torch.export needs a forward without Python control flow on tensor values; "
             'set `[quantize] mode = "none"` to go on in float',
         ) from problem
     if not isinstance(graph, fx.GraphModule):
         raise QuantizationError(f"torch.export gave a {type(graph).__name__} instead of a graph")
+    write_out_padding(graph)
     for node in graph.graph.nodes:
         if len(node.args) > 1 and isinstance(node.args[1], fx.Node) and node.args[1].op == "get_attr":
             node.meta[MODULE] = str(node.args[1].target).rpartition(".")[0]

@@ -19,7 +19,10 @@ def run(context: StepContext) -> None:
     What training does not better on validation stays as calibration left it.
     """
     params, made = context.params, calibrated(context)
-    network, teacher = QuantizedNetwork(made.graph), made.network.eval().requires_grad_(False)
+    network, teacher = (
+        QuantizedNetwork(made.graph, learn_scales=params.get("scales", "learned") == "learned"),
+        made.network.eval().requires_grad_(False),
+    )
     plain = make_examples(context, made.spec, batch_size=32, augmentation="none")
     before, _ = evaluate(network, plain.validation(), torch.device("cpu"))
     start = {key: value.detach().clone() for key, value in network.state_dict().items()}

@@ -124,3 +124,23 @@ def test_fake_quantizes_that_learned_are_plain_again():
     module.settle()
     assert module.scale == pytest.approx(before) and not list(module.parameters())
     assert fake_quantizes(torch.nn.Sequential(module)) == [module]
+
+
+def test_frozen_scales_stay_while_weights_learn():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * (SIZE - 2) ** 2, 4)
+    ).eval()
+    with torch.no_grad():
+        network[0].weight[0] *= 40  # one scale for all is then coarse for the others
+        network[3].weight[:, : (SIZE - 2) ** 2] /= 40
+    graph = quantize(network, EXAMPLE, PER_TENSOR, samples)
+    scales = [fake.scale for fake in fake_quantizes(graph)]
+    steps = [module.scale.clone() for module in graph.modules() if isinstance(module, WeightFakeQuantize)]
+    made = QuantizedNetwork(graph, learn_scales=False)
+    losses = train(made, network, rate=3e-4)
+    settled = made.settle()
+    assert min(losses) < 0.9 * losses[0]
+    assert [fake.scale for fake in fake_quantizes(settled)] == scales
+    after = [module.scale for module in settled.modules() if isinstance(module, WeightFakeQuantize)]
+    assert all(torch.equal(one, other) for one, other in zip(steps, after, strict=True))

@@ -244,7 +244,7 @@ def test_an_engine_of_other_classes_than_its_manifest_is_refused(bundle, engine_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"backend": "tensorrt"}, "the bundle is for tensorrt"),
+        ({"backend": "tensorrt"}, "does not say how its TensorRT engine is built"),
         ({"inputs": [{"name": "x", "shape": ["batch", 3, 8, 8], "dtype": "float32"}]}, "the engine's inputs are"),
         ({"inputs": [{"name": "image", "shape": ["batch", 3, 9, 9], "dtype": "float32"}]}, "the engine's inputs are"),
         ({"session": {"threads": 1, "config": {"": "x"}}}, "refuses the engine"),
