@@ -1,7 +1,8 @@
-"""One of every family of torchvision's classifiers is pruned and runs; the table in docs is what the benchmark found.
+"""One of each family of torchvision's convolutional classifiers is pruned and runs; the table in docs is what the benchmark found.
 
 Pruned by a criterion without data, and not exported: that all of them are exported and quantized is for
-``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here.
+``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here. Swin is
+pruned in ``tests/models/test_tracing.py``, ViT in ``tests/pruning/test_surgery.py``.
 """
 
 import subprocess
@@ -22,7 +23,6 @@ SIZES = {
     "alexnet": 64, "vgg11_bn": 32, "resnet18": 32, "resnext50_32x4d": 32, "wide_resnet50_2": 32, "squeezenet1_1": 32,
     "densenet121": 32, "inception_v3": 75, "googlenet": 32, "shufflenet_v2_x0_5": 32, "mobilenet_v2": 32,
     "mobilenet_v3_small": 32, "mnasnet0_5": 32, "efficientnet_b0": 32, "regnet_y_400mf": 32, "convnext_tiny": 32,
-    "swin_t": 32,
 }  # fmt: skip
 EXPORTED = ("shufflenet_v2_x0_5", "squeezenet1_1")
 
