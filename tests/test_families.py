@@ -1,4 +1,4 @@
-"""One of each family of torchvision's convolutional classifiers is pruned and runs; the table in docs is what the benchmark found.
+"""One of each family of convolutional classifiers is pruned and runs; the table in docs is what the benchmark found.
 
 Pruned by a criterion without data, and not exported: that all of them are exported and quantized is for
 ``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here. Swin is
