@@ -62,6 +62,9 @@ trials = 30                         # of `edgetune tune`, which searches values 
 
 [search]
 trials = 20                         # of `edgetune search`, which searches accuracy against latency
+
+[cost]
+# per_hour = 0.5                    # what an hour of this machine costs: reports and `plan` then tell the money
 """
 
 

@@ -50,7 +50,7 @@ def test_every_key_is_explained(tmp_path):
     keys = [line for line in lines if " = " in line and "path =" not in line]
     assert len(keys) > 15 and all("   # " in line or "  # " in line for line in keys)
     sections = {line.strip("[]") for line in lines if line.startswith("[")}
-    assert sections == {field.name for field in fields(Recipe)} - {"base", "seed"}
+    assert sections == {field.name for field in fields(Recipe)} - {"base", "seed", "deterministic"}
 
 
 def test_data_elsewhere_keeps_its_whole_path(tmp_path):

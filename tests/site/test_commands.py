@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,7 @@ PARSED_ONLY = {
 MORE = {"cache prune": ["--yes"]}
 EXPECTED = {"check": (0, 3), "compare": (0, 3), "build": (0, 3)}  # 3: so small a network may miss its budget
 
+STAMP = re.compile(r"runs/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)")  # of the runs that pages show
 EVERY = [(path, line, command) for path in pages() for line, command in shown(path)]
 INLINE = [(path, line, command) for path in pages() for line, command in named(path)]
 
@@ -124,7 +126,8 @@ def workshop(tmp_path_factory):
     shutil.copyfile(folder / "texts/train.csv", folder / "reviews.csv")
     (folder / "texts").rename(folder / "reviews")
     edgetune.build(folder / "edgetune.toml", run_dir=folder / "runs/main", cache_dir=folder / "store")
-    shutil.copytree(folder / "runs/main", folder / "runs/2026-11-21T07-19-23")
+    for stamp in sorted({found for _, _, command in EVERY for found in STAMP.findall(command)}):
+        shutil.copytree(folder / "runs/main", folder / "runs" / stamp)
     shutil.copytree(folder / "runs/main", folder / "runs/new")
     shutil.copytree(folder / "runs/main/bundles", folder / "bundles")
     picture = next((folder / "shapes/test").rglob("*.png"))
