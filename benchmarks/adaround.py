@@ -3,8 +3,8 @@
     python benchmarks/adaround.py --data signdigits --store STORE
 
 ``STORE`` is the store of a build (``--cache-dir``); its fine-tuned network is quantized for x86-cpu, with 8-bit
-weights, with 7-bit ones, and with one scale for a whole weight (equalised before, or it does not survive). Judged on the
-validation and test splits together, by the fake-quant graph in PyTorch against float; no repair is chosen on them.
+weights, with 7-bit ones, and with one scale for a whole weight (equalised before, or it does not survive). Judged on
+the validation and test splits together, by the fake-quant graph in PyTorch against float; no repair is chosen on them.
 """
 
 import argparse
