@@ -183,7 +183,7 @@ def test_two_builds_at_once_share_the_work(project):
 
 
 def test_quantization_aware_training_stands_beside_calibration(project):
-    edit(project, "[quantize]", '[quantize]\nmode = "qat"\nepochs = 1')
+    edit(project, 'mode = "ptq"', 'mode = "qat"\nepochs = 1')
     edit(project, "ratio = [0.0, 0.5]", "ratio = []")
     report = edgetune.build()
     by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}

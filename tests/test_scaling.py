@@ -44,7 +44,7 @@ def prepare(project: Path, action: str | None = None, options: str = "") -> None
     """Float arithmetic, and a network that does ``action`` in the second process, in the ninth step."""
     recipe = project / "edgetune.toml"
     text = recipe.read_text().replace("[finetune]\n", f'[finetune]\nprecision = "fp32"\n{options}\n')
-    text = text.replace("ratio = [0.0, 0.5]", "ratio = [0.0]").replace("float_layers", 'mode = "none"\nfloat_layers')
+    text = text.replace("ratio = [0.0, 0.5]", "ratio = [0.0]").replace('mode = "ptq"', 'mode = "none"')
     text = text.replace("learning_rate = 0.01", "learning_rate = 0.002").replace("epochs = 6", "epochs = 2")
     if action:
         (project / "dying.py").write_text(DIES.format(action=action))

@@ -66,7 +66,7 @@ def test_the_whole_job_with_pruning_and_quantized_training(project):
     recipe.write_text(
         recipe.read_text()
         .replace("recovery_epochs = 2", "recovery_epochs = 2\nstep_epochs = 1")
-        .replace('float_layers = "none"', 'float_layers = "none"\nmode = "qat"\nepochs = 1')
+        .replace('mode = "ptq"', 'mode = "qat"\nepochs = 1')
     )
     report = edgetune.build(recipe, target="x86-cpu")
     candidates = {one["name"]: one for one in report.data["targets"][0]["candidates"]}
