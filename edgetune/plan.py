@@ -875,8 +875,9 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
-    if spec.compile == "auto":
-        del content["compile"]
+    for key in ("compile", "sharding"):
+        if content[key] == "auto":
+            del content[key]
     return content
 
 
