@@ -55,6 +55,19 @@ def agents(server):
     return found
 
 
+def processes(server):
+    """Ids of everything of the runtime's that runs in this server's folders: agents, and who watches for them."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = (folder / "cwd").readlink().is_relative_to(server.home)
+            if ours and b"edgetune_runtime." in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
 def until(condition, seconds=15):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
@@ -116,7 +129,8 @@ def test_an_engine_is_measured_there_as_here(server, tmp_path):
     assert len(found["raw"]["e"]["values"]) >= 40
     assert len(found["raw"]["e"]["runs_by_load"]) == 10
     assert len(found["fresh"]["e"]) == 3
-    assert set(found["telemetry"]) == {"before", "after"}
+    assert set(found["telemetry"]) == {"before", "during", "after"}
+    assert found["telemetry"]["during"][0]["seconds"] >= 0
     assert [tick[0] for tick in ticks[-10:]] == list(range(1, 11))
 
 
@@ -168,9 +182,9 @@ def test_a_connection_that_drops_in_mid_upload_leaves_no_half_file(server, tmp_p
 
 def test_a_connection_that_drops_in_mid_run_leaves_nothing_running(server, tmp_path):
     with long_job(server, tmp_path) as raised:
-        assert until(lambda: agents(server))
+        assert until(lambda: len(processes(server)) == 2)  # it measures, and is watched
         server.drop()
-        assert until(lambda: not agents(server))
+        assert until(lambda: not processes(server))
     assert isinstance(raised[0], DeviceError) and "the connection ended while the job ran" in raised[0].message
     assert until(lambda: not jobs(server))
 
