@@ -1,4 +1,4 @@
-"""Devices have older Pythons than the desk: the runtime keeps to 3.9's language and library, what is sent ahead to 3.6's."""
+"""Devices have older Pythons than the desk: the runtime keeps to 3.9, what is sent ahead to 3.6."""
 
 import json
 import os
@@ -17,7 +17,7 @@ OLD = ((3, 9), (3, 10))
 
 
 def needs(version, *files):
-    """vermin's exit status and words: which Python the files need, by syntax, modules, functions and their arguments."""
+    """vermin's exit status and words: do the files' syntax, modules, functions and arguments exist in that Python?"""
     command = [sys.executable, "-c", VERMIN, f"-t={version}-", "--eval-annotations", "--violations", "--no-tips"]
     done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
