@@ -104,6 +104,8 @@ def _refused(answer: Mapping[str, Any]) -> BackendError | DeviceError:
     text = f"on this machine: {answer['error']}"
     if answer.get("kind") == "engine":
         return BackendError(text, hint="the inference library here refuses it, or computes it otherwise")
+    if answer.get("kind") == "space":
+        return DeviceError(text, hint=f"free some space in {tempfile.gettempdir()}, or set TMPDIR")
     return DeviceError(text, hint="install what is missing for this Python")
 
 

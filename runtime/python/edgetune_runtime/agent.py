@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from edgetune_runtime import machine
 from edgetune_runtime.errors import RuntimeProblem
-from edgetune_runtime.supervisor import MARK
+from edgetune_runtime.supervisor import MARK, NO_SPACE
 
 NEEDED = ("numpy", "onnxruntime")
 LOCK = Path("/tmp/edgetune-device.lock")
@@ -40,13 +40,20 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         _say({"result": JOBS[job["kind"]](job)})
-    except RuntimeProblem as problem:
-        _say({"error": str(problem), "kind": "engine"})
-        return 1
     except Exception as problem:  # noqa: BLE001 - the desk is told whatever it is; onnxruntime's share no base
-        _say({"error": " ".join(f"{type(problem).__name__}: {problem}".split()), "kind": "engine"})
+        text = str(problem) if isinstance(problem, RuntimeProblem) else f"{type(problem).__name__}: {problem}"
+        _say({"error": " ".join(text.split()), "kind": "space" if _lacks_space(problem) else "engine"})
         return 1
     return 0
+
+
+def _lacks_space(problem: BaseException | None) -> bool:
+    """Whether the disk was full, here or where this was raised from."""
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in NO_SPACE:
+            return True
+        problem = problem.__cause__
+    return False
 
 
 def look(_: dict[str, Any]) -> dict[str, Any]:
