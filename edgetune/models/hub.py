@@ -16,7 +16,7 @@ def access(source: str) -> dict[str, Any]:
 def answers() -> bool:
     """Whether the hub (``HF_ENDPOINT``) answers at all, through whatever proxy the environment names; asked once."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
     if constants.HF_HUB_OFFLINE:
         return False
