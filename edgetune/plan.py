@@ -54,7 +54,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 3,
-    "select": 7,
+    "select": 8,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,

@@ -20,7 +20,7 @@ def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
     assert pages[name].stat().st_size < MAX_BYTES
     drawn = seen.page.locator(".plot").all()
     assert all(plot.locator("svg.main-svg").count() for plot in drawn)
-    assert len(drawn) == {"report": 3, "everything": 3, "diagnosis": 1, "tune": 3, "compare": 0}[name]
+    assert len(drawn) == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0}[name]
 
 
 @each_page
@@ -64,3 +64,40 @@ def test_paper_is_white_and_wide_enough(visit, name):
     seen.page.emulate_media(media="print", color_scheme="dark")
     assert seen.page.evaluate("getComputedStyle(document.body).color") == "rgb(23, 32, 43)"
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
+
+
+def hover(page, selector, which=0):
+    """Move the mouse over a mark of a figure; returns what the figure tells then."""
+    box = page.locator(selector).nth(which).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector(".hoverlayer .hovertext")
+    return (
+        page.locator(".hoverlayer").first.inner_text()
+        if page.locator(".hoverlayer").count() == 1
+        else "".join(layer.text_content() for layer in page.locator(".hoverlayer").all())
+    )
+
+
+def test_marks_and_bars_tell_themselves_under_the_mouse(visit):
+    seen = visit("everything")
+    page = seen.page
+    for identity, mark, wanted in (
+        ("tradeoff-1", ".points path", ("accuracy", "median", "size")),
+        ("layers-1", ".bars .point path", ("features.", "µs")),
+    ):
+        page.locator(f"#{identity}").scroll_into_view_if_needed()
+        told = hover(page, f"#{identity} {mark}", 2)
+        assert all(part in told for part in wanted), told
+        page.mouse.move(1, 1)
+    assert seen.complaints == []
+
+
+def test_filters_hide_what_is_not_asked_for_and_the_budget_is_drawn(visit):
+    page = visit("everything").page
+    rows = page.locator("#target-1 table").first.locator("tbody tr")
+    all_of_them = rows.locator("visible=true").count()
+    page.locator("#target-1 select[name=precision]").select_option("int8")
+    assert 0 < page.locator("#target-1 table").first.locator("tbody tr:visible").count() < rows.count() == all_of_them
+    assert "budget" in page.locator("#tradeoff-1").text_content()
+    assert "limit 2.5 ms" in page.locator("#tradeoff-1").text_content()
