@@ -53,8 +53,8 @@ VERSIONS = {
     "pixels": 1,
     "compile": 1,
     "evaluate": 1,
-    "measure": 3,
-    "select": 7,
+    "measure": 4,
+    "select": 8,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
@@ -875,8 +875,9 @@ def finetune_as_data(spec: FinetuneSpec) -> dict[str, Any]:
     del content["keep"]
     if spec.strategy != "lora":
         del content["lora_rank"], content["lora_alpha"]
-    if spec.compile == "auto":
-        del content["compile"]
+    for key in ("compile", "sharding"):
+        if content[key] == "auto":
+            del content[key]
     return content
 
 

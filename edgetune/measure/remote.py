@@ -35,7 +35,7 @@ class Found:
     fresh: Mapping[str, list[FreshStart]]
     cpu_share: float | None
     device: Mapping[str, Any]
-    telemetry: Mapping[str, Mapping[str, Any]]
+    telemetry: Mapping[str, Any]  # as ``edgetune_runtime.watch.watched`` tells it
     outputs: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # agreement with this machine
     versions: Mapping[str, str] = field(default_factory=dict)  # of the device's libraries
 
