@@ -18,6 +18,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("finetune", "augmentation"): ("none", "light", "standard", "strong"),
     ("finetune", "precision"): ("auto", "fp32", "bf16", "fp16"),
     ("finetune", "compile"): ("auto", "never", "always"),
+    ("finetune", "sharding"): ("auto", "never", "always"),
     ("finetune", "batch_norm"): ("train", "frozen"),
     ("finetune", "imbalance"): ("none", "weights", "sampling"),
     ("prune", "criterion"): (

@@ -57,6 +57,7 @@ class FinetuneSpec:
     augmentation: str = "standard"  # none | light | standard | strong
     precision: str = "auto"  # auto | fp32 | bf16 | fp16
     compile: str = "auto"  # auto: where it was measured to pay | never | always
+    sharding: str = "auto"  # of weights and moments between processes: auto: where memory asks for it | never | always
     layer_decay: float = 1.0  # learning rate of a stage relative to the one above it
     batch_norm: str = "train"  # train | frozen
     mixup: float = 0.0  # alpha of its Beta distribution; 0: not used

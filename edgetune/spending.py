@@ -16,39 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-POWERCAP = Path("/sys/class/powercap")
+from edgetune_runtime.sensors import Rapl
+
 NVML = "libnvidia-ml.so.1"
 POLL_SECONDS = 30.0  # RAPL's counters start again at zero; a package of 1 kW takes minutes for it
 KINDS = ("processor", "gpu")
-
-
-class Rapl:
-    """Joules that the processor packages took since this was made; None: they are not told, or to root alone."""
-
-    def __init__(self, root: Path = POWERCAP) -> None:
-        self.joules, self._last = 0.0, dict[Path, int]()
-        self._lock = threading.Lock()
-        for folder in sorted(root.glob("intel-rapl:*")):  # AMD's are called so, too
-            with suppress(OSError, ValueError):
-                if (folder / "name").read_text().startswith("package"):
-                    self._last[folder] = int((folder / "energy_uj").read_text())
-
-    def read(self) -> float | None:
-        """Look at the counters; to be called more often than they start again."""
-        if not self._last:
-            return None
-        with self._lock:
-            for folder, before in list(self._last.items()):
-                try:
-                    now = int((folder / "energy_uj").read_text())
-                    if now < before:
-                        self.joules += int((folder / "max_energy_range_uj").read_text()) / 1e6
-                except (OSError, ValueError):
-                    self._last.clear()
-                    return None
-                self.joules += (now - before) / 1e6
-                self._last[folder] = now
-            return self.joules
 
 
 def gpu_joules() -> float | None:

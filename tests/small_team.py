@@ -12,6 +12,8 @@ from torch import distributed, nn
 
 from edgetune.data.share import WHOLE, Share
 from edgetune.finetune import trainer
+from edgetune.finetune.stages import split_stages
+from edgetune.finetune.team import current
 from edgetune.finetune.trainer import Trained, TrainOptions, train
 from edgetune.steps import together
 from edgetune.tasks.image_classification import cross_entropy, logits_of
@@ -89,15 +91,31 @@ CASES = {
     "pieces": (lambda: Network(norm=False), replace(OPTIONS, micro_batch=3), loss),
     "average": (Network, replace(OPTIONS, ema=0.9, patience=1, epochs=6), loss),
 }
+SHARDED = {  # the same with weights shared out
+    f"sharded {name}": (make, replace(options, sharding="always"), how) for name, (make, options, how) in CASES.items()
+}
 
 
 def run_case(name: str, scratch: Path, tick=lambda *_: None) -> tuple[Trained, dict]:
     """Train as the case says; returns (what the trainer tells, weights)."""
-    make, options, how = CASES[name]
+    make, options, how = (CASES | SHARDED)[name]
     model = make()
     scratch.mkdir(parents=True, exist_ok=True)
     trained = train(model, options, Lights(), how, scratch, tick, HEAD)
     return trained, {key: value.contiguous().clone() for key, value in model.state_dict().items()}
+
+
+def held() -> dict[str, torch.Tensor]:
+    """What this process holds of each weight that is shared out, and (``whole.``) what gathering gives back."""
+    from edgetune.finetune import sharding
+
+    network, empty = Network(), Network()
+    sharded = sharding.shard(network, split_stages(network, HEAD), current(), torch.device("cpu"))
+    parts = {name: weight.to_local().detach().clone() for name, weight in sharded.named_parameters()}
+    for weight in empty.parameters():
+        nn.init.zeros_(weight)
+    sharding.gather(sharded, empty)
+    return parts | {f"whole.{name}": weight.detach().clone() for name, weight in empty.named_parameters()}
 
 
 def killed_once(folder: Path, step: int):
@@ -113,15 +131,23 @@ def killed_once(folder: Path, step: int):
 
 
 def main(folder: Path, *names: str) -> None:
-    """What each process of the team runs: cases one after the other; "kill" is "dropout" with one process killed."""
+    """What each process of the team runs: cases one after the other.
+
+    "kill" is "dropout" with one process killed, "sharded" either with weights shared out; "held" trains nothing.
+    """
     together.join()
     for name in names:
-        if name in ("dropout", "kill"):
+        if name == "held":
+            save_file(held(), folder / f"held-{distributed.get_rank()}.safetensors")
+            continue
+        kind = name.removeprefix("sharded ")
+        if kind in ("dropout", "kill"):
             trainer.CHECKPOINT_EVERY_SECONDS = 0.0
-            CASES[name] = (lambda: Network(dropout=0.3), OPTIONS, loss)
-        tick = killed_once(folder, 6) if name == "kill" else lambda *_: None
+            sharding = "always" if name != kind else "never"
+            CASES[name] = (lambda: Network(dropout=0.3), replace(OPTIONS, ema=0.9, sharding=sharding), loss)
+        tick = killed_once(folder, 6) if kind == "kill" else lambda *_: None
         trained, weights = run_case(name, folder / "scratch" / name, tick)
-        save_file(weights, folder / f"{name}-{distributed.get_rank()}.safetensors", {"size": str(trained.processes)})
+        save_file(weights, folder / f"{name}-{distributed.get_rank()}.safetensors", {"told": str(trained)})
     distributed.barrier()
     os._exit(0)
 

@@ -24,6 +24,7 @@ class Server:
         self.home.mkdir(parents=True)
         self.environment = {"HOME": str(self.home), "PATH": os.environ["PATH"]}
         self.drop_after_bytes: int | None = None  # sent by the desk
+        self.forwarded: list[int] = []  # ports that others were reached at through this one
         self.connections: list[asyncssh.SSHServerConnection] = []
         self.loop = asyncio.new_event_loop()
         self.config = folder / "ssh_config"
@@ -47,6 +48,10 @@ class Server:
         class Accept(asyncssh.SSHServer):
             def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
                 server.connections.append(conn)
+
+            def connection_requested(self, host: str, port: int, orig_host: str, orig_port: int) -> bool:
+                server.forwarded.append(port)
+                return True  # as a jump host
 
             def begin_auth(self, username: str) -> bool:
                 return True

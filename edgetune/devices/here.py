@@ -18,16 +18,14 @@ from typing import Any
 
 import edgetune_runtime
 
-from edgetune.devices.answers import read_answers
-from edgetune.devices.protocol import Part, ignore
+from edgetune.devices.answers import followed
+from edgetune.devices.protocol import Device, Part, ignore
 from edgetune.errors import BackendError, DeviceError
 from edgetune.progress import Tick, silent
 
-LOOK_SECONDS = 120.0
-
 
 @dataclass(slots=True, kw_only=True)
-class ThisMachine:
+class ThisMachine(Device):
     """See ``protocol.Device``."""
 
     name: str = "local"
@@ -38,10 +36,6 @@ class ThisMachine:
         if self._about is None:
             self._about = self.look()
         return self._about
-
-    def look(self) -> dict[str, Any]:
-        """See ``protocol.Device.look``."""
-        return self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
 
     def do(
         self,
@@ -88,15 +82,10 @@ def _run(folder: Path, limit_seconds: float, progress: Tick, part: Part) -> dict
     result: dict[str, Any] | None = None
     try:
         assert process.stdout is not None
-        for answer in read_answers(process.stdout):
-            if "progress" in answer:
-                progress(*answer["progress"])
-            elif "part" in answer:
-                part(answer["part"])
-            elif "result" in answer:
-                result = answer["result"]
-            elif "error" in answer:
+        for answer in followed(process.stdout, progress, part):
+            if "error" in answer:
                 raise _refused(answer)
+            result = answer.get("result", result)
         process.wait()
     finally:
         limit.cancel()
@@ -115,6 +104,8 @@ def _refused(answer: Mapping[str, Any]) -> BackendError | DeviceError:
     text = f"on this machine: {answer['error']}"
     if answer.get("kind") == "engine":
         return BackendError(text, hint="the inference library here refuses it, or computes it otherwise")
+    if answer.get("kind") == "space":
+        return DeviceError(text, hint=f"free some space in {tempfile.gettempdir()}, or set TMPDIR")
     return DeviceError(text, hint="install what is missing for this Python")
 
 

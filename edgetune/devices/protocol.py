@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from edgetune.progress import Tick, silent
 
+LOOK_SECONDS = 120.0
+
 Part = Callable[[Mapping[str, Any]], None]
 """Takes one part of a result that comes in parts."""
 
@@ -17,7 +19,7 @@ def ignore(part: Mapping[str, Any]) -> None:
 
 
 class Device(Protocol):
-    """A machine that does the jobs of ``edgetune_runtime.agent``."""
+    """A machine that does the jobs of ``edgetune_runtime.agent``; devices derive from it."""
 
     @property
     def name(self) -> str:
@@ -34,7 +36,7 @@ class Device(Protocol):
 
     def look(self) -> dict[str, Any]:
         """The same, asked for now, whether or not libraries are missing."""
-        ...
+        return self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
 
     def do(
         self,

@@ -26,8 +26,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import edgetune_runtime
 
-from edgetune.devices.answers import read_answers
-from edgetune.devices.protocol import Part, ignore
+from edgetune.devices.answers import followed
+from edgetune.devices.protocol import Device, Part, ignore
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError
 from edgetune.hashing import digest_file
 from edgetune.progress import Tick, silent
@@ -45,7 +45,6 @@ OPTIONS = (
 # Reads the program's length and the program from standard input: these words mean the same in every shell.
 BOOT = '"import sys;d=sys.stdin.buffer;exec(d.read(int(d.readline())))"'
 BEAT_SECONDS = 10.0
-LOOK_SECONDS = 120.0
 CHUNK = 1 << 20
 HOST = re.compile(r"[\w.:\[\]%-]+", re.ASCII)
 USER = re.compile(r"[\w.@+-]+", re.ASCII)
@@ -114,7 +113,7 @@ def connect(text: str) -> Iterator[SshDevice]:
 
 
 @dataclass(slots=True, kw_only=True)
-class SshDevice:
+class SshDevice(Device):
     """See ``protocol.Device``. Jobs share one connection, which ssh's control socket keeps open between them."""
 
     address: Address
@@ -141,10 +140,6 @@ class SshDevice:
                 raise DeviceError(f"{self.name}: {text}", hint=HINTS["library"])
             self._about = found
         return self._about
-
-    def look(self) -> dict[str, Any]:
-        """See ``protocol.Device.look``."""
-        return self.do({"kind": "look"}, {}, limit_seconds=LOOK_SECONDS)
 
     def do(
         self,
@@ -226,17 +221,13 @@ class _Session:
         _start(lambda: self._write(io.BytesIO(greeting)))
         result: dict[str, Any] | None = None
         try:
-            for answer in read_answers(self.process.stdout):
+            for answer in followed(self.process.stdout, progress, part):
                 if "missing" in answer:
                     files = [sources[digest] for digest in answer["missing"]]
                     self.missing = set(answer["missing"])
                     _start(partial(self._upload, files))
                 elif "stored" in answer and self.missing:
                     self.missing.discard(answer["stored"])
-                elif "progress" in answer:
-                    progress(*answer["progress"])
-                elif "part" in answer:
-                    part(answer["part"])
                 elif "result" in answer:
                     result = answer["result"]
                 elif "error" in answer:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from edgetune.models.tensors import load_tensors
+from edgetune.models.tensors import is_shared_out, load_tensors, part_of, whole
 
 FILE = "training.safetensors"
 
@@ -44,8 +44,12 @@ def save_state(
     progress: Progress,
     best: dict[str, Tensor],
     average: nn.Module | None = None,
+    write: bool = True,
 ) -> None:
-    """Replace the checkpoint in ``folder``."""
+    """Replace the checkpoint in ``folder``, if this process is to ``write`` it.
+
+    Where weights are shared out between processes all of them must call this: it brings each tensor together.
+    """
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
@@ -56,7 +60,12 @@ def save_state(
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     # Tied weights share memory, which safetensors refuses: clone.
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    if write:
+        tensors = {key: whole(value.detach()).cpu().contiguous().clone() for key, value in tensors.items()}
+    else:
+        for value in tensors.values():
+            whole(value.detach())
+        return
     partial = folder / f"{FILE}.partial"
     save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
     partial.replace(folder / FILE)
@@ -106,7 +115,9 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     for key, value in _under(tensors, "optimizer.").items():
         index, _, name = key.partition(".")
         weight = weights[int(index)]
-        if value.shape == weight.shape:
+        if value.shape == weight.shape and is_shared_out(weight):
+            value = part_of(value, weight)
+        elif value.shape == weight.shape:
             value = torch.empty_like(weight, dtype=value.dtype).copy_(value)
         state.setdefault(int(index), {})[name] = value
     return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import torch
@@ -27,7 +28,7 @@ from edgetune.finetune.schedule import learning_rate
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
-from edgetune.finetune.team import current, draw_seed, spread
+from edgetune.finetune.team import Team, current, draw_seed, spread
 from edgetune.finetune.update import Loss, Update, to_device
 from edgetune.models.tensors import load_tensors
 from edgetune.progress import Tick, Watch, unwatched
@@ -79,6 +80,7 @@ class TrainOptions:
     lora_alpha: float = 16.0
     keep_best: bool = True  # the epoch that is best on validation; else the last
     compile: str = "never"
+    sharding: str = "never"  # of weights and moments between the processes of a team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class Trained:
     stopped_early: bool = False
     micro_batch: int = 0  # samples computed at once; 0: whole batches
     processes: int = 1
+    sharded: bool = False  # weights and moments were shared out between them
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -168,6 +171,14 @@ def add_weights(network: nn.Module, options: TrainOptions) -> frozenset[str]:
     return names
 
 
+def _sharding(option: str, network: nn.Module, team: Team, compute: Compute) -> ModuleType | None:
+    """The module that shares weights out where that is wanted; only then is it loaded, which takes a second or two."""
+    if team.size == 1 or option == "never":
+        return None
+    module = importlib.import_module("edgetune.finetune.sharding")
+    return module if module.is_wanted(option, network, team, compute) else None
+
+
 class _Run:
     """One training run's moving parts."""
 
@@ -184,7 +195,7 @@ class _Run:
         added: frozenset[str],
     ) -> None:
         self.compute: Compute = choose_compute(options.precision)
-        self.network = network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.whole = network  # what trains is its copy where weights are shared out, else the same
         self.team = current()
         if self.team.size > 1:
             self.team.check_batches(examples.samples, examples.steps_per_epoch)
@@ -194,6 +205,8 @@ class _Run:
         self.strategy = importlib.import_module(STRATEGIES[options.strategy])
         self.stages = split_stages(network, head)
         self.total_steps = options.epochs * examples.steps_per_epoch
+        freeze_below(network, self.stages, self._first_stage(options.epochs - 1), added)
+        self.sharding = _sharding(options.sharding, network, self.team, self.compute)
         self.saved_at = time.monotonic()
         self.steps_here, self.last_loss = 0, math.nan
         self.restart(attempt=0)
@@ -209,6 +222,7 @@ class _Run:
         """Begin at step 0 with fresh optimizer and random state."""
         options = self.options
         torch.manual_seed(options.seed)
+        self.network = self._placed(self.whole)
         groups = parameter_groups(
             self.network,
             self.stages,
@@ -225,15 +239,25 @@ class _Run:
             clip_norm=options.clip_norm,
             micro_batch=options.micro_batch,
             team=self.team,
+            sharded=self.sharding is not None,
         )
-        start = {name: weight.detach().clone() for name, weight in self.network.named_parameters()}
+        start = {name: weight.detach().clone() for name, weight in self.network.named_parameters() if options.l2_sp}
         self.pull = toward_start(self.network, self.stages, start, options.l2_sp) if options.l2_sp else None
-        self.average = averaged(self.network, options.ema) if options.ema else None
+        self.average = averaged(self.whole, options.ema) if options.ema else None
+        if self.average is not None and self.sharding:
+            self.average.module = self._placed(self.average.module)
         compilation = self.progress.compilation if attempt else {}
         if compilation.get("used"):
             compiling.apply(self.update)
         self.progress, self.best = Progress(attempt=attempt, compilation=compilation), dict[str, Tensor]()
         self.unread: tuple[int, Tensor, Tensor, Tensor] | None = None  # a step, its loss and its batch
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        """``network`` on the device that computes, or a copy whose weights are shared out."""
+        if self.sharding:
+            made: nn.Module = self.sharding.shard(network.cpu(), self.stages, self.team, self.compute.device)
+            return made
+        return network.to(self.compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def to_the_end(self) -> Trained:
         per_epoch = self.examples.steps_per_epoch
@@ -245,13 +269,13 @@ class _Run:
                     self._step(images, labels)
                     if self.progress.step % per_epoch == 0:
                         self._end_epoch(epoch)
-                    elif time.monotonic() - self.saved_at > CHECKPOINT_EVERY_SECONDS:
+                    elif self._is_time_to_save():
                         self._save()
                     if self.team.any(stop_asked()):
                         self._save()
                         raise Interrupted("stopped; training is saved", hint="run the same command to go on")
-        load_tensors(self.network, self.best)
-        self.network.requires_grad_(True).eval()
+        load_tensors(self.whole, self.best)
+        self.whole.requires_grad_(True).eval()
         return Trained(
             history=self.progress.history,
             best_epoch=self.progress.best_epoch,
@@ -264,14 +288,24 @@ class _Run:
             stopped_early=self.progress.step < self.total_steps,
             micro_batch=self.update.micro_batch,
             processes=self.team.size,
+            sharded=self.sharding is not None,
         )
+
+    def _is_time_to_save(self) -> bool:
+        """In all processes at once where each holds a part of what is saved."""
+        due = time.monotonic() - self.saved_at > CHECKPOINT_EVERY_SECONDS
+        return self.team.any(due) if self.sharding else due
+
+    def _first_stage(self, epoch: int) -> int:
+        """The lowest stage that learns in ``epoch``."""
+        options = self.options
+        return int(self.strategy.first_stage(self.stages.head, epoch, options.epochs, options.stages))
 
     def _begin_epoch(self, epoch: int) -> None:
         """Let the stages learn that the strategy says."""
-        options = self.options
-        first = self.strategy.first_stage(self.stages.head, epoch, options.epochs, options.stages)
+        first = self._first_stage(epoch)
         freeze_below(self.network, self.stages, first, self.added)
-        set_modes(self.network, self.stages, first, options.batch_norm)
+        set_modes(self.network, self.stages, first, self.options.batch_norm)
 
     def _stopped_early(self) -> bool:
         """Whether the accuracy on validation has not risen for ``patience`` epochs (Prechelt 1998)."""
@@ -347,7 +381,7 @@ class _Run:
         finish(self.compute.device)
         self.progress.epoch_seconds += time.perf_counter() - started
         started = time.perf_counter()
-        judged = self.network if self.average is None else self.average.module
+        judged = self._judged()
         right, loss, total = self.team.sum(*tally(judged, self.examples.validation(), self.compute.device))
         accuracy, val_loss = right / max(1, total), loss / max(1, total)
         if not math.isfinite(val_loss):
@@ -370,9 +404,19 @@ class _Run:
         if accuracy >= progress.best_accuracy or not self.options.keep_best:
             progress.best_accuracy, progress.best_epoch = accuracy, epoch + 1
             self.best = {key: value.detach().cpu().clone() for key, value in judged.state_dict().items()}
+        if self.sharding:
+            judged.cpu()
         progress.epoch_loss = progress.epoch_seconds = progress.epoch_wait_seconds = 0.0
         self._save()
         self._tell()
+
+    def _judged(self) -> nn.Module:
+        """What validation looks at, whole, on the device that computes."""
+        trained = self.network if self.average is None else self.average.module
+        if self.sharding is None:
+            return trained
+        self.sharding.gather(trained, self.whole.to(self.compute.device))
+        return self.whole
 
     def _tell(self) -> None:
         """Let the first process's watch see the history; where it gives up, all do."""
@@ -387,10 +431,10 @@ class _Run:
 
     def _save(self) -> None:
         self._read_loss()
-        if not self.team.leads:
+        if not (self.team.leads or self.sharding):
             return
         self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()
-        save_state(self.scratch, self.network, self.optimizer, self.progress, self.best, self.average)
+        save_state(self.scratch, self.network, self.optimizer, self.progress, self.best, self.average, self.team.leads)
         self.saved_at = time.monotonic()
 
 

@@ -29,6 +29,7 @@ class Update:
     clip_norm: float = 0.0
     micro_batch: int = 0
     team: Team = ALONE
+    sharded: bool = False  # the backward pass itself sums gradients over the team
     scaler: torch.amp.GradScaler = field(init=False)
     forward: nn.Module = field(init=False)  # what computes: the network, or a compiled form with the same weights
 
@@ -92,7 +93,7 @@ class Update:
                 total += loss.detach()
             self.scaler.scale(loss).backward()
         else:
-            if self.team.size > 1:
+            if self.team.size > 1 and not self.sharded:
                 sum_gradients(self.network, self.team)
         return total
 
@@ -110,8 +111,8 @@ class Update:
         if now <= SMALLEST:
             raise TrainingError(
                 f"the memory of {self.compute.device} does not suffice for {now} samples at once",
-                hint="lower `[data] image_size`, choose a smaller network, or train fewer layers "
-                '(`[finetune] strategy = "partial"`)',
+                hint="lower `[data] image_size`, choose a smaller network, train fewer layers "
+                '(`[finetune] strategy = "partial"`), or share the weights out between several GPUs (docs/scaling.md)',
             )
         self.micro_batch = max(SMALLEST, -(-now // 2))
         self.optimizer.zero_grad(set_to_none=True)

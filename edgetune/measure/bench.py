@@ -14,6 +14,7 @@ import numpy as np
 from edgetune_runtime.errors import MeasureError
 from edgetune_runtime.fresh import FreshStart, fresh_start
 from edgetune_runtime.session import DEFAULT
+from edgetune_runtime.watch import watched
 
 from edgetune import __version__
 from edgetune.devices import local
@@ -75,10 +76,9 @@ def _measured_here(
 ) -> Found:
     fresh = _fresh_starts(engines, feeds, spec.threads)
     openers: dict[str, Opener] = {one.name: partial(loaded, one, feeds[one.name], spec.threads) for one in engines}
-    before = local.telemetry()
-    raw, cpu_share = measure(openers, spec, scenario, seed, progress)
-    telemetry = {"before": before, "after": local.telemetry()}
-    return Found(raw=raw, fresh=fresh, cpu_share=cpu_share, device=local.describe(), telemetry=telemetry)
+    with watched() as state:
+        raw, cpu_share = measure(openers, spec, scenario, seed, progress)
+    return Found(raw=raw, fresh=fresh, cpu_share=cpu_share, device=local.describe(), telemetry=state)
 
 
 def _told(

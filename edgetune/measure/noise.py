@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from edgetune.measure.latency import RawLatency
+from edgetune.measure.states import disturbances
 
 MAX_DRIFT = 0.05
 SLOW = 1.25  # times the median
@@ -23,7 +24,7 @@ class Noise(TypedDict):
 
 
 def judge(
-    raw: Mapping[str, RawLatency], telemetry: Mapping[str, Mapping[str, Any]], cpu_share: float | None, *, queued: bool
+    raw: Mapping[str, RawLatency], telemetry: Mapping[str, Any], cpu_share: float | None, *, queued: bool
 ) -> Noise:
     """Noisy if any of these holds.
 
@@ -31,10 +32,10 @@ def judge(
     - The median of the second half of an engine's runs differs from the first half's by more than 5 %.
     - More than 5 % of an engine's runs took over 1.25 times its median.
     - The process got less than 95 % of the processor while it was timing (None: not known).
-    - The processor was slowed for heat meanwhile, or a Raspberry Pi's throttle flag came up or was up.
+    - The machine's states before, during and after say so: see ``states.disturbances``.
 
-    With ``queued`` requests, waiting makes long latencies on a quiet machine too: these two
-    are then not looked at.
+    With ``queued`` requests, waiting makes long latencies on a quiet machine too, and the processor may rest: drift,
+    long runs and clocks are then not looked at.
     """
     reasons = []
     for name, one in raw.items():
@@ -49,12 +50,7 @@ def judge(
             reasons.append(f"{name}: {slow:.0%} of the runs took over {SLOW:g} times the median")
     if cpu_share is not None and cpu_share < MIN_CPU_SHARE:
         reasons.append(f"other work took {1 - cpu_share:.0%} of the processor's time")
-    before, after = (telemetry[when].get("throttled_events") for when in ("before", "after"))
-    if isinstance(before, int) and isinstance(after, int) and after > before:
-        reasons.append(f"the processor was slowed for heat {after - before} times")
-    flags = [set(telemetry[when].get("throttle_flags", ())) for when in ("before", "after")]
-    if risen := sorted(flags[1] - flags[0] | {flag for flag in flags[0] | flags[1] if flag.endswith(" now")}):
-        reasons.append(f"the board says: {', '.join(risen)}")
+    reasons += disturbances(telemetry, busy=not queued)
     return Noise(verdict="noisy" if reasons else "quiet", reasons=reasons)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from edgetune_runtime.watch import watched
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
@@ -85,13 +86,12 @@ def self_check(
 
 
 def _repeat(openers: Mapping[str, Opener], spec: BenchSpec, seed: int) -> dict[str, Any]:
-    before = local.telemetry()
-    raw, cpu_share = measure(openers, spec, Scenario(), seed)
-    telemetry = {"before": before, "after": local.telemetry()}
+    with watched() as state:
+        raw, cpu_share = measure(openers, spec, Scenario(), seed)
     return {
         "same": _ratio(raw, "again"),
         "slower": _ratio(raw, "slower"),
-        "noise": judge(raw, telemetry, cpu_share if spec.threads == 1 else None, queued=False),
+        "noise": judge(raw, state, cpu_share if spec.threads == 1 else None, queued=False),
         "cpu_share": cpu_share,
         "raw": {name: asdict(one) for name, one in raw.items()},
     }

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetune.measure.floors import unavailable
+from edgetune.measure.states import summary
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
 
@@ -134,7 +135,22 @@ def _overload(engines: Sequence[view.Json]) -> list[str]:
 
 def _machine(data: view.Json) -> str:
     noise: dict[str, Any] = data["noise"]
-    lines = [f"machine: {noise['verdict']}", *(f"  {reason}" for reason in noise["reasons"])]
+    lines = [f"machine: {noise['verdict']}{_meanwhile(data)}", *(f"  {reason}" for reason in noise["reasons"])]
     if noise["reasons"]:
         lines.append("  Believe intervals more than medians, and measure again when nothing else runs.")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    "))
+
+
+def _meanwhile(data: view.Json) -> str:
+    """Clocks, the highest temperature and powers while it was timed, as far as the machine tells them."""
+    during = summary(data["telemetry"]["during"])
+    parts = []
+    for key, name in (("clock_mhz", ""), ("gpu_clock_mhz", "GPU ")):
+        if key in during:
+            low, high = during[key]
+            parts.append(f"{name}{low} MHz" if low == high else f"{name}{low} to {high} MHz")
+    if heat := during.get("temperature_max_c"):
+        hottest = max(heat, key=lambda zone: heat[zone])
+        parts.append(f"up to {heat[hottest]:.0f} C ({hottest})")
+    parts += [f"{watts:.3g} W ({name})" for name, watts in during.get("power_mean_w", {}).items()]
+    return f" ({'; '.join(parts)})" if parts else ""

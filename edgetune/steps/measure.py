@@ -11,6 +11,7 @@ import numpy as np
 from edgetune_runtime import Engine
 from edgetune_runtime.agent import operators_of
 from edgetune_runtime.latency import VariedCall, middle
+from edgetune_runtime.watch import watched
 from numpy.typing import NDArray
 
 from edgetune.devices import local
@@ -35,7 +36,7 @@ Array = NDArray[Any]
 
 
 def run(context: StepContext) -> None:
-    """Write ``latency.json``: raw values (ms) by candidate, peak memory, and the machine before and after."""
+    """Write ``latency.json``: raw values (ms) by candidate, peak memory, and the machine before, during and after."""
     params = context.params
     folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
     if context.device is not None:
@@ -45,16 +46,15 @@ def run(context: StepContext) -> None:
         return
     samples = _samples(context)
     openers = {name: partial(_opened, folder, params["threads"], samples) for name, folder in folders.items()}
-    before = local.telemetry()
-    raw = measure_loads(
-        openers,
-        min_runs=params["min_runs"],
-        min_seconds=params["min_seconds"],
-        max_seconds=params["max_seconds"],
-        seed=context.seed,
-        progress=context.tick,
-    )
-    after = local.telemetry()
+    with watched() as state:
+        raw = measure_loads(
+            openers,
+            min_runs=params["min_runs"],
+            min_seconds=params["min_seconds"],
+            max_seconds=params["max_seconds"],
+            seed=context.seed,
+            progress=context.tick,
+        )
     content = {
         "unit": "ms",
         "batch": 1,
@@ -62,7 +62,7 @@ def run(context: StepContext) -> None:
         "engines": {name: asdict(values) for name, values in raw.items()},
         "peak_rss_bytes": {name: peak_rss_bytes(folder, params["threads"]) for name, folder in folders.items()},
         "device": local.describe(),
-        "telemetry": {"before": before, "after": after},
+        "telemetry": state,
     }
     (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
     engines = [bundle_engine(name, folder) for name, folder in folders.items()]

@@ -13,6 +13,7 @@ from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
+from edgetune.measure.states import summary
 from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
@@ -43,6 +44,7 @@ def run(context: StepContext) -> None:
                 **measured["device"],
                 "threads": measured["threads"],
                 "before": measured["telemetry"]["before"],
+                "during": summary(measured["telemetry"]["during"]),
                 "after": measured["telemetry"]["after"],
             },
             "baseline": by_name[BASELINE],

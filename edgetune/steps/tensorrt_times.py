@@ -59,7 +59,6 @@ def timed_by_trtexec(device: Device, folders: Mapping[str, Path], context: StepC
         "peak_rss_bytes": found["peak_rss_bytes"],
         "device": {**found["device"], **told},
         "telemetry": found["telemetry"],
-        "tegrastats": found["tegrastats"],
         "builds": {name: json.loads((folder.parent / ACCOUNT).read_text("utf-8")) for name, folder in folders.items()},
     }
 

@@ -55,6 +55,19 @@ def agents(server):
     return found
 
 
+def processes(server):
+    """Ids of everything of the runtime's that runs in this server's folders: agents, and who watches for them."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = (folder / "cwd").readlink().is_relative_to(server.home)
+            if ours and b"edgetune_runtime." in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
 def until(condition, seconds=15):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
@@ -116,7 +129,8 @@ def test_an_engine_is_measured_there_as_here(server, tmp_path):
     assert len(found["raw"]["e"]["values"]) >= 40
     assert len(found["raw"]["e"]["runs_by_load"]) == 10
     assert len(found["fresh"]["e"]) == 3
-    assert set(found["telemetry"]) == {"before", "after"}
+    assert set(found["telemetry"]) == {"before", "during", "after"}
+    assert found["telemetry"]["during"][0]["seconds"] >= 0
     assert [tick[0] for tick in ticks[-10:]] == list(range(1, 11))
 
 
@@ -168,9 +182,9 @@ def test_a_connection_that_drops_in_mid_upload_leaves_no_half_file(server, tmp_p
 
 def test_a_connection_that_drops_in_mid_run_leaves_nothing_running(server, tmp_path):
     with long_job(server, tmp_path) as raised:
-        assert until(lambda: agents(server))
+        assert until(lambda: len(processes(server)) == 2)  # it measures, and is watched
         server.drop()
-        assert until(lambda: not agents(server))
+        assert until(lambda: not processes(server))
     assert isinstance(raised[0], DeviceError) and "the connection ended while the job ran" in raised[0].message
     assert until(lambda: not jobs(server))
 
@@ -220,6 +234,35 @@ def test_two_users_at_once_send_the_same_files(server, tmp_path):
     assert objects(server) == sorted({digest_file(big), digest_file(runtime_zip())})
 
 
+def test_two_users_measure_one_after_the_other(server, tmp_path):
+    """Two desks time an engine each: one waits, and says so, until the other has ended."""
+    job, files = bench_job(write_onnx(tmp_path / "a.onnx"), tmp_path, min_seconds=0.3)
+    told = {"a": [], "b": []}
+
+    def use(notes):
+        with connect(server.address) as device:
+            device.do(job, files, limit_seconds=120, progress=lambda *tick: notes.append((time.monotonic(), tick[2])))
+
+    threads = [threading.Thread(target=use, args=(notes,)) for notes in told.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    notes = [note for one in told.values() for _, note in one]
+    assert any("another measurement" in note for note in notes)
+    spans = sorted([t for t, note in one if "waiting" not in note] for one in told.values())
+    assert spans[0][-1] < spans[1][0]
+
+
+def test_a_jump_host_of_ssh_config_is_gone_through(server, tmp_path, monkeypatch):
+    with serving(tmp_path / "jump") as jump:
+        entry = jump.config.read_text().replace(f"Host {HOST}", "Host jump")
+        server.config.write_text(server.config.read_text() + "  ProxyJump jump\n" + entry)
+        with connect(server.address) as device:
+            assert device.do(LOOK, {}, limit_seconds=60)["device"]["cores"] >= 1
+    assert jump.forwarded == [server.port]
+
+
 def test_a_file_that_was_damaged_there_is_sent_again(server):
     with connect(server.address) as device:
         device.do(LOOK, {}, limit_seconds=60)
@@ -258,6 +301,33 @@ def small_disk(tmp_path):
         pytest.skip("needs the right to mount a tmpfs")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def small_files(tmp_path):
+    """A python whose processes can write no file of over 2 MB, as on a disk that others fill meanwhile."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/bash\nulimit -f 2048\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return f"ssh://{HOST}?python={python}"
+
+
+def test_a_disk_that_fills_up_in_mid_upload(server, tmp_path, small_files):
+    big = tmp_path / "big.bin"
+    big.write_bytes(os.urandom(3 << 20))
+    with connect(small_files) as device, pytest.raises(DeviceError, match="the disk: File too large") as caught:
+        device.do(LOOK, {"big": big}, limit_seconds=60)
+    assert "rm -r .cache/edgetune-device" in caught.value.hint
+    assert objects(server) in ([], [digest_file(runtime_zip())]) and not jobs(server)
+
+
+def test_a_disk_that_fills_up_in_mid_run(server, tmp_path, small_files):
+    """The engine's inputs, a few hundred bytes packed, are written out there for a process of its own."""
+    job, files = bench_job(write_onnx(tmp_path / "a.onnx", shape=("batch", 3, 512, 512)), tmp_path)
+    np.savez_compressed(files["inputs.npz"], i0=np.ones((1, 3, 512, 512), dtype=np.float32))
+    with connect(small_files) as device, pytest.raises(DeviceError, match=r"e: .*File too large") as caught:
+        device.do(job, files, limit_seconds=60)
+    assert "rm -r .cache/edgetune-device" in caught.value.hint and not jobs(server)
 
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):

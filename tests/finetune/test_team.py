@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import small_team
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from edgetune.errors import InputError
@@ -36,7 +37,7 @@ def run_team(folder: Path, *names: str, processes: int = 2, restarts: int = 0) -
 def both(tmp_path_factory):
     """Folder with the weights that two processes ended with, of every case."""
     folder = tmp_path_factory.mktemp("team")
-    run_team(folder, *small_team.CASES)
+    run_team(folder, *small_team.CASES, *small_team.SHARDED, "held")
     return folder
 
 
@@ -62,10 +63,32 @@ def test_three_processes_share_thirteen_samples(tmp_path):
         torch.testing.assert_close(weight, alone[name], rtol=0, atol=1e-5)
 
 
-def test_a_process_killed_in_an_epoch_changes_nothing(tmp_path):
-    run_team(tmp_path, "dropout", "kill", restarts=1)
+@pytest.mark.parametrize("case", small_team.CASES)
+def test_shared_out_weights_end_as_copies_do(both, case):
+    copies, *parts = (
+        load_file(both / f"{name}.safetensors") for name in (f"{case}-0", f"sharded {case}-0", f"sharded {case}-1")
+    )
+    for name, weight in copies.items():
+        assert torch.equal(parts[0][name], parts[1][name]), name
+        torch.testing.assert_close(parts[0][name], weight, rtol=0, atol=1e-5)
+    with safe_open(both / f"sharded {case}-0.safetensors", "pt") as file:
+        assert "sharded=True" in file.metadata()["told"]
+
+
+def test_each_process_holds_half_of_each_weight(both):
+    network = small_team.Network()
+    first, second = (load_file(both / f"held-{rank}.safetensors") for rank in range(2))
+    for name, weight in network.named_parameters():
+        assert torch.equal(torch.cat([first[name], second[name]]), weight)
+        assert first[name].numel() <= -(-weight.shape[0] // 2) * weight[0].numel()
+        assert torch.equal(first[f"whole.{name}"], weight) and torch.equal(second[f"whole.{name}"], weight)
+
+
+@pytest.mark.parametrize("prefix", ["", "sharded "], ids=["copies", "sharded"])
+def test_a_process_killed_in_an_epoch_changes_nothing(tmp_path, prefix):
+    run_team(tmp_path, f"{prefix}dropout", f"{prefix}kill", restarts=1)
     assert (tmp_path / "killed").exists()
-    whole, cut = (load_file(tmp_path / f"{case}-0.safetensors") for case in ("dropout", "kill"))
+    whole, cut = (load_file(tmp_path / f"{prefix}{case}-0.safetensors") for case in ("dropout", "kill"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 

@@ -27,6 +27,7 @@ def data(*engines, **fields):
         "bench": {"threads": 1, "loads": 10},
         "engines": list(engines),
         "noise": {"verdict": "quiet", "reasons": []},
+        "telemetry": {"before": {}, "during": [], "after": {}},
     } | fields
 
 
@@ -56,6 +57,15 @@ def test_overload_and_noise_are_told():
     assert "fixed-rate 250/s (poisson arrivals" in text
     assert "a: busy 25% of the time\nb: busy 170% of the time; it cannot keep up" in text
     assert "machine: noisy\n  b: 9%" in text
+
+
+def test_the_machine_s_state_meanwhile_is_told():
+    looks = [
+        {"clock_mhz": [600, 1500], "temperature_c": {"cpu-thermal (0)": 48.2}, "power_w": {"VDD_IN": 4.9}},
+        {"clock_mhz": [2400, 600], "temperature_c": {"cpu-thermal (0)": 61.25}, "power_w": {"VDD_IN": 5.1}},
+    ]
+    text = render_bench(data(engine("a", 1.0), telemetry={"before": {}, "during": looks, "after": {}}))
+    assert "machine: quiet (1500 to 2400 MHz; up to 61 C (cpu-thermal (0)); 5 W (VDD_IN))" in text
 
 
 def test_self_check_tells_both_counts_and_the_verdict():

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from edgetune_runtime import machine
 from edgetune_runtime.errors import RuntimeProblem
-from edgetune_runtime.supervisor import MARK
+from edgetune_runtime.supervisor import MARK, NO_SPACE
 
 NEEDED = ("numpy", "onnxruntime")
 LOCK = Path("/tmp/edgetune-device.lock")
@@ -41,13 +41,20 @@ def main(arguments: list[str]) -> int:
         return 1
     try:
         _say({"result": JOBS[job["kind"]](job)})
-    except RuntimeProblem as problem:
-        _say({"error": str(problem), "kind": "engine"})
-        return 1
     except Exception as problem:  # noqa: BLE001 - the desk is told whatever it is; onnxruntime's share no base
-        _say({"error": " ".join(f"{type(problem).__name__}: {problem}".split()), "kind": "engine"})
+        text = str(problem) if isinstance(problem, RuntimeProblem) else f"{type(problem).__name__}: {problem}"
+        _say({"error": " ".join(text.split()), "kind": "space" if _lacks_space(problem) else "engine"})
         return 1
     return 0
+
+
+def _lacks_space(problem: BaseException | None) -> bool:
+    """Whether the disk was full, here or where this was raised from."""
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in NO_SPACE:
+            return True
+        problem = problem.__cause__
+    return False
 
 
 def look(_: dict[str, Any]) -> dict[str, Any]:
@@ -131,7 +138,8 @@ def _bench(job: dict[str, Any]) -> dict[str, Any]:
             result["outputs"][name] = _outputs(one, feeds[name])
         _tick(len(result["outputs"]), len(engines), "engines run once")
     if machine.emulated():  # its clock says nothing of a device
-        return {**result, "raw": None, "cpu_share": None, "telemetry": _state(machine.telemetry())}
+        state = {"before": machine.telemetry(), "during": [], "after": machine.telemetry()}
+        return {**result, "raw": None, "cpu_share": None, "telemetry": state}
     return {**result, **_timed(job, engines, feeds)}
 
 
@@ -139,6 +147,7 @@ def _timed(job: dict[str, Any], engines: dict[str, Any], feeds: dict[str, Any]) 
     from edgetune_runtime.fresh import fresh_start
     from edgetune_runtime.latency import measure_loads
     from edgetune_runtime.scenarios import Scenario
+    from edgetune_runtime.watch import watched
 
     fresh: dict[str, list[Any]] = {name: [] for name in engines}
     for _ in range(FRESH_STARTS):
@@ -148,19 +157,19 @@ def _timed(job: dict[str, Any], engines: dict[str, Any], feeds: dict[str, Any]) 
             fresh[name].append(asdict(start))
     scenario, spec = Scenario(**job["scenario"]), job["spec"]
     openers = {name: partial(_loaded, one, feeds[name], spec["threads"]) for name, one in engines.items()}
-    before, wall, cpu = machine.telemetry(), time.perf_counter(), time.process_time()
-    raw = measure_loads(
-        openers,
-        min_runs=spec["min_runs"],
-        min_seconds=spec["min_seconds"],
-        max_seconds=spec["max_seconds"],
-        seed=job["seed"],
-        turn=scenario.turn,
-        runs_per_turn=scenario.runs_per_turn,
-        progress=_tick,
-    )
-    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    state = _state(before)
+    with watched() as state:
+        wall, cpu = time.perf_counter(), time.process_time()
+        raw = measure_loads(
+            openers,
+            min_runs=spec["min_runs"],
+            min_seconds=spec["min_seconds"],
+            max_seconds=spec["max_seconds"],
+            seed=job["seed"],
+            turn=scenario.turn,
+            runs_per_turn=scenario.runs_per_turn,
+            progress=_tick,
+        )
+        share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     told = {"operators": operators_of(engines, feeds, spec["threads"])} if job.get("profile") else {}
     raws = {n: asdict(r) for n, r in raw.items()}
     return {"fresh": fresh, "raw": raws, "cpu_share": share, "telemetry": state, **told}
@@ -216,10 +225,6 @@ JOBS = {
     "look": look, "check": check, "logits": logits, "bench": bench, "layers": layers,
     "tensorrt_build": tensorrt_build, "tensorrt_times": tensorrt_times,
 }  # fmt: skip
-
-
-def _state(before: dict[str, Any]) -> dict[str, Any]:
-    return {"before": before, "after": machine.telemetry()}
 
 
 def _outputs(one: dict[str, Any], feed: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from edgetune_runtime import sensors
+from edgetune_runtime.sensors import read_text as _read
+from edgetune_runtime.sensors import said as _said
 
 UNKNOWN = "unknown"
 CPUINFO = Path("/proc/cpuinfo")
@@ -39,12 +42,6 @@ ARM_PARTS = {
 ACCELERATORS = {
     "/dev/nvidiactl": "NVIDIA GPU", "/dev/hailo0": "Hailo", "/dev/apex_0": "Coral Edge TPU", "/dev/accel/accel0": "NPU",
     "/dev/rknpu": "Rockchip NPU",
-}  # fmt: skip
-# Bits of `vcgencmd get_throttled` (raspberrypi.com/documentation/computers/os.html, "get_throttled").
-PI_FLAGS = {
-    0: "under-voltage now", 1: "clock capped now", 2: "throttled now", 3: "soft temperature limit now",
-    16: "under-voltage since boot", 17: "clock capped since boot", 18: "throttled since boot",
-    19: "soft temperature limit since boot",
 }  # fmt: skip
 
 
@@ -93,17 +90,35 @@ def versions() -> dict[str, str]:
 
 
 def telemetry() -> dict[str, Any]:
-    """The state the device is in now: governor, clocks in MHz, temperatures in degrees C, load, throttling."""
-    policies = sorted(SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq"))
-    return {
+    """The state the device is in now: what ``changing`` tells, its highest clock, load, a Jetson's power mode."""
+    found = {
+        **changing(),
+        "clock_max_mhz": max((_khz_to_mhz(_read(p / "cpuinfo_max_freq")) for p in _policies()), default=0) or UNKNOWN,
+        "load_average": _load_average(),
+    }
+    if mode := _said("nvpmodel", "-q"):
+        found["power_mode"] = sensors.power_mode(mode) or UNKNOWN
+    return found
+
+
+def changing() -> dict[str, Any]:
+    """What may change from second to second: governor, clocks in MHz, temperatures in degrees C, throttling.
+
+    ``throttle_flags`` are a Raspberry Pi's, ``overcurrent_events`` a Jetson's; elsewhere they are left out.
+    """
+    policies = _policies()
+    found = {
         "governor": _same(_read(policy / "scaling_governor") for policy in policies),
         "clock_mhz": _clocks(policies),
-        "clock_max_mhz": max((_khz_to_mhz(_read(p / "cpuinfo_max_freq")) for p in policies), default=0) or UNKNOWN,
         "temperature_c": _temperatures(),
-        "load_average": _load_average(),
         "throttled_events": _throttled_events(),
-        **_board_telemetry(),
     }
+    flags, events = sensors.throttle_flags(_said("vcgencmd", "get_throttled")), sensors.overcurrent_events(SYS)
+    if flags is not None:
+        found["throttle_flags"] = flags
+    if events is not None:
+        found["overcurrent_events"] = events
+    return found
 
 
 def cpu_features() -> list[str]:
@@ -183,6 +198,10 @@ def _sysctl(name: str) -> str:
 # --- the state it is in ---------------------------------------------------------------------
 
 
+def _policies() -> list[Path]:
+    return sorted(SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq"))
+
+
 def _clocks(policies: Iterable[Path]) -> list[int] | str:
     clocks = [_khz_to_mhz(_read(policy / "scaling_cur_freq")) for policy in policies]
     if not any(clocks):  # virtual machines have no cpufreq, but often tell a clock in cpuinfo
@@ -206,31 +225,6 @@ def _throttled_events() -> int | str:
     texts = [_read(file).strip() for file in SYS.glob("devices/system/cpu/cpu*/thermal_throttle/core_throttle_count")]
     counts = [int(text) for text in texts if text.isdigit()]
     return sum(counts) if counts else UNKNOWN
-
-
-def _board_telemetry() -> dict[str, Any]:
-    """What the tools of boards say, where they are: Raspberry Pi's throttle flags, a Jetson's power mode."""
-    found: dict[str, Any] = {}
-    if flags := _said("vcgencmd", "get_throttled").partition("=")[2].strip():  # throttled=0x50005
-        try:
-            bits = int(flags, 16)
-        except ValueError:
-            return found
-        found["throttle_flags"] = [name for bit, name in PI_FLAGS.items() if bits >> bit & 1]
-    if mode := _said("nvpmodel", "-q"):
-        lines = mode.splitlines()  # NV Power Mode: MAXN / 0
-        found["power_mode"] = next((x.partition(":")[2].strip() for x in lines if "Power Mode" in x), UNKNOWN)
-    return found
-
-
-def _said(*command: str) -> str:
-    """What a tool that only reads prints; nothing where there is no such tool."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def _program(process: str) -> str:
@@ -261,10 +255,3 @@ def _number(text: str) -> int:
         return round(float(text))
     except ValueError:
         return 0
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -8,16 +8,14 @@ process of its own that loads the engine anew, and all raw values are kept. Time
 from __future__ import annotations
 
 import base64
-import contextlib
 import math
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from edgetune_runtime.errors import RuntimeProblem
 from edgetune_runtime.latency import LOADS, WARMUP_SHARE
 from edgetune_runtime.session_tensorrt import cache_folder
 from edgetune_runtime.tensorrt_settings import foreign, read_settings
+from edgetune_runtime.watch import watched
 
 Say = Callable[[dict[str, Any]], None]
 Tick = Callable[[int, int, str], None]
@@ -34,15 +33,13 @@ LOG_BYTES = 1 << 20
 TEXTS = ("log", "times", "layers", "profile")
 FEWEST = 20  # inferences of a turn
 MOST = 5000
-STATS_SECONDS = 1.0
 
 
 def build(job: dict[str, Any], say: Say, tick: Tick) -> dict[str, Any]:
     """Build the engine of ``onnx`` as ``session`` says; the plan and trtexec's files come in parts."""
     settings, here = read_settings(job["session"]), tensorrt_here.find()
-    before = machine.telemetry()
-    built = tensorrt_here.build(here, Path(job["onnx"]), settings, cache_folder(), tick)
-    state = {"before": before, "after": machine.telemetry()}
+    with watched() as state:  # kernels are chosen by timing them
+        built = tensorrt_here.build(here, Path(job["onnx"]), settings, cache_folder(), tick)
     contents = {key: getattr(built, key).encode()[-LOG_BYTES if key == "log" else 0 :] for key in TEXTS}
     for name, content in {"plan": built.plan, **contents}.items():
         for start in range(0, len(content), CHUNK):
@@ -62,8 +59,7 @@ def times(job: dict[str, Any], tick: Tick) -> dict[str, Any]:
     turns = {one["name"]: _Turn(here, one) for one in job["engines"]}
     order, names = random.Random(job["seed"]), list(turns)
     counts = _counts(turns, spec)
-    before = machine.telemetry()
-    with _stats() as lines:
+    with watched() as state:
         for load in range(LOADS):
             order.shuffle(names)
             for name in names:
@@ -74,8 +70,7 @@ def times(job: dict[str, Any], tick: Tick) -> dict[str, Any]:
         "peak_rss_bytes": {name: turn.peak_rss_bytes for name, turn in turns.items()},
         "device": machine.describe(),
         "tensorrt": tensorrt_here.describe(),
-        "telemetry": {"before": before, "after": machine.telemetry()},
-        "tegrastats": lines,
+        "telemetry": state,
     }
 
 
@@ -153,26 +148,3 @@ def _run(command: tuple[str, ...], what: str) -> int:
             why = trtexec.reason(log) or f"exit code {process.returncode}"
             raise RuntimeProblem(f"trtexec could not {what}: {why}")
     return int(usage.ru_maxrss) * 1024
-
-
-@contextlib.contextmanager
-def _stats() -> Iterator[list[str]]:
-    """Lines of a Jetson's ``tegrastats`` (load, clocks, temperatures, power), one a second; none elsewhere."""
-    lines: list[str] = []
-    if shutil.which("tegrastats") is None:
-        yield lines
-        return
-    process = subprocess.Popen(
-        ["tegrastats", "--interval", str(int(1000 * STATS_SECONDS))], stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, errors="replace",
-    )  # fmt: skip
-    assert process.stdout is not None
-    reader = threading.Thread(target=lambda: lines.extend(line.strip() for line in process.stdout or ()), daemon=True)
-    reader.start()
-    try:
-        yield lines
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        reader.join(5)

@@ -68,8 +68,9 @@ def test_paper_is_white_and_wide_enough(visit, name):
 
 def hover(page, figure, mark, which):
     """Move the mouse over a mark of a figure; returns what the figure tells then."""
-    page.locator(figure).scroll_into_view_if_needed()
-    box = page.locator(f"{figure} {mark}").nth(which).bounding_box()
+    found = page.locator(f"{figure} {mark}").nth(which)
+    found.scroll_into_view_if_needed()
+    box = found.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x + 3, y + 3)
     page.mouse.move(x, y)
