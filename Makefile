@@ -16,7 +16,7 @@ demo: $(STAMP)-demo
 	$(BIN)/edgetune build demo/edgetune.toml --target x86-cpu
 
 test: $(STAMP)-dev
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --durations 30 --durations-min 5
 
 quick: $(STAMP)-dev
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"

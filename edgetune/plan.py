@@ -54,7 +54,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 4,
-    "select": 8,
+    "select": 9,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
@@ -504,7 +504,7 @@ class _Builder:
 
     def _quantize(self, network: str, target: Target, train: bool = False, treatment: Treatment = CALIBRATED) -> str:
         if self.recipe.reads_text:
-            return self._quantize_dynamic(network, target)
+            return self._quantize_dynamic(network, target, smooth=treatment.mended)
         params = {"opset": target.opset, **self._calibration(target)}
         flavour = "-".join(
             [
@@ -617,10 +617,10 @@ class _Builder:
             "micro_batch": finetune.micro_batch,
         }
 
-    def _quantize_dynamic(self, network: str, target: Target) -> str:
+    def _quantize_dynamic(self, network: str, target: Target, *, smooth: bool) -> str:
         scheme, quantize = target.scheme, self.recipe.quantize
         params: dict[str, Any] = {"per_channel": scheme.per_channel, "reduce_range": scheme.reduce_range}
-        if smoothed := "smoothquant" in quantize.repair:
+        if smoothed := smooth or "smoothquant" in quantize.repair:
             params |= {"repair": ["smoothquant"], "calibration_samples": quantize.calibration_samples}
         flavour = "-".join(
             [
@@ -632,7 +632,7 @@ class _Builder:
         return self._add(
             f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}",
             "quantize_dynamic",
-            f"quantize {self.steps[network].title}",
+            f"quantize {self.steps[network].title}" + (" (SmoothQuant)" if smooth else ""),
             params,
             inputs={"onnx": self._export(network, target), "network": network, **self._data()},
             libraries=("onnx", "onnxruntime"),

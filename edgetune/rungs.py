@@ -24,5 +24,8 @@ FOR_PICTURES = (
     Treatment(name="int8-mixed", title="the worst layers in float", mended=True, mixed=True),
     Treatment(name="int8-qat", title="quantization-aware training", mended=True, trained=True),
 )
-FOR_TEXT = (Treatment(name="int8", title="dynamic ranges"),)
+FOR_TEXT = (
+    Treatment(name="int8", title="dynamic ranges"),
+    Treatment(name="int8-repaired", title="SmoothQuant", mended=True),
+)
 TREATMENTS = {treatment.name: treatment for treatment in FOR_PICTURES}

@@ -22,7 +22,7 @@ trials = 3
 lost_after_seconds = 6
 [search.space]
 prune.ratio = [0.5]
-prune.recovery_epochs = [1, 60]
+prune.recovery_epochs = [1, 12]
 quantize.mode = ["none", "ptq"]
 """
 
@@ -34,7 +34,7 @@ def load(url):
 
 def test_what_a_killed_worker_had_is_made_by_the_other(project):
     recipe = project / "edgetune.toml"
-    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 60")
+    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 12")
     text = text.replace("pretrained = false", "pretrained = false\nargs = { width = 64 }")  # INT8 is faster, proven so
     recipe.write_text(text.replace("ratio = [0.0, 0.5]", "ratio = [0.5]") + SPACE)
     url, logs, workers = f"sqlite:///{project}/search/search.db", [], []
@@ -59,19 +59,19 @@ def test_what_a_killed_worker_had_is_made_by_the_other(project):
     assert data["complete"] and [trial["state"] for trial in data["trials"]] == ["finished"] * 3
     (again,) = [trial for trial in data["trials"] if trial["again_after"]]
     assert (again["again_after"], again["workers_lost"]) == ([0], 1)
-    assert again["values"] == {"prune.ratio": 0.5, "prune.recovery_epochs": 60, "quantize.mode": "ptq"}
+    assert again["values"] == {"prune.ratio": 0.5, "prune.recovery_epochs": 12, "quantize.mode": "ptq"}
     assert not [trial for trial in load(url) if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
 
 
 def the_one_with_the_long_trial(url, workers, logs, seconds=240):
-    """The worker of trial 0, when it has begun to recover the pruned network and the other has a trial too."""
+    """The worker that has begun trial 0, however far the other is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert all(worker.poll() is None for worker in workers), [log.read_text() for log in logs]
         try:
-            pids = [trial.user_attrs[BEAT]["pid"] for trial in load(url) if BEAT in trial.user_attrs]
-            if len(set(pids)) == 2 and load(url)[0].state is TrialState.RUNNING:
-                return next(worker for worker in workers if worker.pid == pids[0])
+            trial = load(url)[0]
+            if trial.state is TrialState.RUNNING and BEAT in trial.user_attrs:
+                return next(worker for worker in workers if worker.pid == trial.user_attrs[BEAT]["pid"])
         except Exception:  # noqa: BLE001 - its tables are just being made
             pass
         time.sleep(0.1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from edgetune.plan import AUTO_SPEEDUPS, BASELINE, UNPRUNED, make_plan, make_rung_plan, makes_int8, prunings
 from edgetune.records import Facts, Plan, Pruning, Recipe, Rung, Step, Target
-from edgetune.rungs import FOR_PICTURES, FOR_TEXT
+from edgetune.rungs import FOR_PICTURES, FOR_TEXT, Treatment
 
 
 def climbs(recipe: Recipe, target: Target, facts: Facts) -> bool:
@@ -20,12 +20,18 @@ def ladder(recipe: Recipe, target: Target) -> tuple[Rung, ...]:
 
     The float engine of the whole network is the baseline and no rung.
     """
-    treatments = (FOR_TEXT if recipe.reads_text else FOR_PICTURES) if makes_int8(recipe, target) else ()
-    names = [treatment.name for treatment in treatments]
+    names = [treatment.name for treatment in _treatments(recipe)] if makes_int8(recipe, target) else []
     found = [Rung(pruning=UNPRUNED, treatment=name) for name in names]
     for pruning in sorted(prunings(recipe.prune, True, recipe.reads_text, AUTO_SPEEDUPS), key=_strength, reverse=True):
         found += [Rung(pruning=pruning, treatment=name) for name in (None, *names)]
     return tuple(found)
+
+
+def _treatments(recipe: Recipe) -> tuple[Treatment, ...]:
+    """What may be tried on a network; a recipe that smooths text networks anyway leaves nothing to repair."""
+    if not recipe.reads_text:
+        return FOR_PICTURES
+    return tuple(one for one in FOR_TEXT if not (one.mended and "smoothquant" in recipe.quantize.repair))
 
 
 def possible_plan(

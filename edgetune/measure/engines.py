@@ -15,6 +15,7 @@ from edgetune_runtime import Engine
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.engine import TYPES
 from edgetune_runtime.errors import LibraryError, RuntimeProblem
+from edgetune_runtime.external_data import outside
 from edgetune_runtime.manifest import read_manifest
 from edgetune_runtime.session import DEFAULT, open_session, settings
 from numpy.typing import NDArray
@@ -104,8 +105,12 @@ def _is_bundle(path: Path) -> bool:
 def _find(path: Path, name: str, backend: str, threads: int, self_test: bool, stack: ExitStack) -> EngineFile:
     if not path.exists():
         raise InputError(f"there is no {path}", hint="give ONNX files, or bundles as folders or .tar")
+    is_bundle = _is_bundle(path)
+    if not is_bundle and (weights := outside(path)) is not None:
+        raise InputError(
+            f"{path} keeps weights outside its folder: {weights}", hint="save them beside it, not as links"
+        )
     try:
-        is_bundle = _is_bundle(path)
         file, session = _bundle(path, self_test, stack) if is_bundle else (path, {"backend": backend})
         declared = [
             Declared(name=one.name, type=one.type, shape=tuple(one.shape))

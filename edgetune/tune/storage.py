@@ -100,13 +100,25 @@ def _with_tables(url: str, arguments: Mapping[str, object]) -> RDBStorage:
     """Two workers that start at once both make the tables: the later one finds them when it looks again."""
     for left in reversed(range(OPENINGS)):
         try:
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(arguments)})
+            storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(arguments)})
+            if storage.engine.dialect.name == "sqlite":
+                sqlalchemy.event.listen(storage.engine, "begin", _lock_first)
+            return storage
         except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
             text = f"{error} {error.__cause__}".lower()
             if not left or not any(words in text for words in MADE_BY_ANOTHER):
                 raise
             time.sleep(FIRST_PAUSE_SECONDS)
     raise AssertionError("the last opening returns or raises")
+
+
+def _lock_first(connection: sqlalchemy.Connection) -> None:
+    """Take SQLite's lock before anything is read, not at the first write.
+
+    Optuna reads that a trial waits and then writes that it runs; between the two another worker could read the same,
+    since SQLite has no SELECT ... FOR UPDATE, and both would work on that trial.
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def parse_address(text: str) -> tuple[str, int]:

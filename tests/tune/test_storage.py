@@ -1,7 +1,10 @@
 """Addresses of storages, and patience with one that is away."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
+import optuna
 import pytest
 import sqlalchemy
 from hypothesis import given
@@ -82,3 +85,23 @@ def test_what_cannot_be_opened(tmp_path):
         open_storage(resolve("file/search.db", tmp_path))
     with pytest.raises(InputError, match="no driver here"):
         open_storage("oracle+nonsense://host/db")
+
+
+def test_a_waiting_trial_of_a_file_is_given_to_one_worker(tmp_path):
+    url, workers, trials = f"sqlite:///{tmp_path}/search.db", 4, 16
+    study = optuna.create_study(storage=open_storage(url), study_name="s")
+    for number in range(trials):
+        study.enqueue_trial({"x": number})
+    together = Barrier(workers)
+
+    def take(_):
+        mine = optuna.load_study(storage=open_storage(url), study_name="s")
+        taken = []
+        for _ in range(trials // workers):
+            together.wait()
+            taken.append(mine.ask().number)
+        return taken
+
+    with ThreadPoolExecutor(workers) as pool:
+        taken = [number for some in pool.map(take, range(workers)) for number in some]
+    assert sorted(taken) == list(range(trials))
