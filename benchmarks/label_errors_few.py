@@ -2,10 +2,10 @@
 
     python benchmarks/label_errors_few.py --data DIR
 
-DIR holds clothing10, signdigits and mobilenet_v2_imagenet.safetensors, or folders with them. Samples are drawn evenly from
-the classes, three times for each number; features are those of the pretrained MobileNetV2 at 96 px, before any
-training, and the pixels of scikit-learn's digits. 3 % of the labels are then changed at random. ``odds 10`` is what was asked for
-everywhere before; ``as now`` what ``edgetune.data.label_errors`` asks for.
+DIR holds clothing10, signdigits and mobilenet_v2_imagenet.safetensors, or folders with them. Samples are drawn evenly
+from the classes, three times for each number; features are those of the pretrained MobileNetV2 at 96 px, before any
+training, and the pixels of scikit-learn's digits. 3 % of the labels are then changed at random. ``odds 10`` is what
+was asked for everywhere before; ``as now`` what ``edgetune.data.label_errors`` asks for.
 """
 
 import argparse
