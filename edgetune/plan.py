@@ -54,7 +54,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 4,
-    "select": 8,
+    "select": 9,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,

@@ -385,7 +385,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFinding:
-    """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words."""
+    """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words.
+
+    ``samples`` are paths of pictures to look at, a few, within the dataset.
+    """
 
     id: str
     severity: str  # error: the build fails; warning: look at it; info
@@ -393,10 +396,18 @@ class DataFinding:
     problem: str
     examples: tuple[str, ...]
     do: str
+    samples: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {**asdict(self), "examples": list(self.examples)}
+        """As plain data; ``samples`` only where there are any."""
+        content = {**asdict(self), "examples": list(self.examples), "samples": list(self.samples)}
+        return content if self.samples else {key: value for key, value in content.items() if key != "samples"}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DataFinding:
+        """What ``to_json`` wrote."""
+        lists = {key: tuple(content.get(key, ())) for key in ("examples", "samples")}
+        return cls(**{**content, **lists})
 
     def __str__(self) -> str:
         shown = "; ".join(self.examples[:10])

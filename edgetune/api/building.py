@@ -46,6 +46,7 @@ def build(
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
+    from edgetune.compare.gallery import with_samples  # the other commands do without
     from edgetune.controller import climb  # the other commands do without its statistics
 
     reporter = reporter or Quiet()
@@ -76,6 +77,9 @@ def build(
     data["run"] = folder.name
     with storage_errors(folder):
         publish(made, outcomes, folder)
+        checked = outcomes["check-data"].artifact
+        assert checked is not None  # there is no build without it
+        data = with_samples(data, folder, checked.path, surroundings.data)
         write_reports(data, folder)
     return Report(data=data, run_dir=folder)
 

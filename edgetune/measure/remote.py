@@ -38,6 +38,7 @@ class Found:
     telemetry: Mapping[str, Any]  # as ``edgetune_runtime.watch.watched`` tells it
     outputs: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # agreement with this machine
     versions: Mapping[str, str] = field(default_factory=dict)  # of the device's libraries
+    operators: Mapping[str, Any] = field(default_factory=dict)  # by engine, as ``agent.operators_of`` tells them
 
 
 def measured_there(
@@ -49,11 +50,13 @@ def measured_there(
     seed: int,
     progress: Tick,
     samples: Sequence[NDArray[np.generic]] = (),
+    profiled: bool = False,
 ) -> Found:
     """Run the protocol of ``measure_loads`` on ``device``.
 
     Args:
         samples: inputs of different sizes for the timed runs, where ``feeds`` are not all that engines get.
+        profiled: afterwards, ask the library what each operator took.
 
     Raises:
         DeviceError: the device cannot do it. BackendError: an engine does not run there.
@@ -87,6 +90,7 @@ def measured_there(
             "spec": asdict(spec),
             "scenario": asdict(scenario),
             "seed": seed,
+            "profile": profiled,
             **({"backend": "tensorrt"} if any(_tied(one) for one in engines) else {}),
         }
         limit = PATIENCE_SECONDS + 3 * spec.max_seconds * len(engines)
@@ -104,6 +108,7 @@ def measured_there(
             if not _tied(one)
         },
         versions=answer["versions"],
+        operators=answer.get("operators", {}),
     )
 
 
