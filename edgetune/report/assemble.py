@@ -208,7 +208,7 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     if "reason" not in notes:
         return {}
     keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
-    return {"training": {key: notes[key] for key in keys}}
+    return {"training": {**{key: notes[key] for key in keys}, "retried": notes.get("retried", False)}}
 
 
 def _forgetting(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from edgetune.report import numbers
-from edgetune.report.curves import fit_verdict
+from edgetune.report.curves import fit_verdict, rate_verdict
 
 Json = Mapping[str, Any]
 
@@ -22,6 +22,10 @@ STATUS_WORDS = {
     "failed": "failed",
 }
 SHOWN_REASONS = 2
+RETRIED = (
+    "The loss became NaN or infinite, so that training began again at a tenth of the learning rate: set a lower one "
+    "(`edgetune lr-find` suggests it)."
+)
 GATE_WORDS = {
     "max_accuracy_drop": ("accuracy drop", "points"),
     "max_latency_ms": ("median latency", "ms"),
@@ -83,8 +87,11 @@ def training_line(data: Json) -> str:
         text += f" Stopped early; epoch {training['best_epoch']} was the best on validation."
     if training.get("micro_batch"):
         text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
-    if training["strategy"] != "feature-extraction" and (verdict := fit_verdict(data.get("history", []))):
-        text += f" {verdict}"
+    if training.get("retried"):
+        text += f" {RETRIED}"
+    if training["strategy"] != "feature-extraction":
+        verdict = failed_training_line(data) or fit_verdict(data.get("history", []))
+        text += f" {verdict}" if verdict else ""
     if kept := data.get("forgetting"):
         before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
         text += (
@@ -93,6 +100,15 @@ def training_line(data: Json) -> str:
             f"{numbers.change(kept['change'])} points."
         )
     return text
+
+
+def failed_training_line(data: Json) -> str:
+    """That fine-tuning taught the network nothing, and what to do; empty where it did, or where no rate is to blame."""
+    training, rate = data.get("training"), data["recipe"].get("finetune", {}).get("learning_rate")
+    if not training or rate is None or training["strategy"] == "feature-extraction":
+        return ""
+    counts = data["dataset"].get("counts", {}).get("train", {})
+    return rate_verdict(data.get("history", []), list(counts.values()), rate) or ""
 
 
 def cost_line(data: Json) -> str:
