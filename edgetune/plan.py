@@ -13,6 +13,7 @@ from typing import Any
 
 from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES, session_settings
+from edgetune.private import cleaned
 from edgetune.records import (
     BenchSpec,
     Candidate,
@@ -893,7 +894,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name
-    plain: dict[str, Any] = _plain(content)
+    plain: dict[str, Any] = cleaned(_plain(content))
     return plain
 
 

@@ -12,6 +12,7 @@ from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.plan import make_plan, make_timing_plan
+from edgetune.private import cleaned
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Plan, Recipe, Report, Target
@@ -79,7 +80,7 @@ def build(
         publish(made, outcomes, folder)
         checked = outcomes["check-data"].artifact
         assert checked is not None  # there is no build without it
-        data = with_samples(data, folder, checked.path, surroundings.data)
+        data = cleaned(with_samples(data, folder, checked.path, surroundings.data))
         write_reports(data, folder)
     return Report(data=data, run_dir=folder)
 

@@ -67,15 +67,19 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     """Short names, all different: the stem, with its folder where two are alike, numbered where that is not enough."""
     stems = {path: path.stem if path.suffix in (".onnx", ".ort", ".tar") else path.name for path in paths}
     counts = Counter(stems.values())  # of different paths
-    names = [
-        f"{path.absolute().parent.name}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths
-    ]
+    names = [f"{_folder(path)}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths]
     seen: dict[str, int] = {}
     for position, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
             names[position] = f"{name}#{seen[name]}"
     return names
+
+
+def _folder(path: Path) -> str:
+    """The name of the folder, unless it is that of a user."""
+    folder = path.absolute().parent
+    return "~" if folder == Path.home() else folder.name
 
 
 def bundle_engine(name: str, folder: Path) -> EngineFile:

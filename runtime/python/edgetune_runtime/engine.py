@@ -15,7 +15,6 @@ import numpy as np
 
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import BundleError, InputError, LibraryError, RuntimeProblem
-from edgetune_runtime.external_data import external_names
 from edgetune_runtime.manifest import MOST_THREADS, read_manifest, verify_files
 from edgetune_runtime.observation import Hook, Observation, observations, tell
 from edgetune_runtime.preprocessing import make_preprocessing
@@ -83,7 +82,6 @@ class Engine:
             manifest = read_manifest(folder)
             if verify:
                 verify_files(folder, manifest)
-                _check_whole(folder / manifest["engine"]["file"])
             engine = cls(folder, manifest, _session(folder, manifest, threads), temporary)
             if self_test and manifest.get("golden"):
                 engine.self_test()
@@ -228,12 +226,6 @@ def _session(folder: Path, manifest: dict[str, Any], threads: int | None) -> Any
         raise BundleError(f"{title} refuses the engine: {problem}") from problem
     _check_signature(session, manifest)
     return session
-
-
-def _check_whole(engine: Path) -> None:
-    """Its weights are in it: digests are of the files that the manifest lists, and no other is to be read."""
-    for name in external_names(engine):
-        raise BundleError(f"the engine keeps weights in another file, {name}, which no bundle's does: refused")
 
 
 def _check_signature(session: Any, manifest: dict[str, Any]) -> None:
