@@ -1,9 +1,9 @@
-"""Which way an encoder of Hugging Face becomes the fastest ONNX file: torch's exporter or optimum's, and what comes after.
+"""Which way an encoder of Hugging Face becomes the fastest ONNX file: torch's exporter or optimum's, and then what.
 
     python benchmarks/text_export.py [--encoder FOLDER]
 
-MiniLM-L6 with a head of two classes; one text of 12 and of 28 tokens, one thread, all files of a length interleaved. INT8 is ONNX
-Runtime's dynamic quantization, int8 weights by channel. The decision that rests on it is docs/adr/0010.
+MiniLM-L6 with a head of two classes; one text of 12 and of 28 tokens, one thread, all files of a length interleaved.
+INT8 is ONNX Runtime's dynamic quantization, int8 weights by channel. docs/adr/0010 rests on it.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from optimum.exporters.onnx import main_export
 from text import opened
 
 from edgetune.export.onnx_export import export_onnx
-from edgetune.measure.bench import measure_loads
-from edgetune.measure.latency import latency_summary
+from edgetune.measure.candidates import latency_summary
+from edgetune.measure.latency import measure_loads
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.models.text_classifier import TextClassifier
 from edgetune.quantization.dynamic import quantize_weights
