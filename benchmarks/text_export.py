@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 import transformers
 from common import save
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from optimum.exporters.onnx import main_export
 from text import opened
@@ -65,7 +67,11 @@ def files(encoder: Path, folder: Path) -> dict[str, Path]:
     }
     for name, source in sources.items():
         path = folder / f"{name.replace(' ', '-')}-int8.onnx"
-        quantize_weights(source, path, per_channel=True, reduce_range=False)
+        if source == made[BASE]:
+            quantize_weights(source, path, per_channel=True, reduce_range=False)
+        else:  # as ONNX Runtime's documentation says; fused operators of its own tell no types
+            kinds = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+            quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8, extra_options=kinds)
         made[f"{name}, dynamic INT8"] = path
     return made
 
