@@ -1,7 +1,7 @@
 """Choose a strategy: by images per class, by whether the network is pretrained, and by the time there is.
 
-What is not known before is how much the data is like what the network was pretrained on. ``edgetune.steps.comparing`` finds
-it out: a head on frozen features is tried beside the choice, and validation decides.
+What is not known before is how much the data is like what the network was pretrained on. ``edgetune.steps.comparing``
+finds it out: a head on frozen features is tried beside the choice, and validation decides.
 """
 
 from collections.abc import Sequence
