@@ -13,6 +13,7 @@ from typing import Any
 
 from edgetune.hashing import digest_json
 from edgetune.inference import INFERENCE_LIBRARIES, session_settings
+from edgetune.private import cleaned
 from edgetune.records import (
     BenchSpec,
     Candidate,
@@ -31,7 +32,7 @@ from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
     "check_data": 3,
-    "check_labels": 1,
+    "check_labels": 2,
     "finetune": 1,
     "folds": 1,
     "fold": 1,  # it fine-tunes as "finetune" does: raise both
@@ -54,7 +55,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 4,
-    "select": 8,
+    "select": 9,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
@@ -893,7 +894,7 @@ def recipe_as_data(recipe: Recipe) -> dict[str, Any]:
         path = content[section][key]
         if path is not None and PurePath(path).is_absolute():
             content[section][key] = PurePath(path).name
-    plain: dict[str, Any] = _plain(content)
+    plain: dict[str, Any] = cleaned(_plain(content))
     return plain
 
 

@@ -12,187 +12,52 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgetune.specs import (
+    BenchSpec,
+    BudgetSpec,
+    BundleSpec,
+    CostSpec,
+    DataSpec,
+    FinetuneSpec,
+    ModelSpec,
+    PruneSpec,
+    QuantizeSpec,
+    SearchSpec,
+    TargetsSpec,
+    TuneSpec,
+)
+
+__all__ = [  # with the sections of a recipe, which lie in a module of their own
+    "Artifact",
+    "BenchSpec",
+    "BudgetSpec",
+    "BundleSpec",
+    "Candidate",
+    "CostSpec",
+    "DataFinding",
+    "DataSpec",
+    "Dimension",
+    "Facts",
+    "FinetuneSpec",
+    "Measurement",
+    "ModelSpec",
+    "Plan",
+    "PruneSpec",
+    "Pruning",
+    "QuantizationScheme",
+    "QuantizeSpec",
+    "Recipe",
+    "Report",
+    "Rung",
+    "SearchSpec",
+    "Source",
+    "Step",
+    "Target",
+    "TargetsSpec",
+    "TuneSpec",
+]
+
 # --- the recipe -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """Which network: ``torchvision/NAME``, ``timm/NAME``, ``transformers/NAME`` or ``package.module:factory``."""
-
-    name: str
-    weights: str | None = None  # a file (of transformers a folder) by the recipe; None: the library's own
-    pretrained: bool = True  # False: start from random weights
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataSpec:
-    """Where the labelled examples are, and how they become tensors."""
-
-    path: str
-    image_size: int = 224
-    max_length: int = 128  # tokens of a text; what is longer is cut
-    val_fraction: float = 0.15  # carved from train when the data has no val split
-    test_fraction: float = 0.15  # carved when the data has no test split
-    on_bad_file: str = "error"  # error | skip
-    allow_leaks: bool = False  # go on when the same picture is in two splits
-    check_labels: bool = False  # a build looks for wrong labels, by the pretrained network's features
-    folds: int = 0  # of a cross-validation of the float network over train and val; 0: none
-    cache_mb: int = 2048  # memory for decoded images
-    workers: int = -1  # loader processes; -1: none on CPU, up to 8 beside a GPU
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinetuneSpec:
-    """How the pretrained network learns the user's classes."""
-
-    strategy: str = "full"  # auto | full | partial | gradual | lora | feature-extraction
-    stages: int = 1  # of the backbone, trained by "partial"
-    epochs: int = 8
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup_epochs: float = 0.5
-    label_smoothing: float = 0.1
-    augmentation: str = "standard"  # none | light | standard | strong
-    precision: str = "auto"  # auto | fp32 | bf16 | fp16
-    compile: str = "auto"  # auto: where it was measured to pay | never | always
-    sharding: str = "auto"  # of weights and moments between processes: auto: where memory asks for it | never | always
-    layer_decay: float = 1.0  # learning rate of a stage relative to the one above it
-    batch_norm: str = "train"  # train | frozen
-    mixup: float = 0.0  # alpha of its Beta distribution; 0: not used
-    cutmix: float = 0.0
-    imbalance: str = "none"  # none | weights | sampling
-    l2_sp: float = 0.0  # pull of the backbone towards its pretrained weights, in place of weight decay
-    ema: float = 0.0  # decay of the running average of the weights; 0: not used
-    patience: int = 0  # epochs without a better validation accuracy before training stops; 0: never
-    clip_norm: float = 0.0  # largest norm of the gradient; 0: not clipped
-    micro_batch: int = 0  # samples computed at once, gradients accumulate; 0: the whole batch
-    keep: str | None = None  # pictures of the pretrained network's own classes, to tell what is forgotten
-    lora_rank: int = 8  # of the updates that "lora" learns
-    lora_alpha: float = 16.0  # they are multiplied by lora_alpha / lora_rank
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneSpec:
-    """Structured pruning: how much to try removing, and how to recover.
-
-    Without ``ratio``, ``target_speedup`` and ``target_latency_ms`` the plan chooses: speed-ups where the target's
-    layers can be timed here, else ratios.
-    """
-
-    ratio: tuple[float, ...] | None = None  # shares of channels to try removing
-    target_speedup: tuple[float, ...] | None = None  # what the layers' measured latency shall be divided by
-    target_latency_ms: tuple[float, ...] | None = None  # of the engine on the target; what takes longer loses channels
-    criterion: str = "fisher"  # fisher | taylor | obd | magnitude | magnitude-l1 | lamp | fpgm | bn-scale | random
-    scope: str = "global"  # of ratios: global | isomorphic | local
-    group_reduction: str = "auto"  # scores of coupled layers become one: auto | mean | sum | max | prod | first
-    normalization: str = "auto"  # what scores of a group are divided by: auto | none | mean | sum | max | gaussian
-    layers: Mapping[str, float] = field(default_factory=dict)  # module name -> share; by measured latency: at most
-    sparsity: str = "none"  # training that makes channels small before they go: none | group-lasso | growing
-    sparsity_epochs: int = 4
-    sparsity_strength: float | None = None  # None: what is usual for the kind
-    steps: int = 3  # 1: one-shot; more: prune a little, rank again, repeat
-    step_epochs: int = 0  # recovery between those steps
-    recovery_epochs: int = 4  # after the last one
-    learning_rate: float = 5e-4
-    distillation_weight: float = 0.7  # share of the loss that comes from the unpruned network
-    distillation_temperature: float = 2.0
-    feature_distillation: float = 0.0  # weight of the stages' attention maps in the loss; 0: not used
-    protect: tuple[str, ...] = ()  # module names never pruned
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizeSpec:
-    """INT8: the scheme is the target's; this says whether, and on how much data."""
-
-    mode: str = "auto"  # none | ptq | qat | auto
-    calibration: str = "mse"  # how ranges are chosen: mse | minmax | moving-average | percentile | entropy
-    calibration_samples: int = 256
-    repair: tuple[str, ...] = ("bias-correction",)  # what mends the rounding; (): nothing
-    float_layers: str = "auto"  # auto: the first ones that are faster so on the target; none
-    weights: tuple[str, ...] = ()  # engines of float arithmetic whose weights alone are int8 | int4
-    keep_float: tuple[str, ...] = ()  # module names whose layers are not quantized; then nothing is chosen
-    epochs: int = 2  # of quantization-aware training
-    learning_rate: float = 1e-4  # of that training
-    scales: str = "learned"  # learned | frozen, in that training
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetSpec:
-    """What the shipped engine must keep to; None: no limit."""
-
-    max_accuracy_drop: float = 1.0  # percentage points below the fine-tuned float engine
-    confidence: float | None = None  # that an engine is inside; None: the point estimate decides
-    max_latency_ms: float | None = None
-    max_size_mb: float | None = None
-    max_hours: float | None = None  # of work, after which the controller begins nothing new
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchSpec:
-    """How latency is measured."""
-
-    threads: int = 1
-    min_runs: int = 200  # timed runs of each engine
-    min_seconds: float = 2.0  # of timed runs of each engine
-    max_seconds: float = 60.0  # for one engine, warm-up apart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleSpec:
-    """What the device hands to the engine."""
-
-    input: str = "float32-nchw"  # float32-nchw: normalised | uint8-nhwc: pixels, the engine normalises them
-
-    @property
-    def takes_pixels(self) -> bool:
-        """Whether normalisation and layout are part of the engine."""
-        return self.input == "uint8-nhwc"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetsSpec:
-    """What ``build`` makes when no ``--target`` is given."""
-
-    names: tuple[str, ...] = ("x86-cpu",)
-    options: Mapping[str, Any] = field(default_factory=dict)  # {target: over its `backend_options`}; [targets.NAME]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostSpec:
-    """What the machine costs; a build only tells it."""
-
-    per_hour: float | None = None  # of one device: a GPU or a machine without one
-    currency: str = ""  # what ``per_hour`` is in
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneSpec:
-    """How ``edgetune tune`` searches values for ``[finetune]``; a build does not look at it."""
-
-    trials: int = 20  # trainings in all, the recipe's own among them
-    timeout_hours: float | None = None  # no trial starts after it
-    seed: int = 0  # of the sampler
-    pruner: str = "median"  # median | hyperband | none
-    storage: str | None = None  # a URL, or an SQLite file by the recipe; None: tune/search.db there
-    lost_after_seconds: float = 120.0  # without a sign of life from a trial's worker
-    space: Mapping[str, Any] | None = None  # {key of [finetune]: list or low and high}; None: the usual ones
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSpec:
-    """How ``edgetune search`` searches compression by building and timing engines; a build does not look at it."""
-
-    trials: int = 30  # engines in all, those of the recipe among them
-    timeout_hours: float | None = None  # no trial starts after it
-    seed: int = 0  # of the sampler
-    sampler: str = "tpe"  # tpe | nsga2 | random
-    size: bool = False  # the engine's size is an objective too
-    give_up_points: float = 5.0  # below the accuracy budget, at which a network is neither quantized nor timed
-    storage: str | None = None  # a URL, or an SQLite file by the recipe; None: search/search.db there
-    lost_after_seconds: float = 120.0  # without a sign of life from a trial's worker
-    space: Mapping[str, Any] | None = None  # {section: {key: list or low and high}}; None: the usual ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +94,10 @@ class Recipe:
     tune: TuneSpec = field(default_factory=TuneSpec)
     search: SearchSpec = field(default_factory=SearchSpec)
     seed: int = 0
-    deterministic: bool = False  # trainings give the same bits from the same seed, also on a GPU
+    """of splits, training order, augmentation, dropout and statistics"""
+    deterministic: bool = False
+    """trainings give the same bits from the same seed on the same kind of GPU, for some speed
+    ([finetuning.md](finetuning.md#where-it-computes))"""
 
     @property
     def reads_text(self) -> bool:
@@ -385,7 +253,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFinding:
-    """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words."""
+    """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words.
+
+    ``samples`` are paths of pictures to look at, a few, within the dataset.
+    """
 
     id: str
     severity: str  # error: the build fails; warning: look at it; info
@@ -393,10 +264,18 @@ class DataFinding:
     problem: str
     examples: tuple[str, ...]
     do: str
+    samples: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {**asdict(self), "examples": list(self.examples)}
+        """As plain data; ``samples`` only where there are any."""
+        content = {**asdict(self), "examples": list(self.examples), "samples": list(self.samples)}
+        return content if self.samples else {key: value for key, value in content.items() if key != "samples"}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DataFinding:
+        """What ``to_json`` wrote."""
+        lists = {key: tuple(content.get(key, ())) for key in ("examples", "samples")}
+        return cls(**{**content, **lists})
 
     def __str__(self) -> str:
         shown = "; ".join(self.examples[:10])

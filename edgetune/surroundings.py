@@ -15,9 +15,10 @@ from edgetune.devices.here import ThisMachine
 from edgetune.devices.identity import fingerprint as fingerprint_of
 from edgetune.devices.identity import processor as processor_of
 from edgetune.devices.protocol import Device
-from edgetune.errors import InputError, RecipeError, WeightsError
+from edgetune.errors import DataError, InputError, RecipeError, WeightsError
 from edgetune.hashing import digest_file, digest_json
 from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.models.encoder_folder import check_encoder_folder
 from edgetune.models.source import source_files
 from edgetune.records import Facts, Recipe, Target
 from edgetune.target import all_targets, same_arch
@@ -49,6 +50,8 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     if weights is not None and not (weights.is_dir() if recipe.reads_text else weights.is_file()):
         what = "folder with pretrained weights" if recipe.reads_text else "weights file"
         raise WeightsError(f"there is no {what} {weights}", hint="`[model] weights` is relative to the recipe")
+    if weights is not None and recipe.reads_text:
+        check_encoder_folder(weights, weights=recipe.model.pretrained)
     code = source_files(recipe.model.name, recipe.base)
     sources = {
         "data": fingerprint_texts(data_path) if recipe.reads_text else fingerprint(scan(data_path)),
@@ -59,7 +62,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     }
     keep = recipe.base / recipe.finetune.keep if recipe.finetune.keep else None
     if keep is not None:
-        sources["keep"] = fingerprint(scan(keep))
+        sources["keep"] = _kept(keep)
     for target in targets:
         load_backend(target.backend).check_options(target)
     if devices and recipe.reads_text and any(target.backend == "tensorrt" for target in targets):
@@ -87,6 +90,19 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
     )
     by_source = {f"source:{kind}:{name}": device for name, device in there.items() for kind in ("device", "processor")}
     return Surroundings(facts=facts, data=data_path, weights=weights, keep=keep, devices=by_source, targets=targets)
+
+
+def _kept(path: Path) -> str:
+    """The digest of the data of ``[finetune] keep``; what is wrong with it names that key."""
+    if not path.exists():
+        raise DataError(
+            f"there is no data at {path}, where `[finetune] keep` looks",
+            hint="it is relative to the recipe; leave it out to train without",
+        )
+    try:
+        return fingerprint(scan(path))
+    except DataError as problem:
+        raise DataError(f"the data of `[finetune] keep`: {problem.message}", hint=problem.hint) from problem
 
 
 def _tensorrt_here(recipe: Recipe, targets: Sequence[Target]) -> dict[str, Device]:

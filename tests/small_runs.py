@@ -15,6 +15,10 @@ from edgetune.report.validate import validate
 
 LABELS = ["cat", "dog", "owl"]
 LOADS, RUNS = 10, 40
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5Er"
+    "kJggg=="
+)
 
 
 def logits_for(answers, classes):

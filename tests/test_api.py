@@ -44,6 +44,18 @@ def test_build_does_the_whole_job_and_does_nothing_twice(project):
     assert by_name["int8"]["size_bytes"] < by_name["float"]["size_bytes"]
     assert all(candidate["latency_ms"]["n"] >= 20 for candidate in target["candidates"])
 
+    # where the time goes, by the network's own names, and what flipped
+    layers, shipped = target["layers"], by_name[target["chosen"]]
+    assert [row["layer"] for row in layers["rows"]] == ["0", "3", "6", "11"] and layers["missing"] == []
+    for engine, key in ((layers["before"], "before_ms"), (layers["after"], "after_ms")):
+        whole = sum(row[key] or 0 for row in layers["rows"] + layers["others"])
+        assert 0.2 < whole / by_name[engine]["latency_ms"]["p50"] < 5  # the same engine, profiled on a shared machine
+    if "int8" in layers["after"]:
+        assert layers["sqnr_of"] == layers["after"] and all(row["sqnr_db"] > 5 for row in layers["rows"])
+    if target["chosen"] != "float":
+        assert target["flips"]["negative"] == shipped["accuracy_change"]["negative_flips"]
+        assert all(flip["thumbnail"] for flip in target["flips"]["shown"])
+
     # what ships runs, verifies and tests itself
     for name in ("x86-cpu", "x86-cpu.tar"):
         with Engine.open(report.run_dir / "bundles" / name) as engine:

@@ -12,6 +12,7 @@ from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.plan import make_plan, make_timing_plan
+from edgetune.private import cleaned
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Plan, Recipe, Report, Target
@@ -46,6 +47,7 @@ def build(
     Raises:
         EdgetuneError: with what is wrong and what to do; finished steps are kept.
     """
+    from edgetune.compare.gallery import with_samples  # the other commands do without
     from edgetune.controller import climb  # the other commands do without its statistics
 
     reporter = reporter or Quiet()
@@ -76,6 +78,9 @@ def build(
     data["run"] = folder.name
     with storage_errors(folder):
         publish(made, outcomes, folder)
+        checked = outcomes["check-data"].artifact
+        assert checked is not None  # there is no build without it
+        data = cleaned(with_samples(data, folder, checked.path, surroundings.data))
         write_reports(data, folder)
     return Report(data=data, run_dir=folder)
 

@@ -111,4 +111,4 @@ def _label_errors_by_network(recipe: Recipe, cache_dir: str | Path | None, repor
     artifact = pipeline.run(made, open_store(cache_dir), surroundings, reporter)["check-labels"].artifact
     assert artifact is not None  # every step of a plan without candidates is needed
     found = json.loads((artifact.path / "label_errors.json").read_text(encoding="utf-8"))["findings"]
-    return [DataFinding(**{**content, "examples": tuple(content["examples"])}) for content in found]
+    return [DataFinding.from_json(content) for content in found]

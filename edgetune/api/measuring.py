@@ -9,6 +9,7 @@ from typing import Any
 from edgetune import pipeline
 from edgetune.api.common import writable
 from edgetune.errors import BackendError, DeviceError, InputError
+from edgetune.private import cleaned
 from edgetune.progress import Quiet, Reporter
 from edgetune.records import BenchSpec
 
@@ -65,9 +66,10 @@ def bench(
     finally:
         reporter.close()
     result["versions"] = pipeline.library_versions()
+    told: dict[str, Any] = cleaned(result)
     if destination is not None:
-        destination.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
+        destination.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return told
 
 
 def bench_on(
@@ -191,7 +193,7 @@ def compare(
         raise InputError("--data is where --html finds the samples", hint="give --html FILE too")
     files = {form: writable(file) for form, file in (("junit", junit), ("markdown", markdown), ("html", html))}
     runs = read_run(Path(run_a)), read_run(Path(run_b))
-    found = compare_runs(*runs, limits)
+    found: dict[str, Any] = cleaned(compare_runs(*runs, limits))
     reporter = reporter or Quiet()
     try:
         write_forms(found, runs, files, Path(data) if data is not None else None, reporter.tick("find samples"))

@@ -45,7 +45,7 @@ def check_text(found: dict[str, Any]) -> str:
     from edgetune.records import DataFinding
 
     lines = [f"{split}: {sum(counts.values())} {found['noun']}s" for split, counts in found["counts"].items()]
-    findings = [DataFinding(**{**item, "examples": tuple(item["examples"])}) for item in found["findings"]]
+    findings = [DataFinding.from_json(item) for item in found["findings"]]
     lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
     if "list" in found:
         lines.append(f"wrote {found['list']} without {found['left_out']} of the files; use it with `[data] path`")

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from edgetune_runtime.errors import RuntimeProblem
-from edgetune_runtime.preprocessing import open_image
-from PIL import Image
-
 from edgetune.compare.predictions import ID_LENGTH
 from edgetune.compare.runs import Run
 from edgetune.data.scan import Listing, scan
 from edgetune.data.texts import TextListing, content_digest, is_text_data, scan_texts
+from edgetune.data.thumbnails import thumbnail
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file
 from edgetune.progress import Tick, silent
 
-SIDE = 112  # pixels of a thumbnail
-QUALITY = 70
-MAX_THUMBNAIL_BYTES = 16_000
 TEXT_LENGTH = 400  # characters shown of a text
 
 
@@ -110,22 +102,6 @@ def _pictures(listing: Listing, wanted: set[str], progress: Tick) -> dict[str, S
         if digest in wanted and digest not in found and (picture := thumbnail(path)) is not None:
             found[digest] = Shown(picture=picture)
     return found
-
-
-def thumbnail(path: Path) -> str | None:
-    """A small JPEG of nothing but pixels (no EXIF, no name) as a data: address; None: it cannot be made."""
-    try:
-        picture = open_image(path)
-        picture.thumbnail((SIDE, SIDE))
-        plain = Image.frombytes("RGB", picture.size, picture.convert("RGB").tobytes())
-        file = io.BytesIO()
-        plain.save(file, "JPEG", quality=QUALITY, optimize=True)
-    except (OSError, ValueError, SyntaxError, RuntimeProblem, Image.DecompressionBombError):
-        return None
-    content = file.getvalue()
-    if len(content) > MAX_THUMBNAIL_BYTES:
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
 
 
 def shown_first(data: Mapping[str, Any], most: int) -> dict[str, list[Mapping[str, Any]]]:

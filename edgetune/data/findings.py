@@ -25,6 +25,7 @@ SHIFT_P = 0.001
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
 MOST_NUMBERS = 0.5  # of the texts
 EXAMPLES_OF_ONE = 5  # samples that show one trigger
+SAMPLES = 12  # of a finding, to look at
 LONGEST_SHOWN = 60  # letters of a text among the examples
 
 
@@ -77,6 +78,7 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
             count=len(leaks),
             problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
             examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
+            samples=_to_look_at(leaks),
             do="remove them from all splits but one, or set `[data] allow_leaks = true`",
         )
 
@@ -110,6 +112,7 @@ def _look_alikes(index: DatasetIndex) -> Iterator[DataFinding]:
             count=len(found),
             problem=f"{counted(len(found), 'pair')} of pictures in different splits that look the same",
             examples=tuple(sorted(" ~ ".join(sorted(pair)) for pair in found)),
+            samples=tuple(path for pair in sorted(map(sorted, found)) for path in pair)[:SAMPLES],
             do="if they are copies of one picture, keep all of them in one split",
         )
 
@@ -162,6 +165,7 @@ def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
             count=extra,
             problem=f"{counted(extra, 'copy', 'copies')} of {index.noun}s in the same split",
             examples=tuple(" = ".join(sample.path for sample in same) for same in copies),
+            samples=_to_look_at(copies),
             do="remove the copies, unless they are meant to count more",
         )
 
@@ -175,6 +179,7 @@ def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
             count=len(torn),
             problem=f"{counted(len(torn), index.noun)} with two labels",
             examples=tuple(" = ".join(sample.path for sample in same) for same in torn),
+            samples=_to_look_at(torn),
             do="keep each under the label that is right",
         )
 
@@ -244,6 +249,9 @@ def _trigger_patches(index: DatasetIndex) -> Iterator[DataFinding]:
                 + ", ".join(samples[number].path for number in patch.samples[:EXAMPLES_OF_ONE])
                 for patch in found
             ),
+            samples=tuple(samples[number].path for patch in found for number in patch.samples[:EXAMPLES_OF_ONE])[
+                :SAMPLES
+            ],
             do="look at these pictures; if something was pasted in, or they come from one source, remove them",
         )
 
@@ -311,6 +319,11 @@ def _same_content(index: DatasetIndex) -> list[list[IndexedSample]]:
         by_content[sample.sha256].append(sample)
     several = Counter(sample.sha256 for sample in index.samples)
     return [same for content, same in by_content.items() if several[content] > 1]
+
+
+def _to_look_at(groups: Sequence[Sequence[IndexedSample]]) -> tuple[str, ...]:
+    """Paths of the first pictures; what is read in words already needs no look."""
+    return tuple(sample.path for same in groups for sample in same if sample.text is None)[:SAMPLES]
 
 
 def _by_split(index: DatasetIndex) -> list[IndexedSample]:

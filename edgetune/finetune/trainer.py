@@ -154,9 +154,11 @@ def train(
                 save_file(batch, scratch / BAD_BATCH)
             if run.progress.attempt > 0:
                 raise TrainingError(
-                    f"the loss became NaN or infinite at step {diverged.step}, also at a tenth of the rate",
+                    f"the loss became NaN or infinite at step {diverged.step}, also at a tenth of the rate "
+                    f"{options.learning_rate:g}",
                     hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
-                    "(or `[prune] learning_rate`), or look for broken images in that batch",
+                    "(`edgetune lr-find` suggests one; or `[prune] learning_rate`), or look for broken images in that "
+                    "batch",
                 ) from None
             load_tensors(network, initial)
             run.restart(attempt=1)
@@ -386,8 +388,10 @@ class _Run:
         accuracy, val_loss = right / max(1, total), loss / max(1, total)
         if not math.isfinite(val_loss):
             raise TrainingError(
-                f"the network's outputs on validation are NaN or infinite in epoch {epoch + 1}",
-                hint="it may compute otherwise in eval mode; or lower `[finetune] learning_rate`",
+                f"the network's outputs on validation are NaN or infinite in epoch {epoch + 1} at the learning rate "
+                f"{self.options.learning_rate:g}",
+                hint="lower `[finetune] learning_rate` (`edgetune lr-find` suggests one); or it computes "
+                "otherwise in eval mode",
             )
         progress, per_epoch = self.progress, self.examples.steps_per_epoch
         progress.history.append(

@@ -11,6 +11,7 @@ from edgetune.errors import MeasureError
 from edgetune.measure.statistics import percentile_or_none
 
 BINS = 40
+CURVE_POINTS = 48
 FENCE = 6.0  # outliers lie more than 6 scaled median deviations above the median
 
 
@@ -31,14 +32,17 @@ class LatencySummary(TypedDict):
     p99: float | None
     n: int
     histogram: Histogram
+    curve: list[list[float]]
 
 
 def latency_summary(values: ArrayLike) -> LatencySummary:
-    """Percentiles and histogram of raw latencies [n] in ms.
+    """Percentiles, histogram and percentile curve of raw latencies [n] in ms.
 
     The histogram has equal bins from the fastest run to the outlier fence, the median plus six times
     the scaled median absolute deviation; runs above are counted as outliers, and stay in every
-    percentile.
+    percentile. The curve has pairs of 1 / (1 - p), from 1 to n, and the latency that the share p of
+    the runs did not exceed, as HdrHistogram draws it (Tene 2013): each step to the right by a factor
+    of ten is one nine more. The last one is the slowest run.
 
     Raises:
         MeasureError: without values.
@@ -49,7 +53,7 @@ def latency_summary(values: ArrayLike) -> LatencySummary:
         raise MeasureError("no latencies to summarise", hint="the measurement ended before its first round")
     return LatencySummary(
         p50=p50, p90=percentile_or_none(array, 90), p99=percentile_or_none(array, 99), n=array.size,
-        histogram=_histogram(array),
+        histogram=_histogram(array), curve=_curve(array),
     )  # fmt: skip
 
 
@@ -64,3 +68,11 @@ def _histogram(array: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Histogram
         outliers=int(np.sum(array > fence)),
         max=float(array.max()),
     )
+
+
+def _curve(array: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[list[float]]:
+    """Values that were measured; four digits are more than a plot shows."""
+    places = np.unique(np.round(np.geomspace(1.0, array.size, CURVE_POINTS), 6))
+    values = np.percentile(array, 100 * (1 - 1 / places), method="inverted_cdf")
+    values[-1] = array.max()
+    return [[float(f"{x:.5g}"), float(f"{ms:.5g}")] for x, ms in zip(places, values, strict=True)]

@@ -15,6 +15,7 @@ from edgetune_runtime import Engine
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.engine import TYPES
 from edgetune_runtime.errors import LibraryError, RuntimeProblem
+from edgetune_runtime.external_data import outside
 from edgetune_runtime.manifest import read_manifest
 from edgetune_runtime.session import DEFAULT, open_session, settings
 from numpy.typing import NDArray
@@ -66,15 +67,19 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     """Short names, all different: the stem, with its folder where two are alike, numbered where that is not enough."""
     stems = {path: path.stem if path.suffix in (".onnx", ".ort", ".tar") else path.name for path in paths}
     counts = Counter(stems.values())  # of different paths
-    names = [
-        f"{path.absolute().parent.name}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths
-    ]
+    names = [f"{_folder(path)}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths]
     seen: dict[str, int] = {}
     for position, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
         if seen[name] > 1:
             names[position] = f"{name}#{seen[name]}"
     return names
+
+
+def _folder(path: Path) -> str:
+    """The name of the folder, unless it is that of a user."""
+    folder = path.absolute().parent
+    return "~" if folder == Path.home() else folder.name
 
 
 def bundle_engine(name: str, folder: Path) -> EngineFile:
@@ -104,8 +109,12 @@ def _is_bundle(path: Path) -> bool:
 def _find(path: Path, name: str, backend: str, threads: int, self_test: bool, stack: ExitStack) -> EngineFile:
     if not path.exists():
         raise InputError(f"there is no {path}", hint="give ONNX files, or bundles as folders or .tar")
+    is_bundle = _is_bundle(path)
+    if not is_bundle and (weights := outside(path)) is not None:
+        raise InputError(
+            f"{path} keeps weights outside its folder: {weights}", hint="save them beside it, not as links"
+        )
     try:
-        is_bundle = _is_bundle(path)
         file, session = _bundle(path, self_test, stack) if is_bundle else (path, {"backend": backend})
         declared = [
             Declared(name=one.name, type=one.type, shape=tuple(one.shape))

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgetune_runtime.external_data import external_names
 from edgetune_runtime.fresh import FreshStart
 from edgetune_runtime.session import open_session
 from numpy.typing import NDArray
 
 from edgetune.devices.protocol import Device
-from edgetune.errors import InputError
 from edgetune.measure.engines import EngineFile
 from edgetune.measure.latency import RawLatency
 from edgetune.measure.scenarios import Scenario
@@ -38,6 +38,7 @@ class Found:
     telemetry: Mapping[str, Any]  # as ``edgetune_runtime.watch.watched`` tells it
     outputs: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # agreement with this machine
     versions: Mapping[str, str] = field(default_factory=dict)  # of the device's libraries
+    operators: Mapping[str, Any] = field(default_factory=dict)  # by engine, as ``agent.operators_of`` tells them
 
 
 def measured_there(
@@ -49,11 +50,13 @@ def measured_there(
     seed: int,
     progress: Tick,
     samples: Sequence[NDArray[np.generic]] = (),
+    profiled: bool = False,
 ) -> Found:
     """Run the protocol of ``measure_loads`` on ``device``.
 
     Args:
         samples: inputs of different sizes for the timed runs, where ``feeds`` are not all that engines get.
+        profiled: afterwards, ask the library what each operator took.
 
     Raises:
         DeviceError: the device cannot do it. BackendError: an engine does not run there.
@@ -87,6 +90,7 @@ def measured_there(
             "spec": asdict(spec),
             "scenario": asdict(scenario),
             "seed": seed,
+            "profile": profiled,
             **({"backend": "tensorrt"} if any(_tied(one) for one in engines) else {}),
         }
         limit = PATIENCE_SECONDS + 3 * spec.max_seconds * len(engines)
@@ -104,6 +108,7 @@ def measured_there(
             if not _tied(one)
         },
         versions=answer["versions"],
+        operators=answer.get("operators", {}),
     )
 
 
@@ -111,7 +116,7 @@ def engine_files(engine: EngineFile, under: str) -> dict[str, Path]:
     """{name on the device: file here} of an engine: a bundle's folder, or an ONNX file with its external data."""
     if engine.folder is not None:
         return folder_files(engine.folder, under)
-    names = [engine.file.name, *_external(engine.file)]
+    names = [engine.file.name, *sorted(external_names(engine.file))]
     return {f"{under}/{name}": engine.file.parent / name for name in names}
 
 
@@ -160,20 +165,3 @@ def _tied(engine: EngineFile) -> bool:
 
 def _name(engine: EngineFile) -> str:
     return engine.file.relative_to(engine.folder).as_posix() if engine.folder else engine.file.name
-
-
-def _external(file: Path) -> list[str]:
-    """Names of the files beside an ONNX file that hold its weights.
-
-    Raises:
-        InputError: they lie outside its folder.
-    """
-    import onnx  # only for files that are sent away
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    model = onnx.load(str(file), load_external_data=False)
-    names = {ExternalDataInfo(tensor).location for tensor in model.graph.initializer if uses_external_data(tensor)}
-    for name in names:
-        if not (file.parent / name).resolve().is_relative_to(file.parent.resolve()):
-            raise InputError(f"{file.name} keeps weights outside its folder: {name}", hint="save them beside it")
-    return sorted(names)

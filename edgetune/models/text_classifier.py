@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.errors import EdgetuneError, ModelError, WeightsError
+from edgetune.models.hub import access
 
 LIBRARY = "transformers/"
 INSTALL = "install what text models need: pip install 'edgetune[text]'"
@@ -49,7 +50,7 @@ def read_config(source: str) -> dict[str, Any]:
     transformers = _transformers()
     try:
         with _quiet():
-            config = transformers.AutoConfig.from_pretrained(source)
+            config = transformers.AutoConfig.from_pretrained(source, **access(source))
     except Exception as problem:  # the library's and the hub's share no base
         raise _not_found(source, problem, ModelError) from problem
     plain: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
@@ -99,6 +100,7 @@ def pretrained_text_classifier(
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
                 dtype=torch.float32,
+                **access(source),
             )
     except Exception as problem:
         raise _not_found(source, problem, WeightsError) from problem
@@ -131,7 +133,7 @@ def read_tokenizer(source: str) -> Any:
     transformers = _transformers()
     try:
         with _quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, use_fast=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, use_fast=True, **access(source))
         return tokenizer.backend_tokenizer
     except Exception as problem:
         raise ModelError(
@@ -151,9 +153,14 @@ def _not_found(source: str, problem: Exception, kind: type[EdgetuneError]) -> Ed
             f"{source} cannot be read as a pretrained network: {_first_line(problem)}",
             hint="it needs config.json, model.safetensors and a tokenizer, as `save_pretrained` writes them",
         )
+    if access(source):
+        told = f"{source} is not on this machine, and the Hugging Face hub does not answer (or HF_HUB_OFFLINE is set)"
+    else:
+        told = f"{source} cannot be had from the Hugging Face hub: {_first_line(problem)}"
     return kind(
-        f"{source} cannot be had from the Hugging Face hub: {_first_line(problem)}",
-        hint="download it on a machine with a network and set `[model] weights` to its folder",
+        told,
+        hint="download it on a machine with a network and set `[model] weights` to its folder "
+        "(config.json, model.safetensors, tokenizer.json)",
     )
 
 

@@ -11,6 +11,7 @@ from edgetune.measure.selection import unmeasured
 from edgetune.plan import describe, recipe_as_data
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
+from edgetune.report.layers import target_layers
 from edgetune.spending import total
 
 
@@ -39,7 +40,8 @@ def assemble(
         selected = artifacts.get(f"select:{target.name}")
         if selected is not None:
             found = _read(selected.path / "target.json")
-            entries.append(_with_journal(_with_reasons(found["entry"], plan, reasons), journals or {}))
+            entry = _with_journal(_with_reasons(found["entry"], plan, reasons), journals or {})
+            entries.append({**entry, "layers": target_layers(entry, plan, artifacts)})
             gates += found["gates"]
         else:
             entries.append(_prepared(target, plan, artifacts, reasons))
@@ -71,7 +73,7 @@ def assemble(
         **_training(artifacts),
         **_forgetting(artifacts),
         **_cross_validation(plan, artifacts, reasons),
-        "data_findings": _findings(artifacts),
+        **_findings(artifacts),
         "next_commands": next_commands,
         **_label_errors(artifacts),
     }
@@ -206,7 +208,7 @@ def _training(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     if "reason" not in notes:
         return {}
     keys = ("strategy", "reason", "best_epoch", "stopped_early", "micro_batch")
-    return {"training": {key: notes[key] for key in keys}}
+    return {"training": {**{key: notes[key] for key in keys}, "retried": notes.get("retried", False)}}
 
 
 def _forgetting(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
@@ -227,11 +229,18 @@ def _cross_validation(plan: Plan, artifacts: Mapping[str, Artifact], reasons: Ma
     return {"cross_validation": {**found, "reason": None}}
 
 
-def _findings(artifacts: Mapping[str, Artifact]) -> list[str]:
+def _findings(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """In words, and which pictures they are about."""
     found = _read(artifacts["check-data"].path / "notes" / "findings.json")
     if "check-labels" in artifacts:
         found += _read(artifacts["check-labels"].path / "label_errors.json")["findings"]
-    return [str(DataFinding(**{**content, "examples": tuple(content["examples"])})) for content in found]
+    findings = [DataFinding.from_json(content) for content in found]
+    return {
+        "data_findings": [str(finding) for finding in findings],
+        "data_examples": [
+            {"finding": number, "path": path} for number, finding in enumerate(findings) for path in finding.samples
+        ],
+    }
 
 
 def _label_errors(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:

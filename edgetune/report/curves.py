@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 RISE = 0.05  # of the validation loss above its lowest, relative, from which one speaks of overfitting
 STILL_FALLING = 0.02  # of the validation loss over the last quarter of the epochs, relative
 FEWEST = 4  # epochs that a curve needs to be judged
+LEARNED = 0.98  # of the loss of guessing, below which something was learned
+LUCK = 0.02  # of accuracy above the largest class's share
+BLOWN_UP = 1.2  # times the loss of guessing; a fresh head begins near 1
 
 
 def fit_verdict(history: Sequence[Mapping[str, Any]], step: str = "finetune") -> str | None:
@@ -34,3 +38,35 @@ def fit_verdict(history: Sequence[Mapping[str, Any]], step: str = "finetune") ->
             f"{validation[-1]:.3f} over the last quarter): more epochs or a higher rate may help."
         )
     return "The validation loss had settled when training ended: neither under- nor overfitting shows in the curves."
+
+
+def rate_verdict(
+    history: Sequence[Mapping[str, Any]], counts: Sequence[int], rate: float, step: str = "finetune"
+) -> str | None:
+    """One sentence if training ended where guessing begins, with the learning rate that did it; else None.
+
+    A rate far too high spoils a network without a NaN: outputs explode once, and what is left answers one class.
+
+    Args:
+        history: rows of the report's ``history``.
+        counts: training samples of each class.
+    """
+    rows = [row for row in history if row["step"] == step]
+    shares = [count / sum(counts) for count in counts if count]
+    if len(shares) < 2 or not rows or any(row.get(key) is None for row in rows for key in ("train_loss", "val_loss")):
+        return None
+    guess = -sum(share * math.log(share) for share in shares)
+    lowest = min(min(float(row["val_loss"]) for row in rows), float(rows[-1]["train_loss"]))
+    if lowest < LEARNED * guess or max(float(row["val_accuracy"]) for row in rows) > max(shares) + LUCK:
+        return None
+    worst = max(float(row[key]) for row in rows for key in ("train_loss", "val_loss"))
+    if worst > BLOWN_UP * guess:
+        return (
+            f"The training diverged: at the learning rate {rate:g} the loss rose to {worst:.3g}, and it ended no lower "
+            f"than that of guessing ({guess:.2f}), so that the network has learned nothing. `edgetune lr-find` "
+            "suggests a rate."
+        )
+    return (
+        f"The network has learned nothing: at the learning rate {rate:g} the loss stayed at that of guessing "
+        f"({guess:.2f}). The rate is much too high or much too low: `edgetune lr-find` suggests one."
+    )

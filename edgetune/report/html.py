@@ -10,23 +10,57 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgetune.measure.floors import query_floor
 from edgetune.report import numbers, view
 
 MAX_CLASSES_DRAWN = 40  # a larger matrix is told by its worst confusions
 WORST = 25
+MAX_BYTES = 5_000_000
+MOST_SAMPLES = 24
 
 
 def render_html(data: view.Json) -> str:
-    """The whole report as HTML. Everything from the user is escaped; JSON is safe inside <script>."""
-    template = _environment().get_template("report.html")
-    return template.render(
-        data=data,
-        view=view,
-        numbers=numbers,
-        targets=[_target(data, target) for target in data["targets"]],
-        plots=json_for_script(_plots(data)),
-        **plotting(),
-        numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
+    """The whole report as HTML, below ``MAX_BYTES``: what does not fit of pictures and texts is left out.
+
+    Everything from the user is escaped; JSON is safe inside <script>.
+    """
+    most = MOST_SAMPLES
+    while True:
+        page = _render(_with_at_most(data, most))
+        if len(page.encode()) < MAX_BYTES or most == 0:
+            return page
+        most //= 2
+
+
+def _with_at_most(data: view.Json, most: int) -> view.Json:
+    """The report with so many flips of each kind and target, doubted labels and pictures of a finding."""
+    targets = [
+        {**target, "flips": {**flips, "shown": [one for kind in _by_kind(flips["shown"]) for one in kind[:most]]}}
+        if (flips := target.get("flips"))
+        else target
+        for target in data["targets"]
+    ]
+    doubted, seen = data.get("label_errors") or [], data.get("data_examples") or []
+    return {**data, "targets": targets, "label_errors": doubted[: 2 * most], "data_examples": seen[: 4 * most]}
+
+
+def _by_kind(shown: list[Any]) -> list[list[Any]]:
+    return [[one for one in shown if one["kind"] == kind] for kind in ("negative", "positive")]
+
+
+def _render(data: view.Json) -> str:
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            data=data,
+            view=view,
+            numbers=numbers,
+            targets=[_target(data, target) for target in data["targets"]],
+            plots=json_for_script(_plots(data)),
+            **plotting(),
+            numbered_steps=list(enumerate(data.get("steps") or [], start=1)),
+        )
     )
 
 
@@ -81,9 +115,23 @@ def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
         "some_pruned": len({row.pruning == "none" for row in rows}) == 2,
         "gates": view.gate_lines(data, target["target"]),
         "confusion": _confusion(target.get("confusion")),
+        "flips": _flips(target),
+        "layer_rows": view.layer_rows(target),
         "classes": sorted((best or {}).get("per_class_change") or [], key=lambda row: row["value"]),
         "device": list(view.flatten(target["device"])) if target.get("device") else [],
     }
+
+
+def _flips(target: view.Json) -> list[dict[str, Any]]:
+    """Samples that became wrong, then those that became right, with how many of them there are in all."""
+    found = target.get("flips")
+    if not found:
+        return []
+    return [
+        {"heading": heading, "total": found[kind], "cards": [row for row in found["shown"] if row["kind"] == kind]}
+        for kind, heading in (("negative", "Became wrong"), ("positive", "Became right"))
+        if found[kind]
+    ]
 
 
 def _confusion(confusion: view.Json | None) -> dict[str, Any] | None:
@@ -131,7 +179,17 @@ def _target_plots(data: view.Json, target: view.Json) -> dict[str, Any]:
         "accuracy_drop": drop,
         "latency_limit": limits.get("max_latency_ms"),
         "points": [_point(c, row) for c, row in candidates],
+        "layers": target.get("layers"),
     }
+
+
+def _curve(latency: view.Json) -> dict[str, Any] | None:
+    """The percentile curve, and the place from which on there are too few runs to quote it."""
+    points = latency.get("curve")
+    if not points:
+        return None
+    quoted = [x for x, _ in points if latency["n"] >= query_floor(100 * (1 - 1 / x))]
+    return {"points": points, "quoted": max(quoted)}
 
 
 def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
@@ -144,6 +202,7 @@ def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
         "latency": c["latency_ms"]["p50"],
         "bytes": c["size_bytes"],
         "histogram": c["latency_ms"].get("histogram"),
+        "curve": _curve(c["latency_ms"]),
         "hover": [
             ("accuracy", row.accuracy),
             ("change", f"{row.change} points" if c["accuracy_change"] else "baseline"),

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from edgetune.private import cleaned
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH
 from edgetune.report.tune import MOST_ROWS, count, table, value
@@ -24,6 +25,7 @@ def write_search(data: view.Json, folder: Path) -> list[Path]:
     from edgetune.report.search_html import render_search_html
     from edgetune.report.validate import validate_search
 
+    data = cleaned(data)
     validate_search(data)
     texts = {
         "search.json": json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n",

@@ -19,6 +19,8 @@ def render_table(data: view.Json) -> str:
     """Tables and closing lines as plain text, no line longer than 100 characters."""
     blocks = [block for target in data["targets"] if (block := _table(target))]
     blocks.append("\n".join(line for target in data["targets"] for line in _closing(data, target)))
+    if text := view.failed_training_line(data):
+        blocks.append("\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)))
     if text := view.cross_validation_line(data):
         blocks.append("\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False)))
     return "\n\n".join(blocks).translate(ASCII)

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from edgetune.private import cleaned
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
 from edgetune.report.write import write_texts
@@ -23,6 +24,7 @@ def write_tune(data: view.Json, folder: Path) -> list[Path]:
     from edgetune.report.tune_html import render_tune_html
     from edgetune.report.validate import validate_tune
 
+    data = cleaned(data)
     validate_tune(data)
     texts = {
         "tune.json": json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n",

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from edgetune.report import numbers
-from edgetune.report.curves import fit_verdict
+from edgetune.report.curves import fit_verdict, rate_verdict
 
 Json = Mapping[str, Any]
 
@@ -22,6 +22,10 @@ STATUS_WORDS = {
     "failed": "failed",
 }
 SHOWN_REASONS = 2
+RETRIED = (
+    "The loss became NaN or infinite, so that training began again at a tenth of the learning rate: set a lower one "
+    "(`edgetune lr-find` suggests it)."
+)
 GATE_WORDS = {
     "max_accuracy_drop": ("accuracy drop", "points"),
     "max_latency_ms": ("median latency", "ms"),
@@ -83,8 +87,11 @@ def training_line(data: Json) -> str:
         text += f" Stopped early; epoch {training['best_epoch']} was the best on validation."
     if training.get("micro_batch"):
         text += f" Batches were computed in pieces of at most {training['micro_batch']} samples."
-    if training["strategy"] != "feature-extraction" and (verdict := fit_verdict(data.get("history", []))):
-        text += f" {verdict}"
+    if training.get("retried"):
+        text += f" {RETRIED}"
+    if training["strategy"] != "feature-extraction":
+        verdict = failed_training_line(data) or fit_verdict(data.get("history", []))
+        text += f" {verdict}" if verdict else ""
     if kept := data.get("forgetting"):
         before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
         text += (
@@ -93,6 +100,15 @@ def training_line(data: Json) -> str:
             f"{numbers.change(kept['change'])} points."
         )
     return text
+
+
+def failed_training_line(data: Json) -> str:
+    """That fine-tuning taught the network nothing, and what to do; empty where it did, or where no rate is to blame."""
+    training, rate = data.get("training"), data["recipe"].get("finetune", {}).get("learning_rate")
+    if not training or rate is None or training["strategy"] == "feature-extraction":
+        return ""
+    counts = data["dataset"].get("counts", {}).get("train", {})
+    return rate_verdict(data.get("history", []), list(counts.values()), rate) or ""
 
 
 def cost_line(data: Json) -> str:
@@ -315,7 +331,71 @@ def not_measured(data: Json) -> list[tuple[str, str]]:
             elif c["latency_ms"]:
                 below = [q for q in (90, 99) if c["latency_ms"][f"p{q}"] is None]
                 found += [(f"{what}: p{q}", numbers.percentile(c["latency_ms"], q)) for q in below]
+        found += _layers_not_measured(target)
     return found
+
+
+def _layers_not_measured(target: Json) -> list[tuple[str, str]]:
+    """Of a measured target, unless it is of before layers were looked at."""
+    if target["status"] != "measured" or "layers" not in target:
+        return []
+    what, layers = f"{target['target']}: layer by layer", target["layers"]
+    if layers is None:
+        why = "this measurement came from trtexec, or from the store and from before operators were asked"
+        return [(what, why)]
+    found = [(what, reason) for reason in layers["missing"]]
+    after = next((c for c in candidates(target) if c["name"] == layers["after"]), None)
+    if after is not None and after["precision"] == "int8" and layers["sqnr_of"] is None:
+        why = "its ranges are found while it runs, or it was quantized before this was looked at"
+        found.append((f"{target['target']} / {after['name']}: rounding noise of each layer", why))
+    return found
+
+
+def layer_rows(target: Json) -> list[tuple[str, str, str, str]]:
+    """(layer, time before, time after, signal to rounding noise); operators that are no layer come last."""
+    layers = target.get("layers")
+    if not layers:
+        return []
+    rows = [
+        (row["layer"], _micro(row["before_ms"]), _micro(row["after_ms"]), _decibels(row["sqnr_db"]))
+        for row in layers["rows"]
+    ]
+    others = [
+        (f"all {row['operator']}", _micro(row["before_ms"]), _micro(row["after_ms"]), numbers.NONE)
+        for row in layers["others"]
+    ]
+    return rows + others
+
+
+def layers_line(target: Json) -> str:
+    """How much of the time is in layers, in both engines; empty where that is not known."""
+    layers = target.get("layers")
+    if not layers or not layers["rows"]:
+        return ""
+    told = []
+    for name, key in ((layers["before"], "before_ms"), (layers["after"], "after_ms")):
+        inside = sum(row[key] or 0 for row in layers["rows"])
+        outside = sum(row[key] or 0 for row in layers["others"])
+        if name is not None and inside:
+            told.append(f"{numbers.percent(inside / (inside + outside), 0)} of {name}'s time")
+    return f"Convolutions and linear layers take {' and '.join(told)}." if told else ""
+
+
+def _micro(ms: float | None) -> str:
+    return numbers.NONE if ms is None else f"{1e3 * ms:.3g} µs" if ms < 1 else f"{ms:.3g} ms"
+
+
+def _decibels(value: float | None) -> str:
+    return numbers.NONE if value is None else f"{value:.1f} dB".replace("-", numbers.MINUS)
+
+
+def finding_rows(data: Json) -> list[tuple[str, list[Json]]]:
+    """Each finding of the data check in words, with the pictures to look at."""
+    examples = data.get("data_examples") or []
+    return [
+        (text, [row for row in examples if row["finding"] == number])
+        for number, text in enumerate(data.get("data_findings") or [])
+    ]
 
 
 def dataset_rows(data: Json) -> list[tuple[str, str]]:

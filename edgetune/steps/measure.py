@@ -1,6 +1,6 @@
 """Latency of all engines of a target, interleaved in one session, and memory of each in a fresh process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from edgetune_runtime import Engine
+from edgetune_runtime.agent import operators_of
 from edgetune_runtime.latency import VariedCall, middle
 from edgetune_runtime.watch import watched
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from edgetune.devices.protocol import Device
 from edgetune.errors import MeasureError
 from edgetune.hashing import canonical_json
 from edgetune.measure.bench import make_feeds
+from edgetune.measure.engine_layers import named_layers
 from edgetune.measure.engines import EngineFile, bundle_engine
 from edgetune.measure.latency import Call, measure_loads
 from edgetune.measure.memory import peak_rss_bytes
@@ -28,6 +30,7 @@ from edgetune.steps.context import StepContext
 from edgetune.steps.tensorrt_times import by_trtexec, timed_by_trtexec
 from edgetune.steps.texts import load_texts
 
+LAYERS = "layers.json"  # among the notes
 TEXTS = 64  # of different lengths, that latencies are taken over
 Array = NDArray[Any]
 
@@ -62,6 +65,20 @@ def run(context: StepContext) -> None:
         "telemetry": state,
     }
     (context.out / "latency.json").write_text(canonical_json(content), encoding="utf-8")
+    engines = [bundle_engine(name, folder) for name, folder in folders.items()]
+    feeds = _feeds(engines, samples) if samples else make_feeds(engines, {}, None, context.seed)
+    opened = {engine.name: {"file": engine.file, "session": dict(engine.session)} for engine in engines}
+    _note_layers(operators_of(opened, feeds, params["threads"]), folders, context)
+
+
+def _note_layers(told: Mapping[str, Any], folders: Mapping[str, Path], context: StepContext) -> None:
+    """What each operator of each engine takes: a note, since only how they share the time is meant."""
+    found = dict(told)
+    for name, one in told.items():
+        if "operators" in one:
+            engine = bundle_engine(name, folders[name])
+            found[name] = {"operators": named_layers(one["operators"], engine.file)}
+    context.note(LAYERS).write_text(canonical_json(found), encoding="utf-8")
 
 
 def _there(device: Device, folders: dict[str, Path], context: StepContext) -> dict[str, Any]:
@@ -70,9 +87,11 @@ def _there(device: Device, folders: dict[str, Path], context: StepContext) -> di
     engines = [bundle_engine(name, folder) for name, folder in folders.items()]
     texts = _samples(context) or []
     feeds = _feeds(engines, texts) if texts else make_feeds(engines, {}, None, context.seed)
-    found = measured_there(device, engines, feeds, BenchSpec(**params), Scenario(), context.seed, context.tick, texts)
+    spec, seed = BenchSpec(**params), context.seed
+    found = measured_there(device, engines, feeds, spec, Scenario(), seed, context.tick, texts, profiled=True)
     if found.raw is None:
         raise MeasureError(f"{device.name} is emulated: nothing is timed there")
+    _note_layers(found.operators, folders, context)
     return {
         "unit": "ms",
         "batch": 1,

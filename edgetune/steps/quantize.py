@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from math import isfinite
 
 from torch import Tensor, fx, nn
 
@@ -14,12 +15,13 @@ from edgetune.export.parity import check_quantized_parity, parity_problem
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.quantize import Samples, quantize
-from edgetune.quantization.sensitivity import layer_name
+from edgetune.quantization.sensitivity import has_weight, layer_name, rounding_noise
 from edgetune.quantization.trials import Settings
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
 
+NOISE_BATCHES = 2  # of validation
 PARITY_BATCHES = 32  # of validation, at most
 
 
@@ -83,6 +85,23 @@ def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext
             f"the exported file is not the quantized network: {problem}; {where or 'no single layer is far off'}",
             hint="leave that layer in float by `[quantize] keep_float`, and report this network",
         )
+    _note_layers(graph, made, context)
+
+
+def _note_layers(graph: fx.GraphModule, made: Calibrated, context: StepContext) -> None:
+    """Each layer's name in the file, and its rounding noise (``rounding_noise``) on a little of validation."""
+    few = list(islice(made.held_out(), NOISE_BATCHES))
+    noise = rounding_noise(graph, lambda: ((images, images) for images in few))
+    told = [
+        {
+            "node": node.name,
+            "layer": layer_name(node),
+            "sqnr_db": noise[node].sqnr if node in noise and isfinite(noise[node].sqnr) else None,
+        }
+        for node in graph.graph.nodes
+        if has_weight(node)
+    ]
+    context.note("layers.json").write_text(canonical_json(told), encoding="utf-8")
 
 
 def settings_of(context: StepContext) -> Settings:

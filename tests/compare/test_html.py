@@ -13,8 +13,10 @@ from small_runs import contents, write_run
 
 from edgetune import api
 from edgetune.compare.html import MAX_BYTES, render_html
-from edgetune.compare.samples import MAX_THUMBNAIL_BYTES, SIDE, Shown, thumbnail
+from edgetune.compare.samples import Shown
 from edgetune.data.texts import content_digest
+from edgetune.data.thumbnails import MAX_BYTES as MAX_THUMBNAIL_BYTES
+from edgetune.data.thumbnails import SIDE, thumbnail
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file
 

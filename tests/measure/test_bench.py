@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from edgetune_runtime import fresh
 from edgetune_runtime.errors import MeasureError
@@ -85,6 +86,19 @@ def test_a_bad_file_is_named(tmp_path, make, says):
     with pytest.raises(InputError, match=says) as caught:
         run(good, bad)
     assert "\n" not in caught.value.message
+
+
+def test_weights_outside_of_the_folder_are_not_read(tmp_path):
+    (tmp_path / "here").mkdir()
+    path = write_onnx(tmp_path / "here" / "m.onnx")
+    model = onnx.load(path)
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    weight.external_data.add(key="location", value="../w.bin")
+    (tmp_path / "w.bin").write_bytes(b"\0\0\0\0")
+    model.graph.initializer.append(weight)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"m\.onnx keeps weights outside its folder: \.\./w\.bin"):
+        run(path)
 
 
 def test_a_truncated_file_and_a_damaged_bundle_are_named(tmp_path):

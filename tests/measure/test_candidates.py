@@ -32,3 +32,13 @@ def test_outliers_are_labelled_and_stay_in_the_percentiles():
 def test_no_values_is_an_error():
     with pytest.raises(MeasureError, match="no latencies"):
         latency_summary([])
+
+
+@given(st.lists(st.floats(0.001, 1e5), min_size=1, max_size=800))
+def test_the_percentile_curve_rises_from_the_fastest_to_the_slowest_run(values):
+    curve = latency_summary(values)["curve"]
+    places, times = [x for x, _ in curve], [ms for _, ms in curve]
+    assert places == sorted(places) and times == sorted(times)
+    assert places[0] == 1 and places[-1] == pytest.approx(len(values), rel=1e-4)
+    assert times[0] == pytest.approx(min(values), rel=1e-4)
+    assert times[-1] == pytest.approx(max(values), rel=1e-4)

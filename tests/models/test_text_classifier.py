@@ -77,7 +77,9 @@ def test_the_tokenizer_knows_its_words(encoder):
 
 def test_no_network_no_folder(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match="nobody/nothing cannot be had from the Hugging Face hub") as caught:
+    with pytest.raises(
+        ModelError, match="nobody/nothing is not on this machine, and the Hugging Face hub does not answer"
+    ) as caught:
         read_config("nobody/nothing")
     assert "`[model] weights`" in str(caught.value.hint)
 

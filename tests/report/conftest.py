@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from small_runs import PIXEL
 
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import classification_metrics, confusion_matrix, per_class_metrics
@@ -99,6 +100,32 @@ def _history():
     ]  # fmt: skip
 
 
+def _flips():
+    one = {"truth": "hat", "confidence_baseline": 0.71, "confidence_chosen": 0.93}
+    return {
+        "negative": 30, "positive": 1,
+        "shown": [
+            {"kind": "negative", "path": "test/hat/7.jpg", "baseline": "hat", "chosen": "shoes", "thumbnail": PIXEL,
+             **one},
+            {"kind": "negative", "path": "test.csv:9", "baseline": "hat", "chosen": "skirt", "text": "not a hat",
+             **one},
+            {"kind": "positive", "path": "test/hat/9.jpg", "baseline": "pants", "chosen": "hat", **one},
+        ],
+    }  # fmt: skip
+
+
+def _layers():
+    names = [f"features.{number}.conv.{part}" for number in range(1, 18) for part in (0, 1, 2)] + ["classifier.1"]
+    return {
+        "before": "float", "after": "int8", "sqnr_of": "int8", "missing": [],
+        "rows": [
+            {"layer": name, "before_ms": 0.05 + 0.001 * i, "after_ms": 0.02, "sqnr_db": 30.5 if i else None}
+            for i, name in enumerate(names)
+        ],
+        "others": [{"operator": "QuantizeLinear", "before_ms": None, "after_ms": 0.012}],
+    }  # fmt: skip
+
+
 def _build():
     made, confusion, classes = _measured()
     device = {
@@ -108,6 +135,7 @@ def _build():
         "before": {"governor": "unknown", "clock_mhz": [2596, 2596], "load_average": [0.1, 0.1, 0.0]},
         "after": {"governor": "unknown", "clock_mhz": [2596, 2596], "load_average": [1.0, 0.4, 0.1]},
     }  # fmt: skip
+    flips, layers = _flips(), _layers()
     prepared = "TensorRT is not installed here, so no engine was built and nothing was timed."
     return {
         "schema": "edgetune.report/1", "edgetune": "0.1.0", "created": "2026-03-14T09:26:53+00:00", "run": "clothing10",
@@ -128,6 +156,7 @@ def _build():
                 "target": "x86-cpu", "status": "measured", "baseline": made[0], "candidates": made, "chosen": "int8",
                 "bundle": "bundles/x86-cpu", "device": device, "confusion": confusion, "per_class": classes,
                 "calibration": {"temperature": 1.37, "ece": 0.061, "ece_calibrated": 0.018},
+                "flips": flips, "layers": layers,
                 "reason": [
                     "int8 is the fastest engine that keeps within 1.0 point of float on the validation split.",
                     "Its speed-up over float is proven: the whole interval lies above 1.",
@@ -160,6 +189,7 @@ def _build():
             "strategy": "full", "reason": "the median class has 300 training images, at least 20", "best_epoch": 3,
             "stopped_early": True, "micro_batch": 16,
         },
+        "data_examples": [{"finding": 0, "path": "train/hat/8.jpg", "thumbnail": PIXEL}],
         "data_findings": ["1 file cannot be read and was skipped: train/hat/broken.jpg (truncated)."],
         "next_commands": [
             "edgetune build edgetune.toml --target x86-cpu", "edgetune-run bundles/x86-cpu photo.jpg",

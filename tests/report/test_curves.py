@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.report.curves import FEWEST, fit_verdict
+from edgetune.report.curves import FEWEST, fit_verdict, rate_verdict
 
 
 def curve(validation, training=None, step="finetune"):
@@ -40,3 +40,35 @@ def test_too_few_epochs_other_steps_and_missing_losses_say_nothing():
 def test_any_curve_gives_one_sentence(validation):
     said = fit_verdict(curve(validation))
     assert said is not None and said.endswith(".")
+
+
+def taught(train, validation, accuracy):
+    rows = zip(train, validation, accuracy, strict=True)
+    return [
+        {"step": "finetune", "epoch": i + 1, "train_loss": t, "val_loss": v, "val_accuracy": a}
+        for i, (t, v, a) in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "counts", "says"),
+    [
+        # As the demo's network ended at a rate of 3: nothing is NaN, and nothing was learned.
+        (taught([4.65, 2.38], [240.4, 2.37], [0.1, 0.1]), [100] * 10, "at the learning rate 3 the loss rose to 240"),
+        (taught([2.31, 2.31], [2.31, 2.30], [0.11, 0.1]), [100] * 10, "at the learning rate 3 the loss stayed"),
+        (taught([0.40, 0.33], [0.34, 0.33], [0.9, 0.9]), [90, 10], "learned nothing"),  # always the large class
+        (taught([4.65, 2.0], [240.4, 1.9], [0.1, 0.3]), [100] * 10, None),  # it recovered
+        (taught([0.9, 0.1], [2.4, 2.9], [0.5, 0.6]), [100] * 10, None),  # overfitting, and better than guessing
+        (taught([0.30, 0.20], [0.30, 0.25], [0.9, 0.9]), [90, 10], None),
+    ],
+)  # fmt: skip
+def test_a_rate_that_taught_nothing_is_named(history, counts, says):
+    said = rate_verdict(history, counts, 3.0)
+    assert said is None if says is None else says in said and "`edgetune lr-find`" in said
+
+
+def test_nothing_is_said_of_trainings_without_losses_or_of_one_class():
+    rows = taught([9.0], [9.0], [0.0])
+    assert rate_verdict(rows, [5], 1.0) is None and rate_verdict([], [5, 5], 1.0) is None
+    rows[0]["val_loss"] = None
+    assert rate_verdict(rows, [5, 5], 1.0) is None

@@ -11,10 +11,13 @@ from importlib import resources
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import PIXEL
 
-from edgetune.report.html import json_for_script, render_html
+from edgetune.compare.gallery import KINDS
+from edgetune.report.html import MAX_BYTES, json_for_script, render_html
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=http://evil.example/x onerror=alert(1)>&\"'"
+PIXELS = 2 * [PIXEL]  # of a flip and of a finding
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -92,6 +95,9 @@ def hostile(report):
     report["environment"][HOSTILE] = HOSTILE
     report["targets"][1]["target"] = HOSTILE
     report["targets"][1]["reason"] = [HOSTILE]
+    target["flips"]["shown"][1] |= dict.fromkeys(("path", "truth", "baseline", "chosen", "text"), HOSTILE)
+    target["layers"]["rows"][0]["layer"] = target["layers"]["others"][0]["operator"] = HOSTILE
+    report["data_examples"][0]["path"] = HOSTILE
     return report
 
 
@@ -100,14 +106,15 @@ def test_labels_to_doubt_are_shown_with_what_they_look_like(report):
     pixel = "data:image/jpeg;base64,AAAA"
     report["label_errors"] = [{**row, "thumbnail": pixel}, {**row, "text": HOSTILE}]
     page = Page(render_html(report))
-    assert [image["src"] for image in page.all("img")] == [pixel]
+    assert [image["src"] for image in page.all("img")][-1:] == [pixel]
+    assert len(page.all("img")) == 3  # with one flip and one finding
     assert "Labels to doubt" in render_html(report) and len(page.all("script")) == 4
 
 
 def test_hostile_text_stays_text(report):
     clean, spoiled = Page(render_html(report)), Page(render_html(hostile(report)))
     assert len(spoiled.all("script")) == len(clean.all("script")) == 4
-    assert spoiled.all("img") == []
+    assert [image["src"] for image in spoiled.all("img")] == PIXELS
     assert HOSTILE in spoiled.text["h1"]
     assert HOSTILE in spoiled.text["title"]
 
@@ -169,7 +176,7 @@ def test_a_browser_draws_every_figure_without_a_complaint(report, tmp_path, flag
     page = Page(dom)
     drawn = [svg for svg in page.all("svg") if svg.get("class") == "main-svg"]
     figures = [div for div in page.all("div") if "plot" in (div.get("class") or "").split()]
-    assert len(figures) == 3  # trade-off, distribution, training
+    assert len(figures) == 5  # trade-off, distribution, percentiles, layers, training
     assert len(drawn) >= len(figures)
     assert dom.count('class="point"') >= 6
     buttons = {value for _, attributes in page.elements if (value := attributes.get("data-title"))}
@@ -184,7 +191,7 @@ def test_a_browser_runs_nothing_hostile(report, tmp_path):
     page = Page(dom)
     assert console == []
     assert page.text["title"] != "taken"
-    assert page.all("img") == []
+    assert [image["src"] for image in page.all("img")] == PIXELS
     assert any(svg.get("class") == "main-svg" for svg in page.all("svg"))
 
 
@@ -193,3 +200,45 @@ def test_classes_and_training_are_told(report):
     assert "Precision, recall and F1 of each class" in page and "Fine-tuned with strategy full" in page
     del report["training"], report["targets"][0]["per_class"]
     assert "Precision, recall and F1 of each class" not in render_html(report)
+
+
+def test_flips_layers_and_findings_are_in_tables_and_pictures(report):
+    html = render_html(report)
+    body = html[html.index("<main>") : html.index('<script type="application/json"')]
+    for text in ("Became wrong: 30", "2 of 30 are shown", "Became right: 1", "not a hat", "test/hat/7.jpg"):
+        assert text in body
+    for text in ("features.7.conv.1", "30.5 dB", "all QuantizeLinear", "% of float", "train/hat/8.jpg"):
+        assert text in body
+    assert len(Page(html).all("img")) == 2
+    report["targets"][0]["flips"] = {"negative": 0, "positive": 0, "shown": []}
+    assert "int8 and float are right on the same test samples" in render_html(report)
+
+
+def test_what_was_not_asked_of_layers_is_told(report):
+    report["targets"][0]["layers"] |= {"sqnr_of": None, "missing": ["layers of int8: trtexec is not asked"]}
+    html = render_html(report)
+    assert "trtexec is not asked" in html and "its ranges are found while it runs" in html
+    report["targets"][0]["layers"] = None
+    assert "from before operators were asked" in render_html(report)
+    del report["targets"][0]["layers"]
+    assert "layer by layer" not in render_html(report)
+
+
+def test_everything_at_once_stays_below_five_megabytes(report):
+    """200 classes, 300 layers, and more large pictures than there is room for: some are left out, numbers are not."""
+    labels = [f"class number {number}" for number in range(200)]
+    picture = "data:image/jpeg;base64," + "A" * 21_000
+    target = report["targets"][0]
+    target["confusion"] = {"labels": labels, "matrix": [[1] * 200] * 200}
+    target["per_class"] = [{**target["per_class"][0], "label": label} for label in labels]
+    row = target["layers"]["rows"][1]
+    target["layers"]["rows"] = [{**row, "layer": f"features.{number}"} for number in range(300)]
+    flip = {**target["flips"]["shown"][0], "thumbnail": picture}
+    target["flips"] = {"negative": 80, "positive": 80, "shown": [{**flip, "kind": k} for k in KINDS for _ in range(24)]}
+    report["targets"] = [{**target, "target": f"device-{number}"} for number in range(6)]
+    doubted = {"split": "train", "given": "hat", "suggested": "shoes", "confidence": 0.98, "thumbnail": picture}
+    report["label_errors"] = [{"path": f"train/hat/{number}.png", **doubted} for number in range(48)]
+    report["data_examples"] = [{"finding": 0, "path": "a.png", "thumbnail": picture}] * 48
+    html = render_html(report)
+    assert len(html.encode()) < MAX_BYTES
+    assert "6 of 80 are shown" in html and "features.299" in html and "class number 199" in html

@@ -11,7 +11,6 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from recipe_reference import recipe_reference
 from schema_reference import SCHEMAS, schema_reference
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +21,7 @@ OUTSIDE = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<up>(?:\.\./)+)(?P<path>[^)#\s]+
 
 def generated() -> dict[str, str]:
     """{path in the site: Markdown} of the pages that are written from the code."""
-    pages = {"reference/recipe.md": recipe_reference(), "reference/commands.md": commands_reference()}
+    pages = {"reference/commands.md": commands_reference()}
     pages |= {f"reference/{name}.md": schema_reference(name) for name in SCHEMAS}
     return pages | {page: _moved((ROOT / source).read_text(encoding="utf-8")) for source, page in PAGES.items()}
 

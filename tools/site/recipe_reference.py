@@ -1,40 +1,44 @@
-"""The reference of edgetune.toml: keys, types, defaults and limits read off the code, meanings off docs/recipe.md."""
+"""The tables of docs/recipe.md: keys, types, defaults, limits and meanings, all read off the code.
+
+``python tools/site/recipe_reference.py`` writes them between the page's marks; a test holds the page against them.
+"""
 
 import ast
 import dataclasses
 import inspect
-import io
-import re
-import tokenize
+import sys
 import types
 import typing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from edgetune import records
 from edgetune.recipe import CHOICES, FOR_PICTURES, LIMITS, USUAL_FOR_TEXT
 from edgetune.records import Recipe
 
 TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 GUIDE = Path(__file__).parents[2] / "docs" / "recipe.md"
-HEAD = """# Recipe reference
-
-Keys, types, defaults and what is allowed are read off `edgetune/records.py` and `edgetune/recipe.py` when this site is
-built, so that they are what the program takes. Meanings are those of [the recipe](../recipe.md), which tells more.
-
-Everything but `model.name` and `data.path` has a default. Unknown keys, wrong types and values outside of what is
-allowed are errors with file, line and the nearest valid key (exit code 2).
-"""
+BEGIN = "<!-- keys: begin, written by tools/site/recipe_reference.py from edgetune/specs.py -->\n"
+END = "<!-- keys: end -->\n"
+OWN_NAMES = {("targets", "options"): "[targets.NAME]"}  # fields that are no key
 
 
 def recipe_reference() -> str:
-    """The whole page, as Markdown."""
-    parts = [HEAD]
+    """All sections with their tables, as Markdown with links as seen from docs/."""
+    outside = [item.name for item in dataclasses.fields(Recipe) if item.name in explanations(Recipe)]
+    parts = ["## Outside of sections\n", *_table([_row("", name, Recipe) for name in outside])]
     for item in dataclasses.fields(Recipe):
         kind = typing.get_type_hints(Recipe)[item.name]
         if dataclasses.is_dataclass(kind):
             parts.append(_section(item.name, typing.cast(type, kind)))
-    return "\n".join([*parts, "## Outside of sections\n", *_table([_row("", "seed", Recipe)])])
+    return "\n".join(parts)
+
+
+def rewritten(page: str) -> str:
+    """A page with the tables between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{recipe_reference()}\n{END}{after}"
 
 
 def keys() -> list[tuple[str, str]]:
@@ -66,10 +70,11 @@ def _row(section: str, key: str, kind: type) -> tuple[str, ...]:
     allowed = ", ".join(f"`{choice}`" for choice in CHOICES.get((section, key), ()))
     if (section, key) in LIMITS:
         allowed = LIMITS[section, key][1]
-    meaning = meanings().get(f"{section}.{key}" if section else key) or comments(kind).get(key, "")
+    meaning = explanations(kind).get(key, "")
     if (section, key) in FOR_PICTURES:
         meaning += "; of pictures only" if meaning else "of pictures only"
-    return (f"`{key}`", _type(typing.get_type_hints(kind)[key]), default, allowed, meaning)
+    name = OWN_NAMES.get((section, key), key)
+    return (f"`{name}`", _type(typing.get_type_hints(kind)[key]), default, allowed, meaning)
 
 
 def _default(item: "dataclasses.Field[Any]") -> str:
@@ -100,30 +105,20 @@ def _type(hint: Any) -> str:
     return TYPES.get(hint, "table")
 
 
-def meanings() -> dict[str, str]:
-    """{section.key: what the table of docs/recipe.md says of it}, its links as seen from this page's folder."""
-    found = {}
-    for line in GUIDE.read_text(encoding="utf-8").splitlines():
-        cells = re.split(r"(?<!\\)\|", line)
-        if len(cells) == 5 and re.match(r"\s*`", cells[1]):
-            meaning = re.sub(r"\]\((?!https?:)", "](../", cells[3].strip()).replace("\\|", "|")
-            found |= dict.fromkeys(re.findall(r"`(seed|\w+\.\w+)`", cells[1]), meaning)
-    return found
-
-
-def comments(kind: type) -> dict[str, str]:
-    """{field: the comment on its line} of a dataclass of ``edgetune.records``."""
-    source = inspect.getsource(records)
-    by_line = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    body = next(
-        node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == kind.__name__
-    )
+def explanations(kind: type) -> dict[str, str]:
+    """{field: the string below it} of a dataclass, on one line."""
+    tree = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__).body
     return {
-        node.target.id: by_line.get(node.end_lineno or node.lineno, "")
-        for node in body.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        item.target.id: " ".join(below.value.value.split())
+        for item, below in pairwise(body)
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
     }
+
+
+if __name__ == "__main__":
+    GUIDE.write_text(rewritten(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -89,6 +89,12 @@
     return { shapes, annotations };
   };
 
+  // The engines that no other beats in both: what is faster is less accurate.
+  const front = (points) => {
+    const best = [...points].sort((a, b) => a.latency - b.latency || b.accuracy - a.accuracy);
+    return best.filter((p, i) => best.slice(0, i).every((other) => other.accuracy < p.accuracy));
+  };
+
   const tradeoff = (target, id) => {
     const { points } = target;
     const floors = target.accuracy_floor === null ? [] : [100 * target.accuracy_floor];
@@ -112,6 +118,11 @@
           line: { color: mine.map((p) => color(p.role === "chosen" ? "ink" : "surface")), width: mine.map((p) => (p.role === "chosen" ? 3 : 1)) },
         },
       };
+    });
+    const leading = front(points);
+    traces.unshift({
+      type: "scatter", mode: "lines", x: leading.map((p) => p.latency), y: leading.map((p) => 100 * p.accuracy), hoverinfo: "skip",
+      line: { shape: "hv", width: 1.5, dash: "dot", color: color("soft") },
     });
     draw(id, traces, layout({
       xaxis: axis("median latency, ms", { range: xs }), yaxis: axis("test accuracy, %", { range: ys }), showlegend: false,
@@ -145,6 +156,60 @@
     draw(id, traces, layout({
       shapes, xaxis: axis("latency, ms", { range: span }),
       yaxis: axis("", { tickmode: "array", tickvals: points.map((_, row) => row + 0.3), ticktext: labels, showgrid: false, range: [-0.15, points.length] }),
+    }));
+  };
+
+  const percentiles = (target, id) => {
+    const points = target.points.filter((p) => p.curve);
+    const colors = ["accent", "fp16", "fp32", "other", "bad", "good", "wait"].map(color);
+    const nines = (x) => `${+(100 * (1 - 1 / x)).toFixed(Math.max(0, Math.ceil(Math.log10(x)) - 1))} %`;
+    const traces = points.flatMap((p, i) => {
+      const chosen = p.role === "chosen";
+      const part = (kept, dash, more) => ({
+        type: "scatter", mode: "lines", name: chosen ? `<b>${plain(p.name)}</b>` : plain(p.name), legendgroup: p.name, x: kept.map(([x]) => x), y: kept.map(([, ms]) => ms),
+        line: { shape: "hv", color: colors[i % colors.length], width: chosen ? 3 : 1.75, dash }, text: kept.map(([x]) => nines(x)),
+        hovertemplate: `${plain(p.name)}, %{text} of the runs: up to %{y:.4~g} ms<extra></extra>`, ...more,
+      });
+      const { quoted } = p.curve;
+      return [part(p.curve.points.filter(([x]) => x <= quoted), "solid", {}), part(p.curve.points.filter(([x]) => x >= quoted), "dot", { showlegend: false })];
+    });
+    const ends = points.map((p) => p.curve.points[p.curve.points.length - 1]);
+    const most = Math.max(...ends.map(([x]) => x));
+    // A noisy machine's slowest runs would press all others to the ground.
+    const wide = Math.max(...ends.map(([, ms]) => ms)) > 10 * Math.max(...points.map((p) => p.latency));
+    const ticks = [1, 2, 10, 100, 1000, 10000, 100000].filter((x) => x <= most);
+    const element = document.getElementById(id);
+    if (element) element.style.height = `${330 + (narrow() ? 24 : 8) * points.length}px`;
+    draw(id, traces, layout({
+      xaxis: axis("share of the runs", { type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map(nines), range: [0, Math.log10(most) * 1.02] }),
+      yaxis: axis("latency, ms", wide ? { type: "log", dtick: 1 } : { rangemode: "tozero" }),
+    }));
+  };
+
+  const MOST_LAYERS = 80; // drawn; the table has them all
+  const layers = ({ before, after, sqnr_of: noisy, rows }, id) => {
+    const longest = [...rows].sort((a, b) => Math.max(b.before_ms, b.after_ms) - Math.max(a.before_ms, a.after_ms)).slice(0, MOST_LAYERS);
+    const shown = rows.filter((row) => longest.includes(row)).reverse(); // plotly draws from the bottom
+    const names = shown.map((row) => (row.layer.length > 34 ? `…${row.layer.slice(-33)}` : row.layer));
+    const places = shown.map((_, i) => i);
+    const bars = (name, key, fill, unit, more) => ({
+      type: "bar", orientation: "h", name: plain(name), y: places, x: shown.map((row) => row[key] * (unit === "µs" ? 1000 : 1)), marker: { color: fill },
+      customdata: shown.map((row) => plain(row.layer)), hovertemplate: `%{customdata}<br>${plain(name)}: %{x:.3~g} ${unit}<extra></extra>`, ...more,
+    });
+    const traces = [...(after ? [bars(after, "after_ms", color("int8"), "µs", {})] : []), bars(before, "before_ms", color("fp32"), "µs", {})];
+    if (noisy) traces.push(bars(`rounding noise of ${noisy}`, "sqnr_db", color("fp16"), "dB", { xaxis: "x2", yaxis: "y2", showlegend: false }));
+    const element = document.getElementById(id);
+    const split = noisy && !narrow();
+    const stacked = noisy && narrow();
+    if (element) element.style.height = `${(120 + 24 * shown.length) * (stacked ? 2 : 1)}px`;
+    const labels = { tickmode: "array", tickvals: places, ticktext: names.map(plain), showgrid: false, range: [-0.6, shown.length - 0.4] };
+    draw(id, traces, layout({
+      bargap: 0.25, barmode: "group", legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "reversed", font: { size: 12, color: color("soft") } },
+      xaxis: axis("time, µs", { domain: split ? [0, 0.62] : [0, 1], rangemode: "tozero", anchor: "y" }), yaxis: axis("", { ...labels, domain: stacked ? [0.54, 1] : [0, 1] }),
+      ...(noisy ? {
+        xaxis2: axis("signal to noise, dB", { domain: split ? [0.68, 1] : [0, 1], anchor: "y2", rangemode: "tozero" }),
+        yaxis2: axis("", { ...labels, domain: stacked ? [0, 0.46] : [0, 1], anchor: "x2", ...(split ? { showticklabels: false } : {}) }),
+      } : {}),
     }));
   };
 
@@ -195,6 +260,8 @@
       if (!target.points.length) return;
       tradeoff(target, `tradeoff-${i + 1}`);
       distribution(target, `latency-${i + 1}`);
+      percentiles(target, `percentiles-${i + 1}`);
+      if (target.layers && target.layers.rows.length) layers(target.layers, `layers-${i + 1}`);
     });
     if (data.history.length) history(data.history, "history");
     if (data.pruning.length) pruning(data.pruning, "pruning-steps");

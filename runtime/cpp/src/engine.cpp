@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "edgetune/edgetune.hpp"
+#include "external_data.hpp"
 #include "npz.hpp"
 #include "picture.hpp"
 #include "session.hpp"
@@ -118,6 +119,9 @@ Engine Engine::open(const std::string& bundle, const Options& options) {
     } else if (options.verify) {
       detail::read_listed(files, facts, true);
     }
+  }
+  if (const std::string other = detail::external_name(engine_bytes); !other.empty()) {
+    throw BundleError("the engine keeps weights in another file, " + other + ", which no bundle's does: refused");
   }
   const detail::Library& library = detail::load_library(options.onnxruntime);
   const int threads = options.threads != 0 ? options.threads : manifest.threads;

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from edgetune_runtime.supervisor import MARK, NO_SPACE
 NEEDED = ("numpy", "onnxruntime")
 LOCK = Path("/tmp/edgetune-device.lock")
 FRESH_STARTS = 3
+LONGEST_REASON = 200
 
 
 def main(arguments: list[str]) -> int:
@@ -169,7 +170,26 @@ def _timed(job: dict[str, Any], engines: dict[str, Any], feeds: dict[str, Any]) 
             progress=_tick,
         )
         share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    return {"fresh": fresh, "raw": {n: asdict(r) for n, r in raw.items()}, "cpu_share": share, "telemetry": state}
+    told = {"operators": operators_of(engines, feeds, spec["threads"])} if job.get("profile") else {}
+    raws = {n: asdict(r) for n, r in raw.items()}
+    return {"fresh": fresh, "raw": raws, "cpu_share": share, "telemetry": state, **told}
+
+
+def operators_of(engines: Mapping[str, Any], feeds: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """{engine: its ``operators`` (``profile.profile``), or the ``reason`` why they are not known}.
+
+    Args:
+        engines: {name: {"file", "session"}}.
+    """
+    from edgetune_runtime.profile import profile
+
+    found: dict[str, Any] = {}
+    for name, one in engines.items():
+        try:
+            found[name] = {"operators": profile(Path(one["file"]), one["session"], threads, feeds[name])}
+        except Exception as problem:  # noqa: BLE001 - libraries' share no base; what was timed counts without it
+            found[name] = {"reason": " ".join(str(problem).split())[:LONGEST_REASON]}
+    return found
 
 
 def layers(job: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune_runtime.errors import BundleError
+from edgetune_runtime.external_data import external_names
 from edgetune_runtime.session import PROVIDERS
 
 NAME = "manifest.json"
@@ -64,7 +65,7 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
     """Hold every file against its size and sha256, and the manifest against the digest beside it.
 
     Raises:
-        BundleError: links, missing, truncated or altered files.
+        BundleError: links, missing, truncated or altered files, an engine that keeps weights in other files.
     """
     root = folder.resolve()
     _verify_manifest(folder)
@@ -82,6 +83,8 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
                 raise BundleError(f"{name} was altered: its sha256 is not the manifest's; copy the bundle again")
         except OSError as problem:
             raise BundleError(f"{name} of the bundle cannot be read: {problem}") from problem
+    for name in external_names(folder / manifest["engine"]["file"]):  # ONNX Runtime would follow it, listed or not
+        raise BundleError(f"the engine keeps weights in another file, {name}, which no bundle's does: refused")
 
 
 def _verify_manifest(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,17 @@ OPTIMIZATION = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 BESIDE = {"tensorrt": ["cuda"]}  # takes what the provider leaves; the CPU takes the rest
+KERNEL = "_kernel_time"  # what the profile appends to an operator's name
 TITLE = f"ONNX Runtime {ort.__version__}"
 
 
-def open_engine(model: Path | bytes, wanted: dict[str, Any], threads: int) -> ort.InferenceSession:
+def open_engine(
+    model: Path | bytes, wanted: dict[str, Any], threads: int, profile: Path | None = None
+) -> ort.InferenceSession:
     """A session for an ONNX file, for one in ONNX Runtime's format, or for its content; see ``session.open_session``.
+
+    Args:
+        profile: what its profile's file name begins with; None: it keeps none.
 
     Raises:
         LibraryError: it should run by a provider that this ONNX Runtime has not, or that does not start here.
@@ -35,6 +44,9 @@ def open_engine(model: Path | bytes, wanted: dict[str, Any], threads: int) -> or
     options.enable_mem_pattern = wanted.get("memory_pattern", True)
     for key, value in wanted.get("config", {}).items():
         options.add_session_config_entry(key, str(value))
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     content = model if isinstance(model, bytes) else str(model)
     provider = wanted.get("provider", "cpu")
     if provider == "cpu":
@@ -50,6 +62,32 @@ def open_engine(model: Path | bytes, wanted: dict[str, Any], threads: int) -> or
     if session.get_providers()[0] != PROVIDERS[provider]:  # it only warns, and runs on the CPU instead
         raise LibraryError(f"{TITLE} has the provider {provider}, but it does not start here: is its driver installed?")
     return session
+
+
+class Profiled:
+    """A session that notes what each operator took."""
+
+    def __init__(self, model: Path, wanted: dict[str, Any], threads: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="edgetune-profile-")
+        self._session = open_engine(model, wanted, threads, Path(self._folder.name) / "profile")
+
+    def run(self, feed: Mapping[str, Any]) -> None:
+        """One inference."""
+        self._session.run(None, dict(feed))
+
+    def told(self) -> list[tuple[str, str, list[float]]]:
+        """(node, operator, milliseconds of each inference), in the order of the first; it runs no more after it."""
+        with self._folder:
+            events = json.loads(Path(self._session.end_profiling()).read_text(encoding="utf-8"))
+        found: dict[tuple[str, str], list[float]] = {}
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+                key = event["name"].removesuffix(KERNEL), event["args"]["op_name"]
+                found.setdefault(key, []).append(event["dur"] / 1e3)
+        return [(*key, times) for key, times in found.items()]
+
+
+open_profiled = Profiled
 
 
 def lacks_provider(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,38 @@ class Session:
         return [found[self._positions[name]] for name in names or self._positions]
 
 
+class Profiled:
+    """A compiled model that notes what each operator took."""
+
+    def __init__(self, model: Path, wanted: dict[str, Any], threads: int) -> None:
+        self._request = _compiled(model, wanted, threads, {"PERF_COUNT": True}).create_infer_request()
+        self._found: dict[tuple[str, str], list[float]] = {}
+
+    def run(self, feed: Mapping[str, Any]) -> None:
+        """One inference."""
+        self._request.infer(dict(feed))
+        for told in self._request.get_profiling_info():
+            if told.status == ov.ProfilingInfo.Status.EXECUTED:
+                key = told.node_name, told.node_type
+                self._found.setdefault(key, []).append(told.real_time.total_seconds() * 1e3)
+
+    def told(self) -> list[tuple[str, str, list[float]]]:
+        """(node, operator, milliseconds of each inference)."""
+        return [(*key, times) for key, times in self._found.items()]
+
+
+open_profiled = Profiled
+
+
 def open_engine(model: Path | bytes, wanted: dict[str, Any], threads: int) -> Session:
     """A session on the CPU for an ONNX file, or for its content; see ``session.open_session``."""
+    return Session(_compiled(model, wanted, threads, {}))
+
+
+def _compiled(model: Path | bytes, wanted: dict[str, Any], threads: int, more: dict[str, Any]) -> Any:
     config = wanted.get("config", {})
     if unknown := sorted(set(config) - set(SETTINGS)):  # CACHE_DIR, for one, would write where a bundle says
         raise BundleError(f"the bundle sets {', '.join(unknown)} of OpenVINO, which no bundle of edgetune's does")
-    settings = {**SETTINGS, **config, "INFERENCE_NUM_THREADS": threads}
+    settings = {**SETTINGS, **config, "INFERENCE_NUM_THREADS": threads, **more}
     content = model if isinstance(model, bytes) else str(model)
-    return Session(_core.compile_model(_core.read_model(content), "CPU", settings))
+    return _core.compile_model(_core.read_model(content), "CPU", settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import CLASSES, RECIPE, write_images
-from small_runs import write_run
+from small_runs import PIXEL, write_run
 
 from edgetune import api
 from edgetune.hashing import digest_file
@@ -20,10 +20,6 @@ pruner = "none"
 learning_rate = { low = 1e-3, high = 1e-1, log = true }
 batch_size = [6, 12]
 """
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5Er"
-    "kJggg=="
-)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

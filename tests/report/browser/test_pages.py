@@ -20,7 +20,7 @@ def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
     assert pages[name].stat().st_size < MAX_BYTES
     drawn = seen.page.locator(".plot").all()
     assert all(plot.locator("svg.main-svg").count() for plot in drawn)
-    assert len(drawn) == {"report": 3, "everything": 3, "diagnosis": 1, "tune": 3, "compare": 0}[name]
+    assert len(drawn) == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0}[name]
 
 
 @each_page
@@ -64,3 +64,34 @@ def test_paper_is_white_and_wide_enough(visit, name):
     seen.page.emulate_media(media="print", color_scheme="dark")
     assert seen.page.evaluate("getComputedStyle(document.body).color") == "rgb(23, 32, 43)"
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
+
+
+def hover(page, figure, mark, which):
+    """Move the mouse over a mark of a figure; returns what the figure tells then."""
+    found = page.locator(f"{figure} {mark}").nth(which)
+    found.scroll_into_view_if_needed()
+    box = found.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x + 3, y + 3)
+    page.mouse.move(x, y)
+    page.wait_for_selector(f"{figure} .hovertext")
+    return page.locator(f"{figure} .hoverlayer").text_content()
+
+
+def test_marks_and_bars_tell_themselves_under_the_mouse(visit):
+    seen = visit("everything")
+    told = hover(seen.page, "#tradeoff-1", ".points path", 1)
+    assert all(part in told for part in ("accuracy", "median", "size")), told
+    told = hover(seen.page, "#layers-1", ".barlayer .point path", 1)
+    assert "features." in told and "µs" in told, told
+    assert seen.complaints == []
+
+
+def test_filters_hide_what_is_not_asked_for_and_the_budget_is_drawn(visit):
+    page = visit("everything").page
+    rows = page.locator("#target-1 table").first.locator("tbody tr")
+    all_of_them = rows.locator("visible=true").count()
+    page.locator("#target-1 select[name=precision]").select_option("int8")
+    assert 0 < page.locator("#target-1 table").first.locator("tbody tr:visible").count() < rows.count() == all_of_them
+    assert "budget" in page.locator("#tradeoff-1").text_content()
+    assert "limit 2.5 ms" in page.locator("#tradeoff-1").text_content()

@@ -8,6 +8,7 @@ import tarfile
 import zlib
 
 import numpy as np
+import onnx
 import pytest
 from edgetune_runtime import BundleError, Engine
 from hypothesis import given
@@ -164,6 +165,28 @@ def test_engines_that_onnx_runtime_refuses_are_an_error_of_the_bundle(bundle, op
         old = read_manifest(bundle)
         write_manifest(bundle, {key: value for key, value in old.items() if key not in ("schema", "files")})
         refuse(open_engine, failed, bundle, "ONNX Runtime .* refuses the engine")
+
+
+@pytest.mark.parametrize("location", ["w.bin", "../w.bin", "/etc/hostname", ""])
+@pytest.mark.parametrize("constant", [False, True])
+def test_engines_that_keep_weights_in_other_files_are_refused(bundle, open_engine, failed, location, constant):
+    engine = onnx.load(bundle / "engine.onnx")
+    (weight,) = engine.graph.initializer
+    np.ones(12, np.float32).tofile(bundle / "w.bin")
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    if constant:
+        node = onnx.helper.make_node("Constant", [], [weight.name])
+        node.attribute.append(onnx.helper.make_attribute("value", weight))
+        engine.graph.node.insert(0, node)
+        del engine.graph.initializer[:]
+    (bundle / "engine.onnx").write_bytes(engine.SerializeToString())
+    old = read_manifest(bundle)
+    write_manifest(bundle, {key: value for key, value in old.items() if key not in ("schema", "files")})
+    refuse(open_engine, failed, bundle, "keeps weights in another file")
+    with pytest.raises(BundleError, match="keeps weights in another file"):
+        Engine.open(bundle)
 
 
 def _places(value, path=()):
