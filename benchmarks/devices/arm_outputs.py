@@ -209,6 +209,7 @@ def cross_compiled(build: Path) -> Path:
     """edgetune-run-cpp for aarch64."""
     compiler = "aarch64-linux-gnu-g++"
     source = Path(__file__).parents[2] / "runtime/cpp"
+    shutil.rmtree(build, ignore_errors=True)  # it may be of another checkout
     flags = {"SYSTEM_NAME": "Linux", "SYSTEM_PROCESSOR": "aarch64", "CXX_COMPILER": compiler}
     options = [f"-DCMAKE_{name}={value}" for name, value in flags.items()]
     subprocess.run(["cmake", "-S", source, "-B", build, *options], check=True, capture_output=True)

@@ -87,6 +87,8 @@ batch_size = 16
 target_speedup = []
 """
 BENCH = """
+[quantize]
+mode = "ptq"
 [budget]
 max_accuracy_drop = 100.0
 [bench]
