@@ -32,7 +32,7 @@ from edgetune.rungs import CALIBRATED, TREATMENTS, Treatment
 # Raise a step's number when its code changes what it makes.
 VERSIONS = {
     "check_data": 3,
-    "check_labels": 1,
+    "check_labels": 2,
     "finetune": 1,
     "folds": 1,
     "fold": 1,  # it fine-tunes as "finetune" does: raise both
@@ -54,8 +54,8 @@ VERSIONS = {
     "pixels": 1,
     "compile": 1,
     "evaluate": 1,
-    "measure": 4,
-    "select": 9,
+    "measure": 5,
+    "select": 10,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from edgetune_runtime.visible import visible
+
 LINE_EVERY_SECONDS = 15.0
 
 Tick = Callable[[int, int, str], None]
@@ -57,7 +59,7 @@ class Console:
     def say(self, text: str) -> None:
         """Print one line, ending a bar that is open."""
         self.close()
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+        print(visible(text), file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
 
     def tick(self, title: str) -> Tick:
         """A Tick that draws under ``title``."""
@@ -73,12 +75,14 @@ class Console:
         from tqdm import tqdm  # only a terminal needs it
 
         self.close()
-        bar = tqdm(desc=f"  {title}", total=None, file=sys.stderr, leave=False, dynamic_ncols=True, mininterval=0.2)
+        bar = tqdm(
+            desc=f"  {visible(title)}", total=None, file=sys.stderr, leave=False, dynamic_ncols=True, mininterval=0.2
+        )
         self._bar = bar
 
         def tick(done: int, total: int, note: str = "") -> None:
             bar.total = total
-            bar.set_postfix_str(note, refresh=False)
+            bar.set_postfix_str(visible(note), refresh=False)
             bar.update(done - bar.n)
 
         return tick

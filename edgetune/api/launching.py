@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from edgetune_runtime.visible import visible
+
 from edgetune.errors import InputError, Interrupted, ProcessError
 from edgetune.processes import LOST, RUN_ID
 
@@ -20,7 +22,7 @@ def as_one_of_several(command: Callable[[], object]) -> None:
     try:
         leads = together.join()
     except ProcessError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before any command that could
+        print(f"error: {visible(str(error))}", file=sys.stderr)  # noqa: T201 - before any command that could
         sys.exit(error.exit_code)
     os.environ.pop(RUN_ID, None)  # another edgetune that this one starts is not of the team
     if not leads:

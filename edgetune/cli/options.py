@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edgetune_runtime.visible import visible
 
 from edgetune.errors import EdgetuneError, Interrupted
 
@@ -58,16 +59,16 @@ def fail(error: EdgetuneError, verbose: bool) -> None:
     if verbose:
         import traceback
 
-        traceback.print_exc()
-    click.secho(f"error: {error.message}", fg="red", err=True)
+        click.echo(visible(traceback.format_exc()), err=True)
+    click.secho(f"error: {visible(error.message)}", fg="red", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(f"  {visible(error.hint)}", err=True)
     sys.exit(error.exit_code)
 
 
 def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
     """The result on stdout: JSON or text."""
-    click.echo(json.dumps(data, indent=2) if as_json else text())
+    click.echo(json.dumps(data, indent=2) if as_json else visible(text()))
 
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))

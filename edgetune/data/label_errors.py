@@ -3,7 +3,9 @@
 A class's threshold is the mean probability that its own samples have for it. A sample is in the off-diagonal of the
 confident joint if another class is the most probable of those whose threshold it passes. Beyond the paper, that class
 must be ten times as probable as the given one: with features that tell little, almost nothing is then listed, rather
-than every tenth sample (docs/data.md has what was measured).
+than every tenth sample (docs/data.md has what was measured). A hundred times where a classifier of a network's
+features is wrong about more than a tenth of all samples, as it is of few samples: its mistakes, of which it is
+surer than one of words, would outnumber the wrong labels.
 """
 
 from collections import Counter
@@ -22,6 +24,8 @@ from edgetune.progress import Tick, silent
 from edgetune.records import DataFinding
 
 ODDS = 10  # of the suggested label against the given one
+ODDS_IN_DOUBT = 100  # where a classifier of dense features agrees with less than
+AGREEMENT = 0.9  # of all labels
 FEWEST = FOLDS  # different samples of a class whose labels can be judged
 
 
@@ -35,11 +39,12 @@ class Suspect:
     confidence: float
 
 
-def suspects(probabilities: NDArray[np.float64], labels: Sequence[int]) -> list[Suspect]:
+def suspects(probabilities: NDArray[np.float64], labels: Sequence[int], odds: float = ODDS) -> list[Suspect]:
     """The labels to doubt, the most doubtful first.
 
     Args:
         probabilities: out-of-fold [N, K].
+        odds: of the suggested label against the given one, at least.
     """
     truth = np.asarray(labels, np.int64)
     own = probabilities[np.arange(len(truth)), truth]
@@ -49,7 +54,7 @@ def suspects(probabilities: NDArray[np.float64], labels: Sequence[int]) -> list[
     passed = np.where(probabilities >= thresholds, probabilities, -1.0)
     suggested = passed.argmax(1)
     confidence = passed.max(1)
-    doubted = np.flatnonzero((suggested != truth) & (confidence >= ODDS * own) & (counts[truth] >= FEWEST))
+    doubted = np.flatnonzero((suggested != truth) & (confidence >= odds * own) & (counts[truth] >= FEWEST))
     ranked = sorted(doubted.tolist(), key=lambda i: (own[i] - confidence[i], i))
     return [
         Suspect(sample=i, given=int(truth[i]), suggested=int(suggested[i]), confidence=float(confidence[i]))
@@ -68,7 +73,13 @@ def doubt_labels(
     labels = [sample.label for sample in index.samples]
     contents = [sample.sha256 for sample in index.samples]
     probabilities = out_of_fold(features, labels, contents, seed=seed, progress=progress)
-    return suspects(probabilities, labels), float((probabilities.argmax(1) == np.asarray(labels)).mean())
+    agreement = float((probabilities.argmax(1) == np.asarray(labels)).mean())
+    return suspects(probabilities, labels, least_odds(features, agreement)), agreement
+
+
+def least_odds(features: Features, agreement: float) -> float:
+    """What ``suspects`` asks for, given what the features are and the share of labels the classifier agrees with."""
+    return ODDS_IN_DOUBT if isinstance(features, np.ndarray) and agreement < AGREEMENT else ODDS
 
 
 def label_errors_by_words(index: DatasetIndex, progress: Tick = silent) -> list[DataFinding]:

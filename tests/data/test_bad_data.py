@@ -4,9 +4,11 @@ import csv
 import shutil
 
 import pytest
+from click.testing import CliRunner
 from conftest import write_images
 
 from edgetune import api
+from edgetune.cli import cli
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.errors import DataError
@@ -135,3 +137,26 @@ def test_a_validation_set_out_of_train_is_called_that(tmp_path):
     shutil.copytree(pictures / "train", pictures / "val")
     _, here = found(pictures)
     assert "all of val is in train" in here["leak"].problem
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2Jcat"
+
+
+def test_escape_sequences_in_labels_and_file_names_do_not_reach_the_terminal(tmp_path):
+    folder = write_images(tmp_path / "shapes", splits={"train": 6, "val": 6, "test": 6})
+    kind = next((folder / "train").iterdir()).name
+    for split in ("train", "val", "test"):
+        (folder / split / kind).rename(folder / split / HOSTILE)
+    (folder / "val" / HOSTILE / "\x1b[31mbroken.png").write_bytes(b"no picture")
+    shutil.copy(next((folder / "train" / HOSTILE).glob("*.png")), folder / "test" / HOSTILE / "\x1b[5mleak.png")
+    for arguments in (["check", str(folder)], ["check", str(folder), "--json"], ["check", str(tmp_path / HOSTILE)]):
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code in (2, 3)
+        assert "\x1b" not in result.output and "\x07" not in result.output
+        assert "owned" in result.output
+
+
+@pytest.mark.parametrize("content", ["text,label\n" + lines(12, ("a\x1b[2Jb", "c")), "path,label\nx.png,\x1b[2Ja\n"])
+def test_escape_sequences_in_a_list_do_not_either(tmp_path, content):
+    result = CliRunner().invoke(cli, ["check", str(write(tmp_path / "list.csv", content))])
+    assert result.exit_code in (0, 1, 2) and "\x1b" not in result.output

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from small_text import write_texts
 
 from edgetune.data.index import build_index
-from edgetune.data.label_errors import doubt_labels, label_errors_by_words, suspects
+from edgetune.data.label_errors import AGREEMENT, doubt_labels, label_errors_by_words, least_odds, suspects
 from edgetune.data.out_of_fold import FOLDS, folds, out_of_fold
 from edgetune.data.tfidf import tfidf
 from edgetune.errors import InputError
@@ -78,6 +78,18 @@ def wrong_texts(folder, share):
 
 def index_of(path):
     return build_index(path, val_fraction=0.2, test_fraction=0.2, on_bad_file="skip", seed=0)
+
+
+def test_few_samples_with_many_features_raise_few_doubts():
+    """Twenty-four of each of ten classes that overlap: the classifier is often wrong, the labels are not."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(10), 24)
+    seen = (rng.normal(size=(10, 64))[truth] * 0.5 + rng.normal(size=(240, 64))).astype(np.float32).clip(0) ** 2
+    probabilities = out_of_fold(seen, truth.tolist(), [str(i) for i in range(240)])
+    agreement = float((probabilities.argmax(1) == truth).mean())
+    assert 0.5 < agreement < AGREEMENT
+    assert len(suspects(probabilities, truth.tolist())) > 10
+    assert len(suspects(probabilities, truth.tolist(), least_odds(seen, agreement))) <= 3
 
 
 def test_wrong_labels_of_texts_are_found_by_their_words(tmp_path):

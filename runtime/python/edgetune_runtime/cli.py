@@ -10,6 +10,7 @@ import sys
 
 from edgetune_runtime import __version__
 from edgetune_runtime.errors import RuntimeProblem
+from edgetune_runtime.visible import visible
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
         _run(options)
         sys.stdout.flush()
     except RuntimeProblem as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {visible(str(problem))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # `| head` has seen enough; Python's own flush at exit must not complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,9 +62,9 @@ def _run(options: argparse.Namespace) -> None:
                 rows = [{"label": label, "probability": probability} for label, probability in best]
                 print(json.dumps({kind: sample, "predictions": rows}))
             else:
-                print(sample)
+                print(visible(sample))
                 for label, probability in best:
-                    print(f"  {probability:6.1%}  {label}")
+                    print(f"  {probability:6.1%}  {visible(label)}")
 
 
 if __name__ == "__main__":
