@@ -303,6 +303,9 @@ class SearchSpec:
     """`tpe` (Ozaki et al. 2022), `nsga2` (Deb et al. 2002) or `random`"""
     size: bool = False
     """the engine's size is an objective too"""
+    energy: bool = False
+    """the energy of an inference is an objective too, where the processor tells it
+    ([measuring.md](measuring.md#energy))"""
     give_up_points: float = 5.0
     """a network so many points further below float than `max_accuracy_drop` allows is neither quantized nor timed"""
     storage: str | None = None

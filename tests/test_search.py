@@ -1,10 +1,13 @@
 """`edgetune search` as its user sees it: real builds of a tiny network, one worker, SQLite."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from edgetune_runtime import sensors
 
 from edgetune import api
 from edgetune.cli import cli
@@ -163,3 +166,38 @@ def test_bad_options_get_a_sentence(search, options, words):
     done = CliRunner().invoke(cli, ["search", *options])
     assert done.exit_code == 2, done.output
     assert words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_energy_is_an_objective_where_the_processor_tells_it(search, monkeypatch, tmp_path_factory):
+    edit(search, "trials = 4", "trials = 2\nenergy = true")
+    monkeypatch.setattr(sensors, "POWERCAP", search / "nothing")
+    done = CliRunner().invoke(cli, ["search"])
+    assert done.exit_code == 2 and "not readable here" in done.output and "leave `energy` out" in done.output
+
+    package = tmp_path_factory.mktemp("powercap") / "intel-rapl:0"
+    package.mkdir()
+    for name, content in (("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "262143328850")):
+        (package / name).write_text(content)
+    monkeypatch.setattr(sensors, "POWERCAP", package.parent)
+    monkeypatch.setattr("edgetune.measure.energy.SECONDS", 0.05)
+    ended = threading.Event()
+
+    def rise():
+        """A processor of 10 W, whatever it does, whose counter takes its place in one piece as the kernel's does."""
+        started = time.monotonic()
+        while not ended.wait(0.002):
+            (package / "new").write_text(str(int(1e7 * (time.monotonic() - started))))
+            (package / "new").replace(package / "energy_uj")
+
+    thread = threading.Thread(target=rise)
+    thread.start()
+    try:
+        done = CliRunner().invoke(cli, ["search"])
+    finally:
+        ended.set()
+        thread.join()
+    assert done.exit_code in (0, 3), done.output  # 3: on a busy machine none may be proven faster
+    data = json.loads((search / "search/search.json").read_text())
+    assert data["objectives"] == ["accuracy", "latency_ratio", "energy_ratio"]
+    for trial in data["trials"]:  # at the same power, what takes longer takes more
+        assert 0.2 < trial["energy_ratio"] * trial["speedup"]["value"] < 5

@@ -237,14 +237,14 @@ def main() -> None:
         job = None
         for share, arm in itertools.product(args.shares, ARMS):
             key = f"{seed}-{share:g}-{arm}"
-            if key not in units.rows:
+            if key not in units.done:
                 job = job or Job(args, seed)
-                if f"{seed}-unpruned" not in units.rows:
+                if f"{seed}-unpruned" not in units.done:
                     units.row(f"{seed}-unpruned", lambda job=job: {"test": job.test_accuracy(job.network)})
             row = units.row(key, lambda job=job, share=share, arm=arm: job.unit(share, arm))
             print(f"{seed} {arm:28}{row['macs_share']:>7.1%} MACs {row['test']:>7.1%}", flush=True)
-    rows = [row for row in units.rows.values() if "arm" in row]
-    units.save(summary=summary(rows, sorted({row["share"] for row in rows}, reverse=True)))
+    rows = [row for row in units.done.values() if "arm" in row]
+    units.write(summary=summary(rows, sorted({row["share"] for row in rows}, reverse=True)))
     for line in summary(rows, args.shares):
         print(f"{line['arm']:28}{line['macs_share']:>7.1%} MACs {line['test']:>7.1%} ({line['seeds']} seeds)")
 

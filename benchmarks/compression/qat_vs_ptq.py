@@ -114,8 +114,8 @@ def main() -> None:
         for target in TARGETS:
             told = [f"{row['name']} {row['test']:.1%}" for row in made[target]]
             print(seed, target.ljust(12), *told, sep="  ", flush=True)
-    verdicts = [verdict(list(units.rows.values()), target) for target in TARGETS]
-    units.save(verdicts=verdicts)
+    verdicts = [verdict(list(units.done.values()), target) for target in TARGETS]
+    units.write(verdicts=verdicts)
     for line in verdicts:
         print(f"{line['target']:12} lost {line['calibration_lost_points']:+.2f}, given back", end=" ")
         print(f"{line['training_gave_back_points']:+.2f} points over {line['seeds']} seeds")

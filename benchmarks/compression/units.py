@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import common
 from common import RESULTS, environment
 
 WHERE = ("data", "output", "work", "quick")  # no part of what is measured
@@ -66,8 +67,8 @@ def dataset(args: argparse.Namespace, name: str) -> Path:
     return unpacked
 
 
-class Units:
-    """The result file: ``{"environment", "settings", "units": {key: row}}``."""
+class Units(common.Units):
+    """The result file, its settings all options but those that say where things are or which units are wanted."""
 
     def __init__(self, args: argparse.Namespace, *, which: tuple[str, ...] = ()) -> None:
         """Go on with the file, if there is one.
@@ -78,30 +79,13 @@ class Units:
         Raises:
             SystemExit: it was made with other settings.
         """
-        self.path: Path = args.output
         kept = {key: value for key, value in vars(args).items() if key not in (*WHERE, *which)}
         kept = {key: value.name if isinstance(value, Path) else value for key, value in kept.items()}
-        self.settings: dict[str, Any] = json.loads(json.dumps(kept))
-        self.rows: dict[str, Any] = {}
-        if self.path.exists():
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if content["settings"] != self.settings:
-                sys.exit(f"{self.path} was made with other settings: name another --output, or remove it")
-            self.rows = content["units"]
+        super().__init__(args.output, json.loads(json.dumps(kept)))
 
     def row(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of a unit: as it stands in the file, or made now and saved."""
-        if key not in self.rows:
-            self.rows[key] = make() | {"commit": environment()["commit"]}
-            self.save()
-        return dict(self.rows[key])
-
-    def save(self, **more: Any) -> None:
-        """Write the file, with ``more`` beside the units."""
-        content = {"environment": environment(), "settings": self.settings, **more, "units": self.rows}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        """The row of a unit, with the commit that made it: as it stands in the file, or made now and saved."""
+        return dict(self.get(key, lambda: make() | {"commit": environment()["commit"]}))
 
 
 def build(folder: Path, recipe: str, *targets: str) -> dict[str, Any]:

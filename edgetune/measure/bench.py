@@ -21,6 +21,7 @@ from edgetune.devices import local
 from edgetune.devices.protocol import Device
 from edgetune.errors import InputError
 from edgetune.measure.candidates import latency_summary
+from edgetune.measure.energy import energy_of
 from edgetune.measure.engines import EngineFile, find_engines, loaded
 from edgetune.measure.inputs import make_inputs, shown, unknown_shapes
 from edgetune.measure.latency import LOADS, Opener, RawLatency, measure_loads
@@ -78,7 +79,8 @@ def _measured_here(
     openers: dict[str, Opener] = {one.name: partial(loaded, one, feeds[one.name], spec.threads) for one in engines}
     with watched() as state:
         raw, cpu_share = measure(openers, spec, scenario, seed, progress)
-    return Found(raw=raw, fresh=fresh, cpu_share=cpu_share, device=local.describe(), telemetry=state)
+    energy = energy_of(openers, seed=seed, progress=progress)
+    return Found(raw=raw, fresh=fresh, cpu_share=cpu_share, device=local.describe(), energy=energy, telemetry=state)
 
 
 def _told(
@@ -206,6 +208,7 @@ def _described(engine: EngineFile, feed: Feed, found: Found, scenario: Scenario)
         "load_ms": [start.load_ms for start in fresh],
         "first_inference_ms": [start.first_ms for start in fresh],
         "peak_rss_bytes": [start.peak_rss_bytes for start in fresh],
+        "joules_per_inference": list(found.energy[engine.name]) if found.energy is not None else None,
         **({"outputs": found.outputs[engine.name]} if engine.name in found.outputs else {}),
     }
 

@@ -38,6 +38,7 @@ class Found:
     telemetry: Mapping[str, Any]  # as ``edgetune_runtime.watch.watched`` tells it
     outputs: Mapping[str, dict[str, Any]] = field(default_factory=dict)  # agreement with this machine
     versions: Mapping[str, str] = field(default_factory=dict)  # of the device's libraries
+    energy: Mapping[str, Sequence[float]] | None = None  # joules of an inference, turn by turn; None: not readable
     operators: Mapping[str, Any] = field(default_factory=dict)  # by engine, as ``agent.operators_of`` tells them
 
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from edgetune.measure.energy import UNREADABLE
 from edgetune.measure.floors import unavailable
 from edgetune.measure.states import summary
 from edgetune.report import numbers, view
@@ -27,7 +28,8 @@ def render_bench(data: view.Json) -> str:
         *([_where(data)] if "device_versions" in data else []),
         _scenario(data),
         _table(["engine", "median", "p90", "p99", "runs", "samples/s", "speed-up"], [_timing(e) for e in engines]),
-        _table(["engine", "size", "load", "first", "peak memory"], [_start(e) for e in engines]),
+        _table(["engine", "size", "load", "first", "peak memory", "energy"], [_start(e) for e in engines]),
+        *([] if engines[0].get("joules_per_inference") else [_no_energy(data)]),
         *([_agreement(engines)] if "device_versions" in data else []),
         *_percentiles_left_out(engines),
         *_overload(engines),
@@ -99,7 +101,13 @@ def _start(engine: view.Json) -> tuple[str, ...]:
         numbers.milliseconds(statistics.median(engine["load_ms"])),
         numbers.milliseconds(statistics.median(engine["first_inference_ms"])),
         numbers.size(round(statistics.median(engine["peak_rss_bytes"]))),
+        numbers.energy(statistics.median(joules) if (joules := engine.get("joules_per_inference")) else None),
     )
+
+
+def _no_energy(data: view.Json) -> str:
+    there = "not asked of devices" if "device_versions" in data else UNREADABLE
+    return "\n".join(textwrap.wrap(f"energy: {there}", WIDTH, subsequent_indent="    "))
 
 
 def ratio(record: view.Json | None) -> str:

@@ -76,6 +76,13 @@ def amount(count: int | None) -> str:
     return str(count)
 
 
+def energy(joules: float | None) -> str:
+    """12.3 mJ."""
+    if joules is None:
+        return NONE
+    return f"{joules:.3g} J" if joules >= 1 else f"{1e3 * joules:.3g} mJ"
+
+
 def probability(p: float | None) -> str:
     """0.0312 -> 0.031; very small ones as < 0.001"""
     if p is None:

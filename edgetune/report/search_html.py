@@ -17,7 +17,7 @@ def render_search_html(data: view.Json) -> str:
 
 def _plots(data: view.Json) -> dict[str, Any]:
     """Only what the figures need."""
-    keys = ("number", "state", "engine", "accuracy", "speedup", "size_bytes", "values", "inside_budget")
+    keys = ("number", "state", "engine", "accuracy", "speedup", "size_bytes", "energy_ratio", "values", "inside_budget")
     return {
         "trials": [{key: trial[key] for key in keys} for trial in data["trials"]],
         "front": data["front"],
@@ -25,5 +25,5 @@ def _plots(data: view.Json) -> dict[str, Any]:
         "float": data["float"],
         "floor": 100 * data["float"]["accuracy"] - data["budget"]["max_accuracy_drop"],
         "hypervolume": data["hypervolume"]["by_trial"],
-        "sizes": "size_ratio" in data["objectives"],
+        "sizes": len(data["objectives"]) > 2,
     }

@@ -22,6 +22,7 @@ STATUS_WORDS = {
     "failed": "failed",
 }
 SHOWN_REASONS = 2
+ENERGY_UNREADABLE = "the counters of the processor's packages (powercap, RAPL) are not there, or for root alone"
 RETRIED = (
     "The loss became NaN or infinite, so that training began again at a tenth of the learning rate: set a lower one "
     "(`edgetune lr-find` suggests it)."
@@ -59,6 +60,7 @@ class Row:
     macs: str
     mcnemar_p: str
     negative_flips: str
+    energy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +231,7 @@ def _row(c: Json, target: Json) -> Row:
         macs=numbers.amount(c["macs"]),
         mcnemar_p=numbers.probability(change["mcnemar_p"] if change else None),
         negative_flips=str(change["negative_flips"]) if change else numbers.NONE,
+        energy=numbers.energy(c.get("energy_joules")),
     )
 
 
@@ -331,6 +334,8 @@ def not_measured(data: Json) -> list[tuple[str, str]]:
             elif c["latency_ms"]:
                 below = [q for q in (90, 99) if c["latency_ms"][f"p{q}"] is None]
                 found += [(f"{what}: p{q}", numbers.percentile(c["latency_ms"], q)) for q in below]
+            if c["status"] == "measured" and c.get("energy_joules", 0) is None and c["name"] == target["chosen"]:
+                found.append((f"{target['target']}: energy of an inference", ENERGY_UNREADABLE))
         found += _layers_not_measured(target)
     return found
 

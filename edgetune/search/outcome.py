@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from edgetune import __version__
 from edgetune.measure.selection import BASELINE, over_limits, select
-from edgetune.records import Dimension, Recipe
+from edgetune.records import Dimension, Recipe, SearchSpec
 from edgetune.search.pareto import Point, front, hypervolume
 from edgetune.search.trial import RESULT, Baseline, as_candidate, broken, budget_of
 from edgetune.search.values import changes, wanted
@@ -36,7 +36,8 @@ def describe(
     best, reasons = chosen(trials, recipe, baseline)
     over = sum(trial.state.is_finished() for trial in trials)
     made = None if best is None else wanted(recipe, best.user_attrs[VALUES], int8=int8).recipe
-    reference = reference_point(baseline, size=recipe.search.size)
+    reference = reference_point(baseline, recipe.search)
+    hungry = {"energy_ratio": 1.0} if recipe.search.energy else {}
     return {
         "schema": SCHEMA,
         "edgetune": __version__,
@@ -48,7 +49,7 @@ def describe(
         "target": baseline.target.name,
         "sampler": recipe.search.sampler,
         "seed": recipe.search.seed,
-        "objectives": ["accuracy", "latency_ratio", *(["size_ratio"] if recipe.search.size else [])],
+        "objectives": ["accuracy", "latency_ratio", *_more(recipe.search)],
         "trials_wanted": recipe.search.trials,
         "complete": over >= recipe.search.trials and over == len(trials),
         "validation_samples": baseline.samples,
@@ -59,7 +60,12 @@ def describe(
         "trials": [_trial(trial, recipe, baseline) for trial in trials],
         "front": [finished[i].number for i in sorted(front(points), key=lambda i: points[i][1])],
         "hypervolume": {
-            "reference": {"accuracy": 1.0 - reference[0], "latency_ratio": 1.0, "size_ratio": 1.0},
+            "reference": {
+                "accuracy": 1.0 - reference[0],
+                "latency_ratio": 1.0,
+                "size_ratio": 1.0,
+                **hungry,
+            },
             "by_trial": [
                 {"number": trial.number, "value": hypervolume(points[: i + 1], reference)}
                 for i, trial in enumerate(finished)
@@ -76,14 +82,19 @@ def describe(
     }
 
 
+def _more(spec: SearchSpec) -> list[str]:
+    """Objectives beside accuracy and latency."""
+    return ["size_ratio"] * spec.size + ["energy_ratio"] * spec.energy
+
+
 def to_minimise(values: Sequence[float]) -> Point:
     """Objectives with the share of errors in place of the accuracy, so that all are to be small."""
     return (1.0 - values[0], *values[1:])
 
 
-def reference_point(baseline: Baseline, *, size: bool) -> Point:
-    """As wrong as the most frequent class for everything, as slow as float and (with ``size``) as large."""
-    return (1.0 - baseline.chance, *([1.0] * (2 if size else 1)))
+def reference_point(baseline: Baseline, spec: SearchSpec) -> Point:
+    """As wrong as the most frequent class for everything, as slow as float, and if asked as large and hungry."""
+    return (1.0 - baseline.chance, *([1.0] * (1 + spec.size + spec.energy)))
 
 
 def chosen(trials: Sequence[FrozenTrial], recipe: Recipe, baseline: Baseline) -> tuple[FrozenTrial | None, list[str]]:
@@ -138,6 +149,7 @@ def _trial(trial: FrozenTrial, recipe: Recipe, baseline: Baseline) -> dict[str, 
         "latency_ms": result and result["latency_ms"],
         "float_ms": result and result["float_ms"],
         "size_bytes": result and result["size_bytes"],
+        "energy_ratio": result and result.get("energy_ratio"),
         "inside_budget": None if result is None else all(value <= 0 for value in limits.values()),
         "seconds": seconds,
         "worker": attributes[BEAT]["place"].partition("/")[0] if BEAT in attributes else None,

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from edgetune.errors import InputError, Interrupted, TuneError
+from edgetune.measure.energy import UNREADABLE, readable
 from edgetune.plan import makes_int8
 from edgetune.progress import Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
@@ -144,6 +145,11 @@ def _scope(path: Path, name: str | None, role: str) -> _Scope:
         raise InputError(
             f"engines of {target.name} cannot be timed here, and a search is by their latency: {why}",
             hint="run it on the device itself, train for it with --work train, or give another --target",
+        )
+    if recipe.search.energy and role != roles.TRAIN and not readable():
+        raise InputError(
+            f"`[search] energy` makes energy an objective, which is {UNREADABLE}",
+            hint="run it as a user who may read /sys/class/powercap, on the device itself, or leave `energy` out",
         )
     int8 = makes_int8(recipe, target)
     space = search_space_of(recipe, int8=int8)

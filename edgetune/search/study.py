@@ -36,7 +36,7 @@ def identity(recipe: Recipe, target: Target, facts: Facts, space: Sequence[Dimen
         "[quantize]": asdict(recipe.quantize),
         "[budget]": asdict(recipe.budget),
         "[bench]": asdict(recipe.bench),
-        "[search]": [spec.size, spec.give_up_points],
+        "[search]": [spec.size, spec.give_up_points, *(["energy"] if spec.energy else [])],
         "[search.space]": [asdict(dimension) for dimension in space],
         "the target": asdict(target),
         "the processor": processor,
@@ -63,7 +63,7 @@ def open_study(
         InputError: there is none to join; it says what differs from the one that is there.
     """
     first = [(values, {RECIPE: bool(values)}) for values in first_values(recipe, space, int8=int8)]
-    smaller = [StudyDirection.MINIMIZE] * (2 if recipe.search.size else 1)
+    smaller = [StudyDirection.MINIMIZE] * (1 + recipe.search.size + recipe.search.energy)
     return find_or_make(
         storage, PREFIX, parts, first, join=join, directions=[StudyDirection.MAXIMIZE, *smaller], how=how(recipe)
     )

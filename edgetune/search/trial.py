@@ -11,13 +11,14 @@ import numpy as np
 from optuna.trial import Trial, TrialState
 
 from edgetune import pipeline
-from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, StoreError
+from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, MeasureError, StoreError
+from edgetune.measure.energy import energy_ratio
 from edgetune.measure.selection import drop_points, over_limits
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.pipeline import Outcome
 from edgetune.plan import FLOAT, UNPRUNED, make_pair_plan, make_trial_plan
 from edgetune.progress import Reporter
-from edgetune.records import Candidate, Plan, Recipe, Target
+from edgetune.records import Candidate, Plan, Recipe, SearchSpec, Target
 from edgetune.search.values import Wanted, wanted
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings, look_around
@@ -103,13 +104,14 @@ def attempt(
         f"trial {trial.number}: {result['accuracy']:.1%} on validation, {result['speedup']['value']:.2f}x float, "
         f"{result['size_bytes'] / 1e3:.0f} kB ({seconds:.0f} s){'; ' if limits else ''}{', '.join(limits)}"
     )
-    return Tried(state=TrialState.COMPLETE, values=objectives(result, baseline, size=search.recipe.search.size))
+    return Tried(state=TrialState.COMPLETE, values=objectives(result, baseline, search.recipe.search))
 
 
-def objectives(result: Mapping[str, Any], baseline: Baseline, *, size: bool) -> list[float]:
-    """Accuracy (to be large), latency over float's, and with ``size`` the engine's size over float's."""
+def objectives(result: Mapping[str, Any], baseline: Baseline, spec: SearchSpec) -> list[float]:
+    """Accuracy (to be large), latency over float's, and if ``spec`` wants them size and energy over float's."""
     found = [result["accuracy"], 1.0 / result["speedup"]["value"]]
-    return [*found, result["size_bytes"] / baseline.size_bytes] if size else found
+    found += [result["size_bytes"] / baseline.size_bytes] if spec.size else []
+    return [*found, result["energy_ratio"]] if spec.energy else found
 
 
 def broken(result: Mapping[str, Any], float_accuracy: float, recipe: Recipe) -> dict[str, float]:
@@ -164,7 +166,11 @@ def make_engine(
     pair = make_pair_plan(own, target, surroundings.facts, {FLOAT: baseline.compiled, TRIAL: TRIAL})
     known = {**baseline.outcomes, TRIAL: outcomes[candidate.compile_step]}
     timed = pipeline.run(pair, store, surroundings, reporter, known=known)
-    raw = _read(_folder(timed, pair.steps[0].id) / "latency.json")["engines"]
+    measured = _read(_folder(timed, pair.steps[0].id) / "latency.json")
+    raw, joules = measured["engines"], measured.get("energy_joules")
+    ratio = energy_ratio(joules[FLOAT], joules[TRIAL]) if joules else None
+    if own.search.energy and ratio is None:
+        raise MeasureError("the energy of an inference could not be read")
     return {
         **result,
         "accuracy": _accuracy(outcomes, candidate),
@@ -177,6 +183,7 @@ def make_engine(
         "latency_ms": float(np.median(raw[TRIAL]["values"])),
         "float_ms": float(np.median(raw[FLOAT]["values"])),
         "size_bytes": _size(outcomes, candidate),
+        "energy_ratio": ratio,
     }
 
 
@@ -189,7 +196,7 @@ def surroundings_of(recipe: Recipe, own: Recipe, surroundings: Surroundings, tar
 
 def untimed(engine: str, recovered: float | None) -> dict[str, Any]:
     """The result of a trial whose network is all there is."""
-    empty = dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes"))
+    empty = dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes", "energy_ratio"))
     return {"engine": engine, "recovered_accuracy": recovered, **empty}
 
 

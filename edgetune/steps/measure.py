@@ -19,6 +19,7 @@ from edgetune.devices.protocol import Device
 from edgetune.errors import MeasureError
 from edgetune.hashing import canonical_json
 from edgetune.measure.bench import make_feeds
+from edgetune.measure.energy import energy_of
 from edgetune.measure.engine_layers import named_layers
 from edgetune.measure.engines import EngineFile, bundle_engine
 from edgetune.measure.latency import Call, measure_loads
@@ -36,7 +37,7 @@ Array = NDArray[Any]
 
 
 def run(context: StepContext) -> None:
-    """Write ``latency.json``: raw values (ms) by candidate, peak memory, and the machine before, during and after."""
+    """Write ``latency.json``: raw values (ms), energy and memory by candidate; the machine before, during and after."""
     params = context.params
     folders = {role: path / "engine" for role, path in context.inputs.items() if role not in ("dataset", "tokens")}
     if context.device is not None:
@@ -60,6 +61,7 @@ def run(context: StepContext) -> None:
         "batch": 1,
         "threads": params["threads"],
         "engines": {name: asdict(values) for name, values in raw.items()},
+        "energy_joules": energy_of(openers, seed=context.seed, progress=context.tick),
         "peak_rss_bytes": {name: peak_rss_bytes(folder, params["threads"]) for name, folder in folders.items()},
         "device": local.describe(),
         "telemetry": state,

@@ -164,6 +164,7 @@ def _candidate(
         **_facts(name, context, logits),
         "latency_ms": latency_summary(raw["values"]),
         "peak_rss_bytes": measured["peak_rss_bytes"][name],
+        "energy_joules": float(np.median(energy[name])) if (energy := measured.get("energy_joules")) else None,
         "warmups": len(raw["warmup_values"]),
         "latency_raw": f"measurements/{context.params['target']}.json",
         **_against_baseline(name, measured, logits, labels),

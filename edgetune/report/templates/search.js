@@ -2,7 +2,7 @@
 (() => {
 {% include "plots.js" %}
   const finished = data.trials.filter((t) => t.state === "finished");
-  const told = (t) => `<b>trial ${t.number}: ${plain(t.engine)}</b><br>${(100 * t.accuracy).toFixed(1)} %, ${t.speedup.value.toFixed(2)}x float, ${(t.size_bytes / 1000).toFixed(0)} kB<br>`
+  const told = (t) => `<b>trial ${t.number}: ${plain(t.engine)}</b><br>${(100 * t.accuracy).toFixed(1)} %, ${t.speedup.value.toFixed(2)}x float, ${(t.size_bytes / 1000).toFixed(0)} kB<br>${t.energy_ratio ? `${t.energy_ratio.toFixed(2)} of float's energy<br>` : ""}`
     + Object.entries(t.values).map(([k, v]) => `${plain(k)}: ${plain(typeof v === "number" ? Number(v.toPrecision(3)) : v)}`).join("<br>") + "<extra></extra>";
 
   const pareto = () => {
