@@ -372,8 +372,14 @@ class _Builder:
             "model": {"name": model.name, "args": dict(model.args), "pretrained": model.pretrained},
             **self._input_size(),
             **finetune_as_data(recipe.finetune),
+            **(self._auto() if recipe.finetune.strategy == "auto" else {}),
         }
         return params, {**data, "weights": "source:weights", "code": "source:code"}
+
+    def _auto(self) -> dict[str, Any]:
+        """What decides beside the data where the strategy is left to edgetune; ``auto``: how it decides."""
+        hours = self.recipe.budget.max_hours
+        return {"auto": 2, **({} if hours is None else {"max_hours": hours})}
 
     def _input_size(self) -> dict[str, int]:
         data = self.recipe.data

@@ -218,7 +218,8 @@ class BudgetSpec:
     max_size_mb: float | None = None
     """median latency; size of the engine file"""
     max_hours: float | None = None
-    """of work, after which the controller begins no other engine; what is finished is chosen from"""
+    """of work, after which the controller begins no other engine; what is finished is chosen from; strategy `auto`
+    trains for half of them at most"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

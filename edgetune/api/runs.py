@@ -11,7 +11,7 @@ from edgetune import pipeline
 from edgetune.backends import tensorrt
 from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
-from edgetune.errors import InputError
+from edgetune.errors import InputError, ReportError
 from edgetune.hashing import digest_file
 from edgetune.records import Plan, Recipe, Target
 
@@ -23,17 +23,31 @@ def find_report(run: str | Path | None = None) -> Path:
     """The folder of a run: the one given, or the newest under ``runs/``.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or its report does not follow the schema.
     """
     if run is not None:
         if not _is_report(Path(run) / "report.json"):
             raise InputError(f"{run} holds no report of edgetune's", hint="give a folder that `edgetune build` wrote")
-        return Path(run)
+        return _whole(Path(run))
     reports = [path for path in Path(RUNS).glob("*/report.json") if _is_report(path)]
     found = sorted(reports, key=lambda path: path.stat().st_mtime)
     if not found:
         raise InputError("there is no run under ./runs", hint="run `edgetune build`, or give the folder of a run")
-    return found[-1].parent
+    return _whole(found[-1].parent)
+
+
+def _whole(folder: Path) -> Path:
+    """The folder, unless its report is damaged."""
+    from edgetune.report.validate import validate  # it needs jsonschema
+
+    try:
+        validate(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    except ReportError as error:
+        raise InputError(
+            f"{folder}/report.json does not follow its schema: {error.message}",
+            hint="it is damaged, or of another edgetune; build again: with everything cached that takes seconds",
+        ) from error
+    return folder
 
 
 def send_report(run: str | Path, sinks: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from edgetune.models.trial import check_network
 from edgetune.models.weights import fit_weights, read_weights
 from edgetune.models.zoo import AUXILIARY, library_weights
 from edgetune.records import FinetuneSpec
+from edgetune.steps import comparing
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index
 from edgetune.steps.examples import Examples, ImageExamples, make_examples
@@ -40,10 +41,50 @@ def learn(context: StepContext) -> tuple[NetworkSpec, nn.Module, dict[str, Any]]
     options = train_options(wanted, context.seed)
     examples = training_examples(context, wanted, spec)
     loss = training_loss(context, wanted)
+    if asks_for_comparison(context, network, fresh):
+        rival = comparing.frozen_features(network, head, options, examples, loss, context)
+        if rival is not None:
+            return spec, *_compared(context, rival, network, head, fresh, (wanted, reason), examples, loss)
     trained = train(network, options, examples, loss, context.scratch, context.tick, head, context.watch)
     if trained.strategy != wanted.strategy:
         reason += f"; {wanted.strategy} needs a head that is one linear layer at the end"
     return spec, network, {**trained.to_json(), "fresh_keys": fresh, "reason": reason}
+
+
+def asks_for_comparison(context: StepContext, network: nn.Module, fresh: list[str]) -> bool:
+    """Whether ``auto`` tries frozen features as well."""
+    if finetune_spec(context).strategy != "auto":
+        return False
+    hours = context.params.get("max_hours")
+    return auto.is_compared(class_counts(context), pretrained=_is_pretrained(network, fresh), hours=hours)
+
+
+def _compared(
+    context: StepContext,
+    rival: comparing.Rival,
+    network: nn.Module,
+    head: frozenset[str],
+    fresh: list[str],
+    settlement: tuple[FinetuneSpec, str],
+    examples: Examples,
+    loss: Loss,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """What ``auto`` keeps of its choice and the rival, and how it came about."""
+    (wanted, reason), stages = settlement, split_stages(network, head).head
+    choice = auto.Choice(strategy=wanted.strategy, stages=wanted.stages, reason=reason)
+    choice = comparing.affordable(choice, rival, stages, train_options(wanted, context.seed), context)
+    if choice.strategy == rival.trained.strategy:
+        return rival.network, {**rival.trained.to_json(), "fresh_keys": fresh, "reason": choice.reason}
+    options = train_options(replace(wanted, strategy=choice.strategy, stages=choice.stages), context.seed)
+    trained = train(network, options, examples, loss, context.scratch, context.tick, head, context.watch)
+    network, trained, told = comparing.better(network, trained, rival)
+    return network, {**trained.to_json(), "fresh_keys": fresh, "reason": f"{choice.reason}; {told}"}
+
+
+def _is_pretrained(network: nn.Module, fresh: list[str]) -> bool:
+    """Whether most of the network has weights worth keeping."""
+    keys = set(network.state_dict())
+    return len(keys - set(fresh)) > len(keys) / 2
 
 
 def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str], list[str]]:
@@ -83,10 +124,8 @@ def settled(
     """The options with "auto" replaced by a strategy, and the reason for it."""
     if spec.strategy != "auto":
         return spec, "as the recipe says"
-    keys = set(network.state_dict())
-    choice = auto.choose(
-        class_counts(context), split_stages(network, head).head, pretrained=len(keys - set(fresh)) > len(keys) / 2
-    )
+    stages = split_stages(network, head).head
+    choice = auto.choose(class_counts(context), stages, pretrained=_is_pretrained(network, fresh))
     return replace(spec, strategy=choice.strategy, stages=choice.stages), choice.reason
 
 

@@ -50,6 +50,27 @@ def test_what_a_library_runs_is_told_under_the_modules_names(engine, backend):
     assert all(row["ms"] >= 0 for row in rows)
 
 
+def test_a_linear_layer_with_another_weight_is_known_by_its_bias(tmp_path):
+    rng = np.random.default_rng(0)
+    constants = [("val_1", (8, 8)), ("layer.0.query.bias", (8,)), ("val_2", (8, 8))]
+    nodes = [
+        helper.make_node("MatMul", ["x", "val_1"], ["val_3"], name="node_MatMul_3"),
+        helper.make_node("Add", ["val_3", "layer.0.query.bias"], ["linear"], name="node_linear"),
+        helper.make_node("MatMul", ["linear", "val_2"], ["y"], name="node_MatMul_4"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name) for name, size in constants],
+    )
+    path = tmp_path / "engine.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    told = profile(path, {}, 1, {"x": np.zeros((1, 4, 8), np.float32)}, seconds=0.02)
+    assert [row["layer"] for row in named_layers(told, path) if row["layer"]] == ["layer.0.query", "MatMul_4"]
+
+
 def test_a_file_of_another_format_has_the_librarys_own_names(engine):
     told = [{"node": "node_conv_token_3", "operator": "QLinearConv", "ms": 1.0}]
     assert named_layers(told, engine.with_suffix(".ort"))[0]["layer"] == "conv"

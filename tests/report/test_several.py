@@ -52,3 +52,10 @@ def test_the_command(runs, tmp_path):
     assert CliRunner().invoke(cli, ["report", "--compare", str(runs[0])]).exit_code == 2
     assert CliRunner().invoke(cli, ["report", *map(str, runs)]).exit_code == 2
     assert CliRunner().invoke(cli, ["report", "--compare", str(runs[0]), str(tmp_path)]).exit_code == 2
+
+
+def test_a_damaged_report_is_named_and_not_shown(tmp_path):
+    (tmp_path / "report.json").write_text('{"schema": "edgetune.report/1"}')
+    for arguments in ([str(tmp_path)], ["--compare", str(tmp_path), str(tmp_path)]):
+        done = CliRunner().invoke(cli, ["report", *arguments])
+        assert done.exit_code == 2 and "does not follow its schema" in done.output and "build again" in done.output

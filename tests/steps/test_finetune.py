@@ -1,6 +1,7 @@
 """Fine-tuning as a step of a build: every option from the recipe to the checkpoint and its notes."""
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +88,8 @@ def test_auto_says_why(project):
     assert notes["strategy"] == "full" and "random weights" in notes["reason"]
 
 
-def test_auto_keeps_most_of_a_pretrained_network_on_few_images(project):
+def few_images(project):
+    """A pretrained network's weights, and eight training images of each class."""
     torch.manual_seed(5)
     before = tiny(7).state_dict()
     save_file(before, project / "old.safetensors")
@@ -96,8 +98,35 @@ def test_auto_keeps_most_of_a_pretrained_network_on_few_images(project):
     for place in (project / "shapes/train").iterdir():
         for path in sorted(place.iterdir())[8:]:
             path.unlink()
-    notes, network = finetune(project, 'strategy = "auto"')
-    assert notes["strategy"] == "partial" and "the last 1 of 3 stages" in notes["reason"]
+    return before
+
+
+def unchanged(before, network):
     after = network.state_dict()
-    same = {name for name in before if torch.equal(before[name], after[name])}
-    assert same == {name for name in before if int(name.split(".")[0]) < 6}
+    return {
+        name for name in before if before[name].shape == after[name].shape and torch.equal(before[name], after[name])
+    }
+
+
+def test_auto_keeps_most_of_a_pretrained_network_on_few_images(project):
+    """Frozen features and the last of three stages are both tried; whichever validation prefers is what is left."""
+    before = few_images(project)
+    notes, network = finetune(project, 'strategy = "auto"')
+    reason = notes["reason"]
+    assert "the last 1 of 3 stages" in reason
+    told = re.search(r"on validation it got ([\d.]+)%, a head on frozen features ([\d.]+)%", reason)
+    frozen_won = float(told[2]) > float(told[1])
+    assert notes["strategy"] == ("feature-extraction" if frozen_won else "partial")
+    assert ("frozen features are kept" in reason) == frozen_won
+    stage = {name for name in before if 3 <= int(name.split(".")[0]) < 6}
+    assert unchanged(before, network) >= {name for name in before if int(name.split(".")[0]) < 3}
+    assert (unchanged(before, network) >= stage) == frozen_won
+
+
+def test_auto_trains_nothing_for_which_the_budget_has_no_time(project):
+    before = few_images(project)
+    (project / "edgetune.toml").write_text((project / "edgetune.toml").read_text() + "[budget]\nmax_hours = 1e-7\n")
+    notes, network = finetune(project, 'strategy = "auto"')
+    assert notes["strategy"] == "feature-extraction"
+    assert "more than half of `[budget] max_hours = 1e-07`" in notes["reason"]
+    assert unchanged(before, network) >= {name for name in before if int(name.split(".")[0]) < 6}
