@@ -140,6 +140,10 @@ def test_names_are_short_and_all_different():
     assert names("x/a.onnx", "y/a.onnx") == ["x/a", "y/a"]
     assert names("a.onnx", "a.onnx") == ["a", "a#2"]
     assert names("runs/v1.2", "runs/v1.3") == ["v1.2", "v1.3"]
+    bundles = [f"runs/{run}/bundles/x86-cpu" for run in ("a", "b")]
+    assert names(*bundles, "c.onnx") == ["a/bundles/x86-cpu", "b/bundles/x86-cpu", "c"]
+    assert names(str(Path.home() / "a.onnx"), "y/a.onnx") == ["~/a", "y/a"]
+    assert names("x/a.onnx", "x/a.tar") == ["x/a", "x/a#2"]
 
 
 def test_a_file_in_two_libraries(tmp_path):
