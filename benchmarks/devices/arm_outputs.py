@@ -116,10 +116,16 @@ def main() -> None:
     for target in TARGETS:
         for network in NETWORKS:
             units.get(f"{network} {target}", partial(of_pictures, network, target, options.devices, folder, runner))
+            summarise(units)
         units.get(f"minilm {target}", partial(of_sentences, target, options.devices, folder))
-    rows = [row for unit in units.done.values() for row in unit]
-    units.write(summary=summary(rows))
-    print(json.dumps(summary(rows), indent=1))
+        summarise(units)
+
+
+def summarise(units: Units) -> None:
+    """Write the summary of what is there so far."""
+    found = summary([row for unit in units.done.values() for row in unit])
+    units.write(summary=found)
+    print(json.dumps(found, indent=1), flush=True)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -132,10 +138,10 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "integer_parts_bit_equal": all(row["integer_part"]["bit_equal"] for row in pictures),
         "int8_max_relative_difference": worst(found, "bundle-int8"),
         "int8_max_relative_difference_with_defaults": worst(found, "int8"),
-        "float_max_relative_difference": max(worst(found, "float"), worst(found, "bundle-float")),
+        "float_max_relative_difference": worst(found, "float", "bundle-float"),
         "self_tests_passed": sum(row["self_tests_passed"] for row in rows),
         "cpp_self_tests_passed": len(runs),
-        "cpp_max_difference": max(run["max_difference"] for run in runs),
+        "cpp_max_difference": max((run["max_difference"] for run in runs), default=None),
         "text_float_max_relative_difference": worst(said, "bundle-float"),
         "text_int8_max_relative_difference": worst(said, "bundle-int8"),
     }
@@ -277,8 +283,9 @@ def run_on(address: str, model: Path) -> dict[str, Any]:
         return found.outputs[engine.name]
 
 
-def worst(engines: list[dict[str, Any]], name: str) -> float:
-    return max(one["relative_difference"] for one in engines if one["name"] == name)
+def worst(engines: list[dict[str, Any]], *names: str) -> float | None:
+    """The largest relative difference of the engines of these names; None: there are none yet."""
+    return max((one["relative_difference"] for one in engines if one["name"] in names), default=None)
 
 
 def bundle_of(onnx: Path, under: Path, tokenizer: Path | None = None) -> Path:

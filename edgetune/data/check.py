@@ -34,13 +34,14 @@ SAME = {"MPO": "JPEG", "DIB": "BMP"}  # MPO: what phones write for JPEGs with a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """One file: its digest, how it looks (``dhash``, ``look``) and its size [width, height], or its problem."""
+    """One file: its digest, how it looks (``dhash``, ``look``), its size and colour mode, or its problem."""
 
     path: str
     sha256: str = ""
     dhash: str = ""
     look: bytes = field(default=b"", repr=False)
     size: tuple[int, int] = (0, 0)
+    mode: str = ""
     problem: str | None = None
 
 
@@ -62,26 +63,29 @@ def check_image(root: Path, path: str) -> ImageFacts:
     A huge picture is found by its header and not decoded.
     """
     try:
-        mode = (root / path).stat().st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # reading one, or a link to it, may never end
+        kind = (root / path).stat().st_mode
+        if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):  # reading one, or a link to it, may never end
             return ImageFacts(path=path, problem="is a pipe or a device")
         content = (root / path).read_bytes()
     except OSError as error:
         return ImageFacts(path=path, problem=f"cannot be read ({error.strerror})")
     if not content:
         return ImageFacts(path=path, problem="is empty (0 bytes)")
-    dhash, look = "", b""
+    dhash, look, mode = "", b"", ""
     try:
         with Image.open(io.BytesIO(content)) as image:
             problem, size = _header_problem(image, path), image.size
             if problem is None:
+                mode = image.mode
                 upright = open_image(ImageOps.exif_transpose(image))
                 dhash, look = difference_hash(upright), look_of(upright)
     except Exception as error:  # noqa: BLE001 - on a damaged file a decoder may raise anything
         problem, size = _plainly(error), (0, 0)
     if problem is not None:
         return ImageFacts(path=path, problem=problem)
-    return ImageFacts(path=path, sha256=hashlib.sha256(content).hexdigest(), dhash=dhash, look=look, size=size)
+    return ImageFacts(
+        path=path, sha256=hashlib.sha256(content).hexdigest(), dhash=dhash, look=look, size=size, mode=mode
+    )
 
 
 def _header_problem(image: Image.Image, path: str) -> str | None:

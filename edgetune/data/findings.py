@@ -10,6 +10,7 @@ from scipy.stats import chi2_contingency
 
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.near_texts import near_texts
+from edgetune.data.odd_samples import colour_modes, missing_values, odd_sizes
 from edgetune.data.perceptual import look_alikes
 from edgetune.data.trigger_patches import trigger_patches
 from edgetune.data.trigger_words import trigger_words
@@ -40,6 +41,9 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *_two_labels(index),
         *_label_typos(index),
         *_numbers(index),
+        *missing_values(index),
+        *odd_sizes(index),
+        *colour_modes(index),
         *_trigger_words(index),
         *_trigger_patches(index),
         *_imbalance(index),

@@ -35,6 +35,7 @@ class IndexedSample:
     size: tuple[int, int] = (0, 0)
     text: str | None = None
     look: bytes = field(default=b"", repr=False, compare=False)  # for the check alone: not written, 2 kB a picture
+    mode: str = field(default="", compare=False)  # for the check alone, too: Pillow's name of how colours are stored
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without what its kind of sample does not have."""
@@ -138,6 +139,7 @@ def build_index(
                 sha256=facts[s.path].sha256,
                 dhash=facts[s.path].dhash,
                 look=facts[s.path].look,
+                mode=facts[s.path].mode,
                 size=facts[s.path].size,
             )
             for s in samples

@@ -68,5 +68,6 @@ def rate_verdict(
         )
     return (
         f"The network has learned nothing: at the learning rate {rate:g} the loss stayed at that of guessing "
-        f"({guess:.2f}). The rate is much too high or much too low: `edgetune lr-find` suggests one."
+        f"({guess:.2f}). The rate is much too high or much too low, or the training too short: `edgetune lr-find` "
+        "suggests a rate."
     )

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "../src/json.hpp"
@@ -169,12 +170,32 @@ Picture read_raw(const std::string& path, std::size_t width, std::size_t height)
   return result;
 }
 
+// Names and labels of strangers must not steer the terminal: control characters (of UTF-8's second block, too) are written
+// as edgetune-run writes them.
+std::string visible(std::string_view text) {
+  std::string shown;
+  char code[8];
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+    const bool second_block = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+    if (second_block) byte = static_cast<unsigned char>(text[++i]);
+    if (second_block || byte == 0x7f || (byte < 0x20 && byte != '\t' && byte != '\n')) {
+      std::snprintf(code, sizeof code, "\\x%02x", byte);
+      shown += code;
+    } else {
+      shown += static_cast<char>(byte);
+    }
+  }
+  return shown;
+}
+
 void show(const Arguments& arguments, const std::string& name, const std::vector<edgetune::Prediction>& best) {
   using edgetune::detail::quote_json;
   if (!arguments.json) {
-    std::printf("%s\n", name.c_str());
+    std::printf("%s\n", visible(name).c_str());
     for (const auto& one : best) {
-      std::printf("  %5.1f%%  %.*s\n", 100 * one.probability, static_cast<int>(one.label.size()), one.label.data());
+      std::printf("  %5.1f%%  %s\n", 100 * one.probability, visible(one.label).c_str());
     }
     return;
   }

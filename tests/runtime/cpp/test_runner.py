@@ -44,6 +44,19 @@ def test_prints_the_best_labels_as_the_python_runner_does(bundle, green, run):
     assert "green" in done.stdout.splitlines()[1]
 
 
+def test_labels_cannot_steer_the_terminal(change, green, run):
+    bundle = change(lambda m: m.update(labels=["\x1b[2Jrot", "gr\u009bün", "\x7f青", "gr\tau"]))
+    done = run(bundle, green)
+    python = subprocess.run(
+        [sys.executable, "-m", "edgetune_runtime.cli", bundle, green],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    assert done.returncode == 0 and done.stdout == python.stdout
+    assert "\x1b" not in done.stdout and r"\x1b[2Jrot" in done.stdout and r"gr\x9bün" in done.stdout
+
+
 def test_json_is_one_object_a_picture(change, green, run, tmp_path):
     bundle = change(lambda m: m.update(labels=["rot", 'g"r\\ün', "青", "gr\nau"]))
     pack_tar(bundle, tmp_path / "bundle.tar")
