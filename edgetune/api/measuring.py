@@ -25,6 +25,7 @@ def bench(
     offline: bool = False,
     seed: int = 0,
     output: str | Path | None = None,
+    html: str | Path | None = None,
     device: str | None = None,
     backends: Sequence[str] = (),
     reporter: Reporter | None = None,
@@ -37,6 +38,7 @@ def bench(
         rate: requests per second of the fixed-rate scenario; ``arrivals`` is poisson or constant.
         offline: judge by throughput.
         output: a JSON file for all of it; the raw values, which it holds, are under ``raw``.
+        html: a page for it, with every percentile.
         device: ``ssh://[user@]host[:port]``; None: this machine.
         backends: the libraries each ONNX file is measured in, ``onnxruntime`` or ``openvino``; none: ONNX Runtime.
 
@@ -49,7 +51,7 @@ def bench(
     from edgetune.measure.scenarios import make_scenario
 
     reporter = reporter or Quiet()
-    destination = writable(output)
+    destination, page = writable(output), writable(html)
     try:
         with connect(device) if device else nullcontext() as there:
             result = run(
@@ -67,6 +69,10 @@ def bench(
         reporter.close()
     result["versions"] = pipeline.library_versions()
     told: dict[str, Any] = cleaned(result)
+    if page is not None:
+        from edgetune.report.bench_html import write_bench_html  # it needs jinja2
+
+        write_bench_html(told, page)
     if destination is not None:
         destination.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told

@@ -80,6 +80,7 @@ def device_times(folder: Path, as_json: bool) -> None:
 @click.option("--max-seconds", type=click.FloatRange(0.001, 36_000), default=60.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of inputs, order and arrivals.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write all, raw values too, to this JSON file.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with every percentile.")
 @click.option(
     "--backend", "backends", multiple=True, type=click.Choice(["onnxruntime", "openvino"]),
     help="Library that runs the ONNX files (default: onnxruntime); give both to compare them.",
@@ -108,7 +109,10 @@ def bench(
     from edgetune.report.bench import render_bench, render_self_check
 
     spec = BenchSpec(threads=threads, min_runs=min_runs, min_seconds=min_seconds, max_seconds=max_seconds)
+    if options["html"] is not None and (self_check or len(devices) > 1):
+        raise InputError("--html is of one measurement, here or on one device", hint="leave it out, or the others")
     if self_check:
+        options.pop("html")
         if len(models) > 1 or options.pop("rate") is not None or options.pop("offline") or devices or backends:
             raise InputError(
                 "--self-check takes one model, one request after the other, here, in ONNX Runtime",
@@ -121,6 +125,7 @@ def bench(
         return 0 if checked["passed"] else 3
     options["backends"] = backends
     if len(devices) > 1:
+        options.pop("html")
         results = api.bench_on(models, devices, spec=spec, reporter=Console(), **options)
         plain = [{key: value for key, value in result.items() if key != "raw"} for result in results]
         emit(plain, as_json, lambda: "\n\n".join(render_bench(result) for result in results))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from edgetune.hashing import digest_file
 from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.measure.inputs import Declared
 from edgetune.measure.latency import Call
+
+MOST_FOLDERS = 3  # in a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,12 @@ def find_engines(
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Short names, all different: the stem, with its folder where two are alike, numbered where that is not enough."""
+    """Short names, all different: the stem, with the folders that tell alike ones apart, numbered where none do."""
     stems = {path: path.stem if path.suffix in (".onnx", ".ort", ".tar") else path.name for path in paths}
-    counts = Counter(stems.values())  # of different paths
-    names = [f"{_folder(path)}/{stems[path]}" if counts[stems[path]] > 1 else stems[path] for path in paths]
+    alike: dict[str, list[Path]] = {}
+    for path, stem in stems.items():
+        alike.setdefault(stem, []).append(path)
+    names = [_named(path, stems[path], alike[stems[path]]) for path in paths]
     seen: dict[str, int] = {}
     for position, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
@@ -76,9 +79,24 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _folder(path: Path) -> str:
-    """The name of the folder, unless it is that of a user."""
-    folder = path.absolute().parent
+def _named(path: Path, stem: str, alike: Sequence[Path]) -> str:
+    """The stem with as few folders as are different for all that have it; with one where up to three are not."""
+    if len(alike) == 1:
+        return stem
+    for depth in range(1, MOST_FOLDERS + 1):
+        if len({_folders(one, depth) for one in alike}) == len(alike):
+            return f"{_folders(path, depth)}/{stem}"
+    return f"{_folders(path, 1)}/{stem}"
+
+
+def _folders(path: Path, depth: int) -> str:
+    return "/".join(_folder(path, number) for number in range(depth, 0, -1))
+
+
+def _folder(path: Path, depth: int) -> str:
+    """The name of the folder so far up, unless it is that of a user."""
+    folders = path.absolute().parents
+    folder = folders[min(depth, len(folders)) - 1]
     return "~" if folder == Path.home() else folder.name
 
 

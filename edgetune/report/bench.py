@@ -26,16 +26,34 @@ def render_bench(data: view.Json) -> str:
         return "\n\n".join([_where(data), _agreement(engines), EMULATED]).translate(ASCII)
     blocks = [
         *([_where(data)] if "device_versions" in data else []),
-        _scenario(data),
-        _table(["engine", "median", "p90", "p99", "runs", "samples/s", "speed-up"], [_timing(e) for e in engines]),
-        _table(["engine", "size", "load", "first", "peak memory", "energy"], [_start(e) for e in engines]),
-        *([] if engines[0].get("joules_per_inference") else [_no_energy(data)]),
+        scenario(data),
+        _table(timing_rows(engines)),
+        _table(start_rows(engines)),
         *([_agreement(engines)] if "device_versions" in data else []),
+        *notes(data),
+    ]
+    return "\n\n".join(blocks).translate(ASCII)
+
+
+def notes(data: view.Json) -> list[str]:
+    """What the tables do not say: missing percentiles and energy, overload, whether the machine was quiet."""
+    engines = data["engines"]
+    return [
+        *([] if engines[0].get("joules_per_inference") else [_no_energy(data)]),
         *_percentiles_left_out(engines),
         *_overload(engines),
         _machine(data),
     ]
-    return "\n\n".join(blocks).translate(ASCII)
+
+
+def timing_rows(engines: Sequence[view.Json]) -> list[tuple[str, ...]]:
+    """A header, and each engine's latency."""
+    return [("engine", "median", "p90", "p99", "runs", "samples/s", "speed-up"), *(_timing(e) for e in engines)]
+
+
+def start_rows(engines: Sequence[view.Json]) -> list[tuple[str, ...]]:
+    """A header, and what each engine costs besides."""
+    return [("engine", "size", "load", "first", "peak memory", "energy"), *(_start(e) for e in engines)]
 
 
 def render_self_check(data: view.Json) -> str:
@@ -68,14 +86,15 @@ def _agreement(engines: Sequence[view.Json]) -> str:
         found = engine["outputs"]
         far = "n/a" if found["max_difference"] is None else f"{found['max_difference']:.2g}"
         rows.append((engine["name"], numbers.size(engine["size_bytes"]), "equal" if found["bit_equal"] else far))
-    return _table(["engine", "size", "outputs there and here differ by"], rows)
+    return _table([("engine", "size", "outputs there and here differ by"), *rows])
 
 
-def _scenario(data: view.Json) -> str:
-    scenario, bench = data["scenario"], data["bench"]
-    kind = scenario["kind"]
+def scenario(data: view.Json) -> str:
+    """How requests came: single-stream, at a rate, or offline; batch, threads, loads."""
+    how, bench = data["scenario"], data["bench"]
+    kind = how["kind"]
     if kind == RATE:
-        kind += f" {scenario['rate']:g}/s ({scenario['arrivals']} arrivals, timed from when each was due)"
+        kind += f" {how['rate']:g}/s ({how['arrivals']} arrivals, timed from when each was due)"
     batches = {engine["batch"] for engine in data["engines"]}
     batch = f"batch {batches.pop()}" if len(batches) == 1 else "batches differ"
     return f"{kind}, {batch}, {bench['threads']} thread{'s' if bench['threads'] > 1 else ''}, {bench['loads']} loads"
@@ -118,9 +137,8 @@ def ratio(record: view.Json | None) -> str:
     return f"{record['value']:.3f}× ({low:.3f} to {high:.3f})"
 
 
-def _table(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [tuple(header), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+def _table(lines: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = [aligned(line, widths, left=1) for line in lines]
     return "\n".join([text[0], "  ".join("-" * width for width in widths), *text[1:]])
 

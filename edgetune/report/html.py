@@ -183,7 +183,7 @@ def _target_plots(data: view.Json, target: view.Json) -> dict[str, Any]:
     }
 
 
-def _curve(latency: view.Json) -> dict[str, Any] | None:
+def percentile_curve(latency: view.Json) -> dict[str, Any] | None:
     """The percentile curve, and the place from which on there are too few runs to quote it."""
     points = latency.get("curve")
     if not points:
@@ -202,7 +202,7 @@ def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
         "latency": c["latency_ms"]["p50"],
         "bytes": c["size_bytes"],
         "histogram": c["latency_ms"].get("histogram"),
-        "curve": _curve(c["latency_ms"]),
+        "curve": percentile_curve(c["latency_ms"]),
         "hover": [
             ("accuracy", row.accuracy),
             ("change", f"{row.change} points" if c["accuracy_change"] else "baseline"),

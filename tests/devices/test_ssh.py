@@ -327,7 +327,7 @@ def test_a_disk_that_fills_up_in_mid_run(server, tmp_path, small_files):
     np.savez_compressed(files["inputs.npz"], i0=np.ones((1, 3, 512, 512), dtype=np.float32))
     with connect(small_files) as device, pytest.raises(DeviceError, match=r"e: .*File too large") as caught:
         device.do(job, files, limit_seconds=60)
-    assert "rm -r .cache/edgetune-device" in caught.value.hint and not jobs(server)
+    assert "rm -r .cache/edgetune-device" in caught.value.hint and until(lambda: not jobs(server))
 
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from edgetune_runtime import fresh
 from edgetune_runtime.errors import MeasureError
 from onnx import TensorProto
 from small_engines import bundle, write_onnx
 
 from edgetune.bundle.pack import pack_tar
+from edgetune.cli import cli
 from edgetune.errors import InputError
 from edgetune.measure.bench import FRESH_STARTS, bench
 from edgetune.measure.engines import unique_names
@@ -140,6 +142,10 @@ def test_names_are_short_and_all_different():
     assert names("x/a.onnx", "y/a.onnx") == ["x/a", "y/a"]
     assert names("a.onnx", "a.onnx") == ["a", "a#2"]
     assert names("runs/v1.2", "runs/v1.3") == ["v1.2", "v1.3"]
+    bundles = [f"runs/{run}/bundles/x86-cpu" for run in ("a", "b")]
+    assert names(*bundles, "c.onnx") == ["a/bundles/x86-cpu", "b/bundles/x86-cpu", "c"]
+    assert names(str(Path.home() / "a.onnx"), "y/a.onnx") == ["~/a", "y/a"]
+    assert names("x/a.onnx", "x/a.tar") == ["x/a", "x/a#2"]
 
 
 def test_a_file_in_two_libraries(tmp_path):
@@ -152,3 +158,12 @@ def test_a_file_in_two_libraries(tmp_path):
     found = [(engine["name"], engine["backend"]) for engine in result["engines"]]
     assert found == [("a@onnxruntime", "onnxruntime"), ("a@openvino", "openvino"), ("engine", "onnxruntime")]
     assert all(engine["latency_ms"]["n"] >= 200 and min(engine["load_ms"]) > 0 for engine in result["engines"])
+
+
+def test_a_page_is_of_one_measurement_and_in_a_folder_that_is_there(tmp_path):
+    model = str(write_onnx(tmp_path / "a.onnx"))
+    for more in (["--self-check"], ["--device", "ssh://a", "--device", "ssh://b"]):
+        done = CliRunner().invoke(cli, ["bench", model, "--html", str(tmp_path / "a.html"), *more])
+        assert done.exit_code == 2 and "--html is of one measurement" in done.output
+    done = CliRunner().invoke(cli, ["bench", model, "--html", str(tmp_path / "nowhere/a.html")])
+    assert done.exit_code == 2 and "give a file in a folder that exists" in done.output

@@ -1,4 +1,4 @@
-"""The four pages, made by small real runs, and a headless Chromium that lets no request out."""
+"""All pages, made by small real runs, and a headless Chromium that lets no request out."""
 
 import shutil
 from pathlib import Path
@@ -10,6 +10,7 @@ from small_runs import PIXEL, write_run
 
 from edgetune import api
 from edgetune.hashing import digest_file
+from edgetune.records import BenchSpec
 from edgetune.report.html import render_html
 
 SEARCH = """
@@ -55,7 +56,7 @@ def compared(folder):
 
 @pytest.fixture(scope="session")
 def pages(workplace, sample):
-    """{name: path}: what `build`, `diagnose`, `tune` and `compare` wrote, and a report with ``everything``."""
+    """{name: path}: what `build`, `bench`, `diagnose`, `tune` and `compare` wrote, and a report with ``everything``."""
     built = api.build(target="x86-cpu")
     api.diagnose(samples=24)
     api.tune()
@@ -66,7 +67,10 @@ def pages(workplace, sample):
     ]
     everything = workplace / "everything.html"
     everything.write_text(render_html(sample), encoding="utf-8")
+    quick = BenchSpec(min_runs=20, min_seconds=0.05)
+    api.bench([built.run_dir / "bundles/x86-cpu"], spec=quick, html=workplace / "bench.html")
     return {
+        "bench": workplace / "bench.html",
         "report": built.run_dir / "report.html",
         "everything": everything,
         "diagnosis": workplace / "diagnosis/diagnosis.html",

@@ -2,7 +2,7 @@
 
 import pytest
 
-NAMES = ("report", "everything", "diagnosis", "tune", "compare")
+NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench")
 MAX_BYTES = 5_000_000
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PAPER = {"width": 718, "height": 1016}  # A4 at 96 dpi within Chromium's margins
@@ -20,7 +20,7 @@ def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
     assert pages[name].stat().st_size < MAX_BYTES
     drawn = seen.page.locator(".plot").all()
     assert all(plot.locator("svg.main-svg").count() for plot in drawn)
-    assert len(drawn) == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0}[name]
+    assert len(drawn) == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0, "bench": 1}[name]
 
 
 @each_page

@@ -1,0 +1,28 @@
+  // HdrHistogram's plot: each step to the right by a factor of ten is one nine more.
+  const percentiles = (all, id) => {
+    const points = all.filter((p) => p.curve);
+    const colors = ["accent", "fp16", "fp32", "other", "bad", "good", "wait"].map(color);
+    const nines = (x) => `${+(100 * (1 - 1 / x)).toFixed(Math.max(0, Math.ceil(Math.log10(x)) - 1))} %`;
+    const traces = points.flatMap((p, i) => {
+      const chosen = p.role === "chosen";
+      const part = (kept, dash, more) => ({
+        type: "scatter", mode: "lines", name: chosen ? `<b>${plain(p.name)}</b>` : plain(p.name), legendgroup: p.name, x: kept.map(([x]) => x), y: kept.map(([, ms]) => ms),
+        line: { shape: "hv", color: colors[i % colors.length], width: chosen ? 3 : 1.75, dash }, text: kept.map(([x]) => nines(x)),
+        hovertemplate: `${plain(p.name)}, %{text} of the runs: up to %{y:.4~g} ms<extra></extra>`, ...more,
+      });
+      const { quoted } = p.curve;
+      return [part(p.curve.points.filter(([x]) => x <= quoted), "solid", {}), part(p.curve.points.filter(([x]) => x >= quoted), "dot", { showlegend: false })];
+    });
+    const ends = points.map((p) => p.curve.points[p.curve.points.length - 1]);
+    const most = Math.max(...ends.map(([x]) => x));
+    // A noisy machine's slowest runs would press all others to the ground.
+    const wide = Math.max(...ends.map(([, ms]) => ms)) > 10 * Math.max(...points.map((p) => p.latency));
+    const ticks = [1, 2, 10, 100, 1000, 10000, 100000].filter((x) => x <= most);
+    const element = document.getElementById(id);
+    if (element) element.style.height = `${330 + (narrow() ? 24 : 8) * points.length}px`;
+    draw(id, traces, layout({
+      showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } },
+      xaxis: axis("share of the runs", { type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map(nines), range: [0, Math.log10(most) * 1.02] }),
+      yaxis: axis("latency, ms", wide ? { type: "log", dtick: 1 } : { rangemode: "tozero" }),
+    }));
+  };
