@@ -28,7 +28,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from edgetune.demo.recipe import write_demo
-from edgetune.plan import makes_int8
+from edgetune.plan.candidates import makes_int8
 from edgetune.progress import Console
 from edgetune.recipe import load_recipe
 from edgetune.records import Dimension, Recipe

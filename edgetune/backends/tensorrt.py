@@ -13,7 +13,7 @@ from edgetune_runtime import tensorrt_here
 from edgetune.backends.device_script import NAME
 from edgetune.backends.tensorrt_versions import WITH_DLA, Release, find_release, installed_release
 from edgetune.errors import BackendError, TargetError
-from edgetune.plan import HALF_OPSET
+from edgetune.plan.quantizing import HALF_OPSET
 from edgetune.records import Target
 from edgetune.toml import nearest
 

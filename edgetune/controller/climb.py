@@ -16,7 +16,8 @@ from edgetune.measure.selection import is_inside, over_limits
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.pipeline import Outcome
-from edgetune.plan import BASELINE, FLOAT, make_plan, make_rung_plan
+from edgetune.plan import make_plan, make_rung_plan
+from edgetune.plan.candidates import BASELINE, FLOAT
 from edgetune.progress import Reporter
 from edgetune.records import BudgetSpec, Candidate, Facts, Plan, Recipe, Rung, Target
 from edgetune.store import Store

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from edgetune.plan import UNPRUNED
+from edgetune.plan.candidates import UNPRUNED
 from edgetune.records import Pruning, Rung
 from edgetune.rungs import CALIBRATED
 

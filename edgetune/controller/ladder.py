@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from edgetune.plan import AUTO_SPEEDUPS, BASELINE, UNPRUNED, make_plan, make_rung_plan, makes_int8, prunings
+from edgetune.plan import make_plan, make_rung_plan
+from edgetune.plan.candidates import AUTO_SPEEDUPS, BASELINE, UNPRUNED, makes_int8, prunings
 from edgetune.records import Facts, Plan, Pruning, Recipe, Rung, Step, Target
 from edgetune.rungs import FOR_PICTURES, FOR_TEXT, Treatment
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgetune import __version__
 from edgetune.measure.selection import unmeasured
-from edgetune.plan import describe, recipe_as_data
+from edgetune.plan.as_data import recipe_as_data
+from edgetune.plan.candidates import describe
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
 from edgetune.report.layers import target_layers

@@ -18,7 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgetune import pipeline
 from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, StoreError
-from edgetune.plan import FLOAT, UNPRUNED, make_trial_plan
+from edgetune.plan import make_trial_plan
+from edgetune.plan.candidates import FLOAT, UNPRUNED
 from edgetune.progress import Reporter
 from edgetune.records import Dimension, Plan, Recipe, Target
 from edgetune.search.study import PREFIX

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from edgetune.errors import InputError, Interrupted, TuneError
 from edgetune.measure.energy import UNREADABLE, readable
-from edgetune.plan import makes_int8
+from edgetune.plan.candidates import makes_int8
 from edgetune.progress import Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Dimension, Recipe, Target

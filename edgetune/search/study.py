@@ -12,7 +12,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from edgetune.hashing import digest_json
-from edgetune.plan import FLOAT, UNPRUNED, make_trial_plan
+from edgetune.plan import make_trial_plan
+from edgetune.plan.candidates import FLOAT, UNPRUNED
 from edgetune.records import Dimension, Facts, Recipe, Target
 from edgetune.search.values import first_values
 from edgetune.tune.study import RECIPE, find_or_make

@@ -16,7 +16,8 @@ from edgetune.measure.energy import energy_ratio
 from edgetune.measure.selection import drop_points, over_limits
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.pipeline import Outcome
-from edgetune.plan import FLOAT, UNPRUNED, make_pair_plan, make_trial_plan
+from edgetune.plan import make_pair_plan, make_trial_plan
+from edgetune.plan.candidates import FLOAT, UNPRUNED
 from edgetune.progress import Reporter
 from edgetune.records import Candidate, Plan, Recipe, SearchSpec, Target
 from edgetune.search.values import Wanted, wanted

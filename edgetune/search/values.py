@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from edgetune.plan import FLOAT, UNPRUNED, prunings
+from edgetune.plan.candidates import FLOAT, UNPRUNED, prunings
 from edgetune.records import Dimension, Pruning, Recipe
 from edgetune.tune.study import suggest
 

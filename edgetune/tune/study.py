@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from edgetune.errors import InputError
 from edgetune.hashing import digest_json
-from edgetune.plan import finetune_as_data, make_finetune_plan
+from edgetune.plan import make_finetune_plan
+from edgetune.plan.as_data import finetune_as_data
 from edgetune.records import Dimension, Facts, Recipe
 from edgetune.search_space import space_of
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.controller.decide import Result, decide
-from edgetune.plan import UNPRUNED
+from edgetune.plan.candidates import UNPRUNED
 from edgetune.records import Pruning, Rung
 from edgetune.rungs import FOR_PICTURES
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgetune.controller.ladder import ladder
-from edgetune.plan import UNPRUNED, make_rung_plan
+from edgetune.plan import make_rung_plan
+from edgetune.plan.candidates import UNPRUNED
 from edgetune.records import DataSpec, Facts, ModelSpec, Pruning, QuantizeSpec, Recipe, Rung
 from edgetune.target import load_target
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.plan import FLOAT, prunings
+from edgetune.plan.candidates import FLOAT, prunings
 from edgetune.records import DataSpec, ModelSpec, PruneSpec, Pruning, QuantizeSpec, Recipe, SearchSpec
 from edgetune.search.values import changes, choose, first_values, wanted
 from edgetune.search_space import search_space_of

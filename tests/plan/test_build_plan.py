@@ -4,15 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from edgetune.plan import (
-    DEFAULT_RATIOS,
-    DEFAULT_SPEEDUPS,
-    candidate_name,
-    make_plan,
-    percent,
-    recipe_as_data,
-    recipe_for_bundle,
-)
+from edgetune.plan import make_plan
+from edgetune.plan.as_data import recipe_as_data, recipe_for_bundle
+from edgetune.plan.candidates import DEFAULT_RATIOS, DEFAULT_SPEEDUPS, candidate_name, percent
 from edgetune.records import (
     BenchSpec,
     BudgetSpec,

@@ -1,0 +1,39 @@
+"""What each step is: its number, and the libraries whose versions change what it makes."""
+
+# Raise a step's number when its code changes what it makes.
+VERSIONS = {
+    "check_data": 3,
+    "check_labels": 2,
+    "finetune": 1,
+    "folds": 1,
+    "fold": 1,  # it fine-tunes as "finetune" does: raise both
+    "cross_validate": 1,
+    "time_layers": 1,
+    "time_encoder": 2,
+    "prune": 3,
+    "prune_encoder": 1,
+    "export": 1,
+    "quantize": 4,
+    "quantize_dynamic": 1,
+    "store_weights": 1,
+    "float_layers": 3,
+    "qat": 2,
+    "mend": 2,
+    "mix": 2,
+    "tokenize": 1,
+    "half": 1,
+    "pixels": 1,
+    "compile": 1,
+    "evaluate": 1,
+    "measure": 5,
+    "select": 10,
+    "bundle": 3,
+    "validate": 2,
+    "lr_find": 1,
+    "time_training": 1,
+    "forgetting": 1,
+    "diagnose": 2,
+}
+TRAINING = ("torch", "torchvision")
+TEXT_LIBRARIES = ("transformers", "tokenizers")
+EXPORTING = ("torch", "onnx", "onnxscript")
