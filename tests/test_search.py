@@ -45,6 +45,9 @@ def edit(project, old, new):
 
 
 def test_it_builds_engines_and_writes_the_one_to_ship(search):
+    edit(
+        search, "pretrained = false", "pretrained = false\nargs = { width = 64 }"
+    )  # INT8 is faster, on a busy machine too
     done = CliRunner().invoke(cli, ["search"])
     assert done.exit_code == 0, done.output
     data = json.loads((search / "search/search.json").read_text())
@@ -62,7 +65,7 @@ def test_it_builds_engines_and_writes_the_one_to_ship(search):
     assert set(data["front"]) <= {number for number in points if not better[number]}
     assert data["hypervolume"]["reference"]["accuracy"] == pytest.approx(1 / 3)
     last = data["hypervolume"]["by_trial"][-1]["value"]
-    assert last == pytest.approx(hypervolume(list(points.values()), (2 / 3, 1.0)))
+    assert last == pytest.approx(hypervolume(list(points.values()), (2 / 3, 1.0))) and last > 0
     fitting = [t for t in finished if t["inside_budget"] and t["speedup"]["ci95"][0] > 1]
     chosen = max(fitting, key=lambda t: t["speedup"]["value"])
     assert data["chosen_trial"] == chosen["number"] and f"Trial {chosen['number']} is the fastest" in done.stdout

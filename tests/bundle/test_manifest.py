@@ -18,7 +18,7 @@ def folder(tmp_path):
 
 
 def test_every_file_is_listed_with_size_and_digest(folder):
-    write_manifest(folder, {"name": "float"})
+    write_manifest(folder, {"name": "float", "engine": {"file": "engine.onnx"}})
     manifest = read_manifest(folder)
     assert manifest["schema"] == SCHEMA and manifest["name"] == "float"
     assert manifest["files"] == {

@@ -83,8 +83,6 @@ def verify_files(folder: Path, manifest: dict[str, Any]) -> None:
                 raise BundleError(f"{name} was altered: its sha256 is not the manifest's; copy the bundle again")
         except OSError as problem:
             raise BundleError(f"{name} of the bundle cannot be read: {problem}") from problem
-    if "engine" not in manifest:
-        return
     for name in external_names(folder / manifest["engine"]["file"]):  # ONNX Runtime would follow it, listed or not
         raise BundleError(f"the engine keeps weights in another file, {name}, which no bundle's does: refused")
 
