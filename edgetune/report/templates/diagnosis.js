@@ -3,23 +3,16 @@
 {% include "plots.js" %}
   const places = data.map((_, i) => i + 1);
   const names = data.map((layer, i) => `${i + 1}. ${plain(layer.name)} (${plain(layer.operator)})`);
-  const show = () => draw("plot-layers", [
+  const drawAll = () => draw("plot-layers", [
     { type: "bar", name: "divergence alone", x: places, y: data.map((l) => l.divergence), text: names, textposition: "none",
       hovertemplate: "%{text}<br>divergence %{y:.2g} nats<extra></extra>", marker: { color: color("accent") } },
     { type: "scatter", mode: "lines+markers", name: "SQNR", x: places, y: data.map((l) => l.sqnr), text: names,
       yaxis: "y2", hovertemplate: "%{text}<br>SQNR %{y:.1f} dB<extra></extra>", line: { color: color("fp16"), width: 2 } },
   ], layout({
-    showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } },
+    showlegend: true, legend: legend(),
     xaxis: axis("operator, in the order of execution"), yaxis: axis("divergence alone, nats", { rangemode: "tozero" }),
     yaxis2: axis("SQNR, dB", { overlaying: "y", side: "right", showgrid: false, tickmode: "auto" }),
   }));
-  show();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  // Paper is white, whatever the screen is.
-  const onPaper = (yes) => () => {
-    document.documentElement.toggleAttribute("data-print", yes);
-    show();
-  };
-  window.addEventListener("beforeprint", onPaper(true));
-  window.addEventListener("afterprint", onPaper(false));
+  drawAll();
+{% include "redraw.js" %}
 })();

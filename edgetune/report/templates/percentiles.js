@@ -21,7 +21,7 @@
     const element = document.getElementById(id);
     if (element) element.style.height = `${330 + (narrow() ? 24 : 8) * points.length}px`;
     draw(id, traces, layout({
-      showlegend: true, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } },
+      showlegend: true, legend: legend(),
       xaxis: axis("share of the runs", { type: "log", tickmode: "array", tickvals: ticks, ticktext: ticks.map(nines), range: [0, Math.log10(most) * 1.02] }),
       yaxis: axis("latency, ms", wide ? { type: "log", dtick: 1 } : { rangemode: "tozero" }),
     }));

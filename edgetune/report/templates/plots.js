@@ -12,6 +12,7 @@
     title: { text, font: { size: 13, color: color("soft") }, standoff: 12 }, gridcolor: color("line"), linecolor: color("line"),
     tickfont: { size: 12, color: color("soft") }, zeroline: false, automargin: true, fixedrange: narrow(), ...more,
   });
+  const legend = () => ({ orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } });
   const layout = (more) => ({
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },

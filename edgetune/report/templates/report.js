@@ -1,41 +1,14 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("plots").textContent);
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+{% include "plots.js" %}
   const precisionColor = (precision) => color(["fp32", "fp16", "int8"].includes(precision) ? precision : "other");
   const series = () => ["fp32", "int8", "fp16", "other", "accent", "bad"].map(color);
-  const narrow = () => window.matchMedia("(max-width: 760px)").matches;
-  // Plotly reads a little HTML in its texts; names come from the user.
-  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const config = {
-    responsive: true, displaylogo: false, displayModeBar: "hover",
-    showSendToCloud: false, plotlyServerURL: "", // a report never leaves the machine by itself
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-  };
-
-  const axis = (text, more) => ({
-    title: { text, font: { size: 13, color: color("soft") }, standoff: 12 }, gridcolor: color("line"), linecolor: color("line"),
-    tickfont: { size: 12, color: color("soft") }, zeroline: false, automargin: true, fixedrange: narrow(), ...more,
-  });
-  const layout = (more) => ({
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: color("ink") },
-    margin: { l: 12, r: 16, t: 32, b: 12 }, hovermode: "closest", dragmode: narrow() ? false : "zoom",
-    hoverlabel: { bgcolor: color("surface"), bordercolor: color("line"), font: { color: color("ink"), size: 13 }, align: "left" },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } },
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("soft"), activecolor: color("accent") }, ...more,
-  });
+  // With a legend wherever there is more than one trace.
+  const withLegend = (more) => layout({ showlegend: undefined, legend: legend(), ...more });
   const range = (values, low, high) => {
     const [least, most] = [Math.min(...values), Math.max(...values)];
     const span = most - least || Math.abs(most) * 0.1 || 1;
     return [least - low * span, most + high * span];
-  };
-  const draw = (id, traces, made) => {
-    const element = document.getElementById(id);
-    if (!element) return;
-    Plotly.react(element, traces, made, config);
-    // Its label says what it shows and where the numbers are: lone ticks and letters read aloud say nothing.
-    element.querySelectorAll(".main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   };
 
   // A label goes to the side of its mark where it covers least of the marks, the labels before it
@@ -124,7 +97,7 @@
       type: "scatter", mode: "lines", x: leading.map((p) => p.latency), y: leading.map((p) => 100 * p.accuracy), hoverinfo: "skip",
       line: { shape: "hv", width: 1.5, dash: "dot", color: color("soft") },
     });
-    draw(id, traces, layout({
+    draw(id, traces, withLegend({
       xaxis: axis("median latency, ms", { range: xs }), yaxis: axis("test accuracy, %", { range: ys }), showlegend: false,
       ...limits(target, ys),
     }));
@@ -153,7 +126,7 @@
     const element = document.getElementById(id);
     if (element) element.style.height = `${90 + 62 * points.length}px`;
     const span = range(points.flatMap((p) => [p.histogram.edges[0], p.histogram.edges[p.histogram.edges.length - 1]]), 0.05, 0.03);
-    draw(id, traces, layout({
+    draw(id, traces, withLegend({
       shapes, xaxis: axis("latency, ms", { range: span }),
       yaxis: axis("", { tickmode: "array", tickvals: points.map((_, row) => row + 0.3), ticktext: labels, showgrid: false, range: [-0.15, points.length] }),
     }));
@@ -178,7 +151,7 @@
     const stacked = noisy && narrow();
     if (element) element.style.height = `${(120 + 24 * shown.length) * (stacked ? 2 : 1)}px`;
     const labels = { tickmode: "array", tickvals: places, ticktext: names.map(plain), showgrid: false, range: [-0.6, shown.length - 0.4] };
-    draw(id, traces, layout({
+    draw(id, traces, withLegend({
       bargap: 0.25, barmode: "group", legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "reversed", font: { size: 12, color: color("soft") } },
       xaxis: axis("time, µs", { domain: split ? [0, 0.62] : [0, 1], rangemode: "tozero", anchor: "y" }), yaxis: axis("", { ...labels, domain: stacked ? [0.54, 1] : [0, 1] }),
       ...(noisy ? {
@@ -208,7 +181,7 @@
     const side = narrow() ? { xaxis: [0, 1], xaxis2: [0, 1], yaxis: [0.58, 1], yaxis2: [0, 0.4] } : { xaxis: [0, 0.46], xaxis2: [0.56, 1], yaxis: [0, 1], yaxis2: [0, 1] };
     const element = document.getElementById(id);
     if (element) element.style.height = narrow() ? "520px" : "340px";
-    draw(id, traces, layout({
+    draw(id, traces, withLegend({
       xaxis: axis("epoch", { ...whole, domain: side.xaxis }), yaxis: axis("loss", { domain: side.yaxis }),
       xaxis2: axis("epoch", { ...whole, domain: side.xaxis2, anchor: "y2" }), yaxis2: axis("accuracy, %", { domain: side.yaxis2, anchor: "x2" }),
     }));
@@ -227,7 +200,7 @@
     const traces = names.flatMap((name, i) => [
       curve(name, i, "val_accuracy_pruned", { showlegend: false, line: { color: colors[i % colors.length], width: 2, dash: "dot" } }), curve(name, i, "val_accuracy", {}),
     ]);
-    draw(id, traces, layout({ xaxis: axis("step", { dtick: 1 }), yaxis: axis("accuracy, %", {}) }));
+    draw(id, traces, withLegend({ xaxis: axis("step", { dtick: 1 }), yaxis: axis("accuracy, %", {}) }));
   };
 
   const drawAll = () => {
@@ -256,13 +229,5 @@
     apply(); // a browser may keep what was selected before a reload
   });
 
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  window.matchMedia("(max-width: 760px)").addEventListener("change", drawAll);
-  // Paper is white, whatever the screen is.
-  const onPaper = (yes) => () => {
-    document.documentElement.toggleAttribute("data-print", yes);
-    drawAll();
-  };
-  window.addEventListener("beforeprint", onPaper(true));
-  window.addEventListener("afterprint", onPaper(false));
+{% include "redraw.js" %}
 })();
