@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import mlcroissant
 import pytest
 from conftest import write_images
 from small_text import write_texts
@@ -123,7 +124,7 @@ def test_licences_that_are_known(tmp_path, name, text, spdx):
 
 
 def test_the_structure_of_croissant(pictures, tmp_path):
-    """What mlcroissant 1.1 asks for; the next test asks it itself where it is installed."""
+    """What mlcroissant 1.1 asks for; the next test asks it itself."""
     _, _, described = written(pictures, tmp_path / "card")
     assert described["@type"] == "sc:Dataset" and described["conformsTo"] == "http://mlcommons.org/croissant/1.0"
     assert described["@context"]["@vocab"] == "https://schema.org/" and described["name"] == "shapes"
@@ -140,7 +141,6 @@ def test_the_structure_of_croissant(pictures, tmp_path):
 
 @pytest.mark.parametrize("kind", ["pictures", "texts", "json lines"])
 def test_mlcroissant_accepts_it_and_reads_the_records(tmp_path, kind):
-    mlcroissant = pytest.importorskip("mlcroissant")
     if kind == "pictures":
         data = folder = write_images(tmp_path / "shapes", splits={"train": 12, "val": 10, "test": 10})
     elif kind == "texts":
