@@ -3,6 +3,8 @@
 import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes of OpenMP threads that spin cost two thirds of the time
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 

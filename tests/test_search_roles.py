@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from optuna.trial import TrialState
 from postgresql_server import postgresql, why_not
 from s3_server import s3_server
+from stored_trials import load
 from test_search_workers import the_one_with_the_long_trial
 
 from edgetune.cli import cli
@@ -37,14 +38,14 @@ trials = 3
 lost_after_seconds = 6
 [search.space]
 prune.ratio = [0.5]
-prune.recovery_epochs = [1, 12]
+prune.recovery_epochs = [1, 60]
 quantize.mode = ["none", "ptq"]
 """
 
 
 def divided(project):
     recipe = project / "edgetune.toml"
-    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 12")
+    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 60")
     recipe.write_text(text.replace("ratio = [0.0, 0.5]", "ratio = [0.5]") + SPACE)
     return recipe
 
@@ -88,14 +89,13 @@ def test_networks_are_trained_by_some_and_measured_by_another_and_one_is_killed(
                 if worker.poll() is None:
                     worker.kill()
                     worker.wait()
-        (name,) = optuna.get_all_study_names(url)
-        trials = optuna.load_study(study_name=name, storage=url).get_trials()
+        trials = load(url)
     assert not [trial for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
     data = json.loads((project / "search/search.json").read_text())
     validate_search(data)
     assert data["complete"] and [trial["state"] for trial in data["trials"]] == ["finished"] * 3
     (again,) = [trial for trial in data["trials"] if trial["again_after"]]
-    assert again["values"]["prune.recovery_epochs"] == 12
+    assert again["values"]["prune.recovery_epochs"] == 60
     assert all(trial["speedup"] for trial in data["trials"])
     made = {name: steps_made_by(tmp_path / f"{name}.log") for name in ("device", "one", "two")}
     assert "fine-tune" not in made["device"] and not any(step.startswith("prune") for step in made["device"])

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 
-import optuna
 import pytest
 from optuna.trial import TrialState
+from stored_trials import load
 
 from edgetune.report.validate import validate_search
 from edgetune.tune.liveness import BEAT
@@ -22,19 +22,14 @@ trials = 3
 lost_after_seconds = 6
 [search.space]
 prune.ratio = [0.5]
-prune.recovery_epochs = [1, 12]
+prune.recovery_epochs = [1, 60]
 quantize.mode = ["none", "ptq"]
 """
 
 
-def load(url):
-    (name,) = optuna.get_all_study_names(url)
-    return optuna.load_study(study_name=name, storage=url).get_trials()
-
-
 def test_what_a_killed_worker_had_is_made_by_the_other(project):
     recipe = project / "edgetune.toml"
-    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 12")
+    text = recipe.read_text().replace("epochs = 6", "epochs = 1").replace("recovery_epochs = 2", "recovery_epochs = 60")
     text = text.replace("pretrained = false", "pretrained = false\nargs = { width = 64 }")  # INT8 is faster, proven so
     recipe.write_text(text.replace("ratio = [0.0, 0.5]", "ratio = [0.5]") + SPACE)
     url, logs, workers = f"sqlite:///{project}/search/search.db", [], []
@@ -59,7 +54,7 @@ def test_what_a_killed_worker_had_is_made_by_the_other(project):
     assert data["complete"] and [trial["state"] for trial in data["trials"]] == ["finished"] * 3
     (again,) = [trial for trial in data["trials"] if trial["again_after"]]
     assert (again["again_after"], again["workers_lost"]) == ([0], 1)
-    assert again["values"] == {"prune.ratio": 0.5, "prune.recovery_epochs": 12, "quantize.mode": "ptq"}
+    assert again["values"] == {"prune.ratio": 0.5, "prune.recovery_epochs": 60, "quantize.mode": "ptq"}
     assert not [trial for trial in load(url) if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
 
 

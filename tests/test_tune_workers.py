@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from postgresql_server import PASSWORD, postgresql, why_not
+from stored_trials import load
 
 from edgetune import api
 from edgetune.errors import InputError, TuneError
@@ -58,11 +58,6 @@ def start(search):
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def load(url: str) -> list[optuna.trial.FrozenTrial]:
-    (name,) = optuna.get_all_study_names(url)
-    return optuna.load_study(study_name=name, storage=url).get_trials()
 
 
 def until(condition: Callable[[], object], *processes: subprocess.Popen, seconds: float = 180) -> None:

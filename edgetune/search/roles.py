@@ -37,7 +37,7 @@ from edgetune.search.trial import (
 from edgetune.search.values import RATIO, SPEEDUP, Wanted, wanted
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings
-from edgetune.tune.liveness import began, place
+from edgetune.tune.liveness import began, being_queued, place
 from edgetune.tune.study import PARTS, VALUES, counted
 from edgetune.tune.training import OneLine
 from edgetune.tune.worker import Search
@@ -183,7 +183,8 @@ def measure_for_others(search: Search, baseline: Baseline, int8: bool, deadline:
     """Make and time the engines of trained networks until all trials are done; False: the time is up."""
     while True:
         trials = counted(search.ask(lambda: search.study.get_trials(deepcopy=False)))
-        if len(trials) >= search.trials and all(trial.state.is_finished() for trial in trials):
+        ended = len(trials) >= search.trials and all(trial.state.is_finished() for trial in trials)
+        if ended and not being_queued(trials):
             return True
         if deadline is not None and time.monotonic() > deadline:
             return False

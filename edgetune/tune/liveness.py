@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
+
+from edgetune.tune.study import REASON, counted
 
 BEAT, LOSSES = "edgetune:beat", "edgetune:losses"
 MOST_LOSSES = 3  # a trial that has cost so many workers is not tried again
@@ -34,6 +37,7 @@ class Pulse:
     _trial: Trial | None = None
     _count: int = 0
     _seen: dict[int, tuple[Any, float]] = field(default_factory=dict)  # number: its last beat, and when it was new
+    _between: dict[int, float] = field(default_factory=dict)  # number: since when it was seen taken back, not queued
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -80,7 +84,9 @@ class Pulse:
     def _look(self, own: int | None) -> None:
         """Take the trials whose beat has not changed for too long, or whose process on this machine has ended."""
         now = time.monotonic()
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        trials = self.study.get_trials(deepcopy=False)
+        self._take_up(being_queued(trials), now)
+        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         others = {trial.number: trial for trial in running if trial.number != own}
         self._seen = {number: seen for number, seen in self._seen.items() if number in others}
         for number, trial in others.items():
@@ -90,6 +96,13 @@ class Pulse:
             if has_ended(beat) or now - self._seen[number][1] > self.lost_after:
                 take_back(self.study, trial, lost=True)
 
+    def _take_up(self, between: Sequence[FrozenTrial], now: float) -> None:
+        """Queue what a worker that died at that very moment did not queue any more."""
+        self._between = {trial.number: self._between.get(trial.number, now) for trial in between}
+        for number, since in self._between.items():
+            if now - since > self.lost_after:
+                _queue_again(self.study, number, lost=True)
+
 
 def take_back(study: optuna.Study, trial: FrozenTrial, *, lost: bool) -> bool:
     """End a running trial, and queue its values again unless it was ``lost`` too often; False: another did so."""
@@ -97,13 +110,31 @@ def take_back(study: optuna.Study, trial: FrozenTrial, *, lost: bool) -> bool:
         study.tell(trial.number, state=TrialState.FAIL)
     except (ValueError, UpdateFinishedTrialError):
         return False
-    again = next(found for found in study.get_trials() if found.number == trial.number)
+    _queue_again(study, trial.number, lost=lost)
+    return True
+
+
+def _queue_again(study: optuna.Study, number: int, *, lost: bool) -> None:
+    again = next(found for found in study.get_trials() if found.number == number)
     losses = again.user_attrs.get(LOSSES, 0) + lost
     if losses <= MOST_LOSSES:
         again.set_user_attr(LOSSES, losses)  # of the copy that is queued
         again.user_attrs.pop(BEAT, None)
         RetryHeartbeatStaleTrialCallback()(study, again)
-    return True
+
+
+def being_queued(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that were taken back and whose values do not wait again yet, which is a matter of moments.
+
+    A trial that failed by itself has a reason, and one that was lost too often is not queued.
+    """
+    return [
+        trial
+        for trial in counted(trials)
+        if trial.state is TrialState.FAIL
+        and REASON not in trial.user_attrs
+        and trial.user_attrs.get(LOSSES, 0) < MOST_LOSSES
+    ]
 
 
 def place() -> str:

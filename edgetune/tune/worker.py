@@ -15,7 +15,7 @@ from edgetune.progress import Reporter
 from edgetune.records import Recipe
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings
-from edgetune.tune.liveness import Pulse, take_back
+from edgetune.tune.liveness import Pulse, being_queued, take_back
 from edgetune.tune.storage import patient
 from edgetune.tune.study import REASON, SURPLUS, VALUES, counted
 
@@ -79,7 +79,7 @@ def work(search: Search, deadline: float | None) -> bool:
             done = counted(trials)
             states = [trial.state for trial in done]
             if len(done) >= wanted and TrialState.WAITING not in states:
-                if not (left := states.count(TrialState.RUNNING)):
+                if not (left := states.count(TrialState.RUNNING) + len(being_queued(trials))):
                     return True
                 if left != told:
                     told = left

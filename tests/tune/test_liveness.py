@@ -9,8 +9,18 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from edgetune.tune.liveness import BEAT, LOSSES, MOST_LOSSES, Pulse, began, has_ended, place, take_back
-from edgetune.tune.study import counted
+from edgetune.tune.liveness import (
+    BEAT,
+    LOSSES,
+    MOST_LOSSES,
+    Pulse,
+    began,
+    being_queued,
+    has_ended,
+    place,
+    take_back,
+)
+from edgetune.tune.study import REASON, counted
 
 pytestmark = pytest.mark.slow  # they wait for workers to be lost
 
@@ -101,3 +111,17 @@ def test_stopping_on_purpose_is_no_loss(study):
         take_back(study, study.get_trials()[trial.number], lost=False)
         trial = study.ask()
     assert study.get_trials()[trial.number].user_attrs == {LOSSES: 0}
+
+
+def test_a_trial_between_its_loss_and_its_queue_is_not_forgotten(study):
+    """Whoever took it back is a moment from queueing it, or has died in that moment: then another does."""
+    failed, lost = begin(study), begin(study)
+    failed.set_user_attr(REASON, "the loss became NaN")
+    for trial in (failed, lost):
+        study.tell(trial, state=TrialState.FAIL)
+    assert [trial.number for trial in being_queued(study.get_trials())] == [lost.number]
+    with Pulse(study, 0.6):
+        assert soon(lambda: not being_queued(study.get_trials()))
+        time.sleep(1.5)
+    waiting = [trial for trial in study.get_trials() if trial.state is TrialState.WAITING]
+    assert [(trial.params, trial.user_attrs) for trial in waiting] == [(study.get_trials()[1].params, {LOSSES: 1})]
