@@ -28,6 +28,16 @@ def test_auxiliary_heads_are_left_out_of_the_network_and_of_its_weights(name):
         fit_weights(network, published, frozenset(), "the file")
 
 
+def test_dropout_and_stochastic_depth_are_arguments_of_the_network():
+    """As docs/finetuning.md shows them, of each library."""
+    network = make_network("torchvision/efficientnet_b0", 3, {"dropout": 0.4, "stochastic_depth_prob": 0.3})
+    assert network.classifier[0].p == 0.4 and max(getattr(m, "p", 0) for m in network.features.modules()) > 0.2
+    assert make_network("torchvision/mobilenet_v3_small", 3, {"dropout": 0.3}).classifier[2].p == 0.3
+    pytest.importorskip("timm")
+    network = make_network("timm/efficientnet_b0", 3, {"drop_rate": 0.3, "drop_path_rate": 0.2})
+    assert network.drop_rate == 0.3 and max(getattr(m, "drop_prob", 0) or 0 for m in network.modules()) > 0.1
+
+
 def test_an_unknown_name_gives_the_nearest():
     with pytest.raises(ModelError, match="no classification network") as caught:
         make_network("torchvision/mobilenetv2", 7, {})
@@ -104,7 +114,8 @@ def test_timm_by_name():
 
 
 def test_timm_weights_without_a_network_are_a_sentence(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("timm")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # or it tries for most of a minute
     with pytest.raises(WeightsError, match="timm's pretrained weights for resnet18 cannot be had") as caught:
         library_weights("timm/resnet18")
     assert "[model] weights" in caught.value.hint
