@@ -211,7 +211,7 @@ def row(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 def table(args: argparse.Namespace, name: str, units: Units) -> dict[str, Any]:
     """All strategies on one dataset, each run a unit of its own."""
     about = DATASETS[name]
-    size = 160 if args.device == "cpu" and name == "clothing10" else about["image_size"]
+    size = args.image_size or (160 if args.device == "cpu" and name == "clothing10" else about["image_size"])
     seeds = args.seeds or about["seeds"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = copied(find(args.data, name), Path(temporary) / name, args.per_class)
@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--augmentation", default="light")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the usual ones")
+    parser.add_argument("--image-size", type=int, help="pixels, instead of the usual ones")
     parser.add_argument("--per-class", type=int, help="keep only so many training images of each class")
     parser.add_argument("--only", nargs="+", choices=OPTIONS, default=list(OPTIONS))
     parser.add_argument(
@@ -275,7 +276,8 @@ def main() -> None:
         args.per_class, args.seeds, args.only = 10, [0], ["partial, 1 stage", "feature-extraction"]
     output = args.output or Path(__file__).parent / f"results/strategies_{args.device}.json"
     kept = ("model", "weights", "device", "epochs", "learning_rate", "augmentation", "per_class", "quick")
-    units = Units(output, {key: getattr(args, key) for key in kept})
+    settings = {key: getattr(args, key) for key in kept}
+    units = Units(output, settings | ({"image_size": args.image_size} if args.image_size else {}))
     told = {name: table(args, name, units) for name in args.datasets}
     units.write(summary=told)
     for name, one in told.items():

@@ -1,5 +1,6 @@
 """Take a trial, try its values, tell what came of it; until as many are done as were asked for."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
+from edgetune.devices import local
 from edgetune.errors import TuneError
 from edgetune.progress import Reporter
 from edgetune.records import Recipe
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings
 from edgetune.tune.liveness import Pulse, being_queued, take_back
+from edgetune.tune.neighbours import advice, beside
 from edgetune.tune.storage import patient
 from edgetune.tune.study import REASON, SURPLUS, VALUES, counted
 
@@ -72,7 +75,7 @@ def work(search: Search, deadline: float | None) -> bool:
         TuneError: the storage was away for too long. Interrupted, KeyboardInterrupt: Ctrl-C; the trial was given back.
         EdgetuneError: from a step that fails for every trial.
     """
-    wanted, told = search.trials, 0
+    wanted, told, alone = search.trials, 0, True
     with Pulse(search.study, search.lost_after) as pulse:
         while True:
             trials = search.ask(lambda: search.study.get_trials(deepcopy=False))
@@ -93,7 +96,19 @@ def work(search: Search, deadline: float | None) -> bool:
             trial = search.ask(search.study.ask)
             if _is_surplus(search, trial):  # another worker began the last one at the same moment
                 continue
+            if alone and (others := beside(trials, os.getpid())):
+                alone = False
+                _tell_of(others, search.reporter)
             _run(search, trial, pulse)
+
+
+def _tell_of(others: int, reporter: Reporter) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        found = advice(others + 1, torch.get_num_threads(), local.describe()["cores_usable"])
+        if found:
+            reporter.say(found)
 
 
 def _is_surplus(search: Search, trial: Trial) -> bool:
