@@ -65,7 +65,8 @@ def forward_pass(args: argparse.Namespace, content: dict[str, Any]) -> float:
 
 def strategy(args: argparse.Namespace, content: dict[str, Any]) -> dict[str, float]:
     """Seconds of the whole training, and its accuracy on validation."""
-    from edgetune.finetune.trainer import TrainOptions, train
+    from edgetune.finetune.options import TrainOptions
+    from edgetune.finetune.trainer import train
     from edgetune.progress import silent
 
     network, examples = fresh(args, content)

@@ -22,7 +22,9 @@ from edgetune.data.images import DecodedImages, eval_loader
 from edgetune.data.index import DatasetIndex, build_index
 from edgetune.data.preprocessing import make_preprocessing
 from edgetune.demo.network import demo_net
-from edgetune.finetune.trainer import Trained, TrainOptions, evaluate, train
+from edgetune.finetune.evaluation import evaluate
+from edgetune.finetune.options import Trained, TrainOptions
+from edgetune.finetune.trainer import train
 from edgetune.hashing import digest_file
 from edgetune.steps.examples import Examples
 from edgetune.tasks.image_classification import cross_entropy

@@ -85,8 +85,8 @@ def run(text: str, store: Path) -> dict[str, Any]:
     from edgetune.data.images import DecodedImages, eval_loader
     from edgetune.data.index import DatasetIndex
     from edgetune.data.preprocessing import make_preprocessing
+    from edgetune.finetune.evaluation import evaluate
     from edgetune.finetune.precision import choose_compute
-    from edgetune.finetune.trainer import evaluate
     from edgetune.models.checkpoint import load_checkpoint
     from edgetune.progress import Quiet
     from edgetune.store import Store

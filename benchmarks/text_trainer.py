@@ -62,8 +62,8 @@ def edgetune_run(args: argparse.Namespace, folder: Path, options: dict[str, Any]
     from edgetune.api.building import make_build_plan
     from edgetune.data.index import DatasetIndex
     from edgetune.data.tokens import eval_batches, load_tokens
+    from edgetune.finetune.evaluation import evaluate
     from edgetune.finetune.precision import choose_compute
-    from edgetune.finetune.trainer import evaluate
     from edgetune.models.checkpoint import load_checkpoint
     from edgetune.progress import Quiet
     from edgetune.store import Store

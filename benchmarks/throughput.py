@@ -81,7 +81,8 @@ def training_loss(model: Any, images: Any, labels: Any) -> Any:
 
 def ours(args: argparse.Namespace, examples: Any, epochs: int = 1, compiling: str = "never") -> Any:
     """edgetune's loop; returns what it tells of the training."""
-    from edgetune.finetune.trainer import TrainOptions, train
+    from edgetune.finetune.options import TrainOptions
+    from edgetune.finetune.trainer import train
     from edgetune.progress import silent
 
     options = TrainOptions(

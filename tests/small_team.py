@@ -12,9 +12,10 @@ from torch import distributed, nn
 
 from edgetune.data.share import WHOLE, Share
 from edgetune.finetune import trainer
+from edgetune.finetune.options import Trained, TrainOptions
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.team import current
-from edgetune.finetune.trainer import Trained, TrainOptions, train
+from edgetune.finetune.trainer import train
 from edgetune.steps import together
 from edgetune.tasks.image_classification import cross_entropy, logits_of
 

@@ -99,8 +99,8 @@ class Job:
     def test_accuracy(self, network: Any) -> float:
         """On the test split."""
         from edgetune.data.images import eval_loader
+        from edgetune.finetune.evaluation import evaluate
         from edgetune.finetune.precision import choose_compute
-        from edgetune.finetune.trainer import evaluate
 
         device = choose_compute("fp32").device
         found = evaluate(network.to(device), eval_loader(self.examples.images, "test", batch_size=32), device)[0]
@@ -150,7 +150,8 @@ class Job:
         """Train, with labels alone or with the unpruned network's outputs too; what came of it."""
         import torch
 
-        from edgetune.finetune.trainer import TrainOptions, train
+        from edgetune.finetune.options import TrainOptions
+        from edgetune.finetune.trainer import train
         from edgetune.progress import silent
         from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
 

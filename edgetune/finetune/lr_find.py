@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from edgetune.errors import TrainingError
 from edgetune.finetune.freezing import freeze_below, set_modes
 from edgetune.finetune.groups import parameter_groups
+from edgetune.finetune.options import Examples, TrainOptions
 from edgetune.finetune.precision import choose_compute
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import STRATEGIES
-from edgetune.finetune.trainer import Examples, TrainOptions, add_weights
+from edgetune.finetune.trainer import add_weights
 from edgetune.finetune.update import Loss, Update
 from edgetune.progress import Tick
 

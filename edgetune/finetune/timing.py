@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgetune.finetune.evaluation import evaluate
 from edgetune.finetune.lr_find import make_update
+from edgetune.finetune.options import Examples, TrainOptions
 from edgetune.finetune.precision import choose_compute, finish
 from edgetune.finetune.strategies import STRATEGIES
-from edgetune.finetune.trainer import Examples, TrainOptions, evaluate
 from edgetune.finetune.update import Loss, Update
 from edgetune.progress import Tick
 

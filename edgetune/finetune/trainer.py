@@ -6,11 +6,9 @@ In a team (``edgetune.finetune.team``) every process runs it on its part of each
 import importlib
 import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save_file
@@ -20,89 +18,24 @@ from edgetune.errors import Abandoned, Interrupted, TrainingError
 from edgetune.finetune import compiling
 from edgetune.finetune.average import averaged
 from edgetune.finetune.batch_norm import synchronized_batch_norms
+from edgetune.finetune.evaluation import tally
 from edgetune.finetune.freezing import freeze_below, set_modes
 from edgetune.finetune.groups import parameter_groups, toward_start
 from edgetune.finetune.interrupts import deferred_interrupts
+from edgetune.finetune.options import Batches, Examples, Trained, TrainOptions
 from edgetune.finetune.precision import Compute, choose_compute, fastest_kernels, finish
 from edgetune.finetune.schedule import learning_rate
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.state import Progress, load_state, save_state
 from edgetune.finetune.strategies import STRATEGIES
 from edgetune.finetune.team import Team, current, draw_seed, spread
-from edgetune.finetune.update import Loss, Update, to_device
+from edgetune.finetune.update import Loss, Update
 from edgetune.models.tensors import load_tensors
 from edgetune.progress import Tick, Watch, unwatched
-from edgetune.tasks.image_classification import correct
 
 CHECKPOINT_EVERY_SECONDS = 30.0
 RETRY_RATE = 0.1  # the learning rate of the one retry after a loss that is not finite
 BAD_BATCH = "nan-batch.safetensors"
-
-Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-class Examples(Protocol):
-    """What is learned from. Training order depends on (seed, epoch) alone, so it can start in the middle.
-
-    A team also asks for ``samples``, and for the part of a process.
-    """
-
-    @property
-    def samples(self) -> int: ...
-    @property
-    def steps_per_epoch(self) -> int: ...
-    def shared(self, rank: int, processes: int) -> "Examples": ...
-    def train(self, epoch: int, start_batch: int) -> Batches: ...
-    def plain(self) -> Batches: ...
-    def validation(self) -> Batches: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
-    """How to train; see FinetuneSpec for the meaning of each."""
-
-    strategy: str
-    epochs: int
-    learning_rate: float
-    weight_decay: float
-    warmup_epochs: float
-    precision: str
-    seed: int
-    stages: int = 1
-    layer_decay: float = 1.0
-    batch_norm: str = "train"
-    l2_sp: float = 0.0
-    clip_norm: float = 0.0
-    micro_batch: int = 0
-    ema: float = 0.0
-    patience: int = 0
-    lora_rank: int = 8
-    lora_alpha: float = 16.0
-    keep_best: bool = True  # the epoch that is best on validation; else the last
-    compile: str = "never"
-    sharding: str = "never"  # of weights and moments between the processes of a team
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """What training left behind; the network holds its best epoch's weights (on validation)."""
-
-    history: list[dict[str, float]]
-    best_epoch: int
-    precision: str
-    device: str
-    retried: bool
-    strategy: str
-    compute: str = ""  # why this device and precision
-    compilation: dict[str, Any] = field(default_factory=dict)  # a ``Compilation``; empty: there was nothing to compile
-    stopped_early: bool = False
-    micro_batch: int = 0  # samples computed at once; 0: whole batches
-    processes: int = 1
-    sharded: bool = False  # weights and moments were shared out between them
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
 
 
 class _Diverged(Exception):
@@ -440,20 +373,3 @@ class _Run:
         self.progress.micro_batch, self.progress.scaler = self.update.micro_batch, self.update.scaler.state_dict()
         save_state(self.scratch, self.network, self.optimizer, self.progress, self.best, self.average, self.team.leads)
         self.saved_at = time.monotonic()
-
-
-def evaluate(network: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
-    """(accuracy, mean cross-entropy) of ``network`` in float32 eval mode."""
-    right, loss, total = tally(network, batches, device)
-    return right / max(1, total), loss / max(1, total)
-
-
-@torch.no_grad()
-def tally(network: nn.Module, batches: Batches, device: torch.device) -> tuple[int, float, int]:
-    """(number right, summed cross-entropy, number) of ``network`` in float32 eval mode."""
-    network.eval()
-    right, total, loss = 0, 0, 0.0
-    for images, labels in batches:
-        batch_right, batch_loss = correct(network, to_device(images, device), labels.to(device))
-        right, loss, total = right + batch_right, loss + batch_loss, total + len(labels)
-    return right, loss, total

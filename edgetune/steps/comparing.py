@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, replace
 
 from torch import nn
 
+from edgetune.finetune.options import Trained, TrainOptions
 from edgetune.finetune.strategies import auto, feature_extraction
 from edgetune.finetune.team import current
-from edgetune.finetune.trainer import Trained, TrainOptions
 from edgetune.finetune.update import Loss
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.data.mixing import make_mix
+from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import auto
-from edgetune.finetune.trainer import TrainOptions, train
+from edgetune.finetune.trainer import train
 from edgetune.finetune.update import Loss
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint

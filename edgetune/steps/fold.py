@@ -11,8 +11,8 @@ from torch import Tensor
 from edgetune.data.folds import fold_index
 from edgetune.data.images import eval_loader
 from edgetune.data.tokens import eval_batches, save_tokens
+from edgetune.finetune.evaluation import evaluate
 from edgetune.finetune.precision import choose_compute
-from edgetune.finetune.trainer import evaluate
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec
 from edgetune.steps import finetune

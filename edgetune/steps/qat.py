@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from edgetune.finetune.trainer import TrainOptions, evaluate, train
+from edgetune.finetune.evaluation import evaluate
+from edgetune.finetune.options import TrainOptions
+from edgetune.finetune.trainer import train
 from edgetune.hashing import canonical_json
 from edgetune.models.tensors import load_tensors
 from edgetune.quantization.qat import QuantizedNetwork

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.errors import PruningError
+from edgetune.finetune.evaluation import evaluate
+from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.precision import choose_compute
 from edgetune.finetune.stages import stage_ends
 from edgetune.finetune.state import saved_step
-from edgetune.finetune.trainer import TrainOptions, evaluate, train
+from edgetune.finetune.trainer import train
 from edgetune.finetune.update import Loss
 from edgetune.pruning.attention_transfer import attention_transfer, recorded
 from edgetune.pruning.sparsity import Penalty

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgetune.errors import TrainingError
 from edgetune.finetune.lr_find import range_test, smooth, suggest
-from edgetune.finetune.trainer import TrainOptions
+from edgetune.finetune.options import TrainOptions
 from edgetune.progress import silent
 
 OPTIONS = TrainOptions(

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from edgetune.errors import Abandoned, Interrupted, TrainingError
-from edgetune.finetune.trainer import BAD_BATCH, TrainOptions, train
+from edgetune.finetune.options import TrainOptions
+from edgetune.finetune.trainer import BAD_BATCH, train
 from edgetune.progress import silent
 from edgetune.tasks.image_classification import cross_entropy, logits_of
 

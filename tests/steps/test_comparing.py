@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from edgetune.finetune.trainer import Trained
+from edgetune.finetune.options import Trained
 from edgetune.steps.comparing import Rival, better
 
 

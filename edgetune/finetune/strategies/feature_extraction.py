@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.errors import TrainingError
+from edgetune.finetune.options import Batches, Examples, Trained, TrainOptions
 from edgetune.finetune.precision import choose_compute
-from edgetune.finetune.trainer import Batches, Examples, Trained, TrainOptions, train
+from edgetune.finetune.trainer import train
 from edgetune.finetune.update import Loss, to_device
 from edgetune.progress import Tick
 from edgetune.tasks.image_classification import correct, logits_of

@@ -6,8 +6,9 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 from edgetune.errors import TrainingError
+from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.strategies.feature_extraction import last_layer
-from edgetune.finetune.trainer import TrainOptions, train
+from edgetune.finetune.trainer import train
 from edgetune.models.head import head_keys
 from edgetune.progress import silent
 from edgetune.tasks.image_classification import cross_entropy, logits_of

@@ -12,8 +12,9 @@ from torchvision.models import SwinTransformer, VisionTransformer, mobilenet_v3_
 
 from edgetune.errors import TrainingError
 from edgetune.finetune.lr_find import range_test
+from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.strategies.lora import LowRank, adapt, merge
-from edgetune.finetune.trainer import TrainOptions, train
+from edgetune.finetune.trainer import train
 from edgetune.models.text_classifier import head_of, pretrained_text_classifier, read_config
 from edgetune.progress import silent
 from edgetune.tasks.image_classification import cross_entropy, logits_of
