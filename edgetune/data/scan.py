@@ -8,7 +8,6 @@ import codecs
 import csv
 import io
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What lies in a dataset. ``labels`` are sorted, ``samples`` are sorted by path."""
+    """What lies in a dataset. ``labels`` are sorted, ``samples`` are sorted by path.
+
+    A CSV may name a file more than once; what that means is judged with other copies (``data/findings.py``).
+    """
 
     root: Path
     kind: str  # split folders | class folders | CSV
@@ -58,7 +60,7 @@ def scan(path: Path) -> Listing:
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
-        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=_path)
+        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=_order)
     )
     return Listing(root=data_root(path), kind=kind, labels=labels, samples=samples)
 
@@ -85,8 +87,8 @@ Row = tuple[str, str, str | None]
 """(relative path, label, split)"""
 
 
-def _path(row: Row) -> str:
-    return row[0]
+def _order(row: Row) -> tuple[str, str, str]:
+    return row[0], row[1], row[2] or ""
 
 
 # --- folders --------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def _ending(name: str) -> str:
 
 def _csv_rows(path: Path) -> tuple[str, list[Row]]:
     rows: list[Row] = []
-    missing, strange, seen = [], [], Counter[str]()
+    missing, strange = [], []
     root = str(path.parent)
     for line, name, label, split in _csv_fields(path):
         full = os.path.join(root, name)  # noqa: PTH118
@@ -205,17 +207,13 @@ def _csv_rows(path: Path) -> tuple[str, list[Row]]:
             strange.append(f"line {line}: {name}")
         elif not (os.path.isfile(full) or os.path.islink(full)):  # noqa: PTH113, PTH114
             missing.append(f"line {line}: {name}")
-        name = Path(name).as_posix()
-        seen[name] += 1
-        rows.append((name, label, split))
+        rows.append((Path(name).as_posix(), label, split))
     if missing:
         raise DataError(
             f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV"
         )
     if strange:
         raise DataError(f"{path.name} names {_counted(strange, 'file')} that are no images", hint=ENDINGS)
-    if twice := [name for name, count in seen.items() if count > 1]:
-        raise DataError(f"{path.name} names {_counted(twice, 'file')} more than once", hint="keep one line of each")
     if not rows:
         raise DataError(f"{path.name} has a header and no samples", hint="each line names one image and its class")
     return "CSV", rows

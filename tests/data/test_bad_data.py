@@ -9,6 +9,7 @@ from conftest import write_images
 
 from edgetune import api
 from edgetune.cli import cli
+from edgetune.data.clean import write_list
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.errors import DataError
@@ -44,9 +45,9 @@ def test_equal_letters_in_other_code_points_are_one_label(tmp_path):
 
 
 def test_a_label_too_rare_to_split_may_be_a_misspelling(tmp_path):
-    with pytest.raises(DataError, match="too few usable training samples of negatve") as caught:
-        found(write(tmp_path / "t.csv", "text,label\n" + lines() + "one more,negatve\n"))
-    assert '"negatve" may be "negative": then merge them' in str(caught.value.hint)
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + lines() + "one more,negatve\n"))
+    assert here["too-few"].severity == "error" and here["too-few"].examples == ("negatve: 1",)
+    assert '"negatve" may be "negative": then merge them' in here["too-few"].do
 
 
 def test_a_label_that_train_lacks_may_be_a_misspelling(tmp_path):
@@ -59,9 +60,20 @@ def test_a_label_that_train_lacks_may_be_a_misspelling(tmp_path):
 
 def test_a_column_that_holds_no_labels_is_doubted(tmp_path):
     swapped = "".join(f"{'ab'[i % 2]},a sentence number {i}\n" for i in range(30))
-    with pytest.raises(DataError, match=r"too few usable training samples of .*and 20 more") as caught:
-        found(write(tmp_path / "t.csv", "text,label\n" + swapped))
-    assert "30 of 30 labels are that rare: are they labels?" in str(caught.value.hint)
+    index, here = found(write(tmp_path / "t.csv", "text,label\n" + swapped))
+    assert here["too-few"].count == 30 and "30 of 30 labels are that rare: are they labels?" in here["too-few"].do
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        write_list(index, tmp_path / "clean.csv")
+    assert not (tmp_path / "clean.csv").exists()
+
+
+def test_a_class_too_small_is_told_with_all_else_and_left_out_of_the_list(tmp_path):
+    path = write(tmp_path / "t.csv", "text,label\n" + lines() + "one,alone\ntwo,alone\nN/A,positive\n,negative\n")
+    told = api.check(path, fix=tmp_path / "clean.csv")
+    assert told["failed"] and told["left_out"] == 3
+    assert {"too-few", "unusable", "missing-value", "carved"} <= {finding["id"] for finding in told["findings"]}
+    index, here = found(tmp_path / "clean.csv")
+    assert index.labels == ("negative", "positive") and "too-few" not in here
 
 
 @pytest.mark.parametrize("name", ["t.csv", "p.csv"])

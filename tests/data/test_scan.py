@@ -62,7 +62,6 @@ def test_csv_with_splits(tmp_path):
     [
         ("file,class\n1.png,a\n", "has columns file, class"),
         ("path,label\n1.png,a\nnone.png,b\n", "names 1 file (line 3: none.png) that do not exist"),
-        ("path,label\n1.png,a\n1.png,b\n", "more than once"),
         ("path,label\n1.png,\n", "l.csv:2: a path or a label is missing"),
         ("path,label,split\n1.png,a,holdout\n", 'l.csv:2: split "holdout"'),
         ("path,label,split\n1.png,a,train\n2.png,b,\n", "some samples a split and others none"),
@@ -73,7 +72,6 @@ def test_csv_with_splits(tmp_path):
         ("path,label\n1,png,a\n", "l.csv:2: 3 fields under 2 columns"),
         ("path,label\n1.png,a\n2.png\n", "l.csv:3: a path or a label is missing"),
         ("path,label\n1.png,a\nl.csv,b\n", "names 1 file (line 3: l.csv) that are no images"),
-        ("path,label\n1.png,a\n./1.png,b\n", "names 1 file (1.png) more than once"),
         ('path,label\n1.png,"a\nb\n', "one class only"),
         ('path,label\n1.png,"' + "x" * 140_000 + "\n", "l.csv:2: not readable as CSV"),
         ('path,label\n1.png,"two\nlines"\n\n3.png,b\n', "(line 5: 3.png)"),
