@@ -123,8 +123,9 @@ def build_index(
     paths = list(dict.fromkeys(sample.path for sample in listing.samples))  # a CSV may name one more than once
     facts = {item.path: item for item in check_images(listing.root, paths, progress)}
     bad = [facts[sample.path] for sample in listing.samples if facts[sample.path].problem is not None]
+    bad += _without_label(listing.unlabelled)
     if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(listing.samples))
+        raise _bad_files(bad, len(listing.samples) + len(listing.unlabelled))
     good = [sample for sample in listing.samples if facts[sample.path].problem is None]
     contents = {path: item.sha256 for path, item in facts.items()}
     samples, carved = _with_splits(good, contents, val_fraction, test_fraction, seed)
@@ -154,9 +155,10 @@ def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_fi
     number = {label: position for position, label in enumerate(listing.labels)}
     rows = {row.where: row for row in listing.rows}
     bad = [ImageFacts(path=row.where, problem="is empty") for row in listing.rows if not row.text.strip()]
-    if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(rows))
     empty = {item.path for item in bad}
+    bad += _without_label(listing.unlabelled)
+    if bad and on_bad_file == "error":
+        raise _bad_files(bad, len(rows) + len(listing.unlabelled))
     good = [
         Sample(path=row.where, label=number[row.label], split=row.split)
         for row in listing.rows
@@ -176,6 +178,10 @@ def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_fi
         skipped=tuple((item.path, item.problem or "") for item in bad),
         carved=carved,
     )
+
+
+def _without_label(paths: Sequence[str]) -> list[ImageFacts]:
+    return [ImageFacts(path=path, problem="has no label") for path in paths]
 
 
 def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:

@@ -62,7 +62,8 @@ def test_csv_with_splits(tmp_path):
     [
         ("file,class\n1.png,a\n", "has columns file, class"),
         ("path,label\n1.png,a\nnone.png,b\n", "names 1 file (line 3: none.png) that do not exist"),
-        ("path,label\n1.png,\n", "l.csv:2: a path or a label is missing"),
+        ("path,label\n,a\n", "l.csv:2: a path is missing"),
+        ("path,label\n1.png,\n2.png\n", "l.csv gives no sample a label"),
         ("path,label,split\n1.png,a,holdout\n", 'l.csv:2: split "holdout"'),
         ("path,label,split\n1.png,a,train\n2.png,b,\n", "some samples a split and others none"),
         ("path,label,split\n1.png,a,test\n2.png,b,test\n", "no training samples"),
@@ -70,7 +71,6 @@ def test_csv_with_splits(tmp_path):
         ("path;label\n1.png;a\n", "has columns path;label"),
         ("path,label\n", "a header and no samples"),
         ("path,label\n1,png,a\n", "l.csv:2: 3 fields under 2 columns"),
-        ("path,label\n1.png,a\n2.png\n", "l.csv:3: a path or a label is missing"),
         ("path,label\n1.png,a\nl.csv,b\n", "names 1 file (line 3: l.csv) that are no images"),
         ('path,label\n1.png,"a\nb\n', "one class only"),
         ('path,label\n1.png,"' + "x" * 140_000 + "\n", "l.csv:2: not readable as CSV"),
