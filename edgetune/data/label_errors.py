@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetune.data.findings import INFO, WARNING, counted, shortened
+from edgetune.data.findings import INFO, WARNING
 from edgetune.data.index import DatasetIndex
 from edgetune.data.out_of_fold import FOLDS, Features, out_of_fold
 from edgetune.data.tfidf import tfidf
+from edgetune.data.wording import counted, shortened
 from edgetune.errors import InputError
 from edgetune.progress import Tick, silent
 from edgetune.records import DataFinding
