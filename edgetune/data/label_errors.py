@@ -19,7 +19,7 @@ from edgetune.data.findings import INFO, WARNING
 from edgetune.data.index import DatasetIndex
 from edgetune.data.out_of_fold import FOLDS, Features, out_of_fold
 from edgetune.data.tfidf import tfidf
-from edgetune.data.wording import counted, shortened
+from edgetune.data.wording import counted, quoted, shortened, told_apart
 from edgetune.errors import InputError
 from edgetune.progress import Tick, silent
 from edgetune.records import DataFinding
@@ -40,22 +40,30 @@ class Suspect:
     confidence: float
 
 
-def suspects(probabilities: NDArray[np.float64], labels: Sequence[int], odds: float = ODDS) -> list[Suspect]:
-    """The labels to doubt, the most doubtful first.
+def suspects(
+    probabilities: NDArray[np.float64],
+    labels: Sequence[int],
+    odds: float = ODDS,
+    contents: Sequence[str] | None = None,
+) -> list[Suspect]:
+    """The labels to doubt, the most doubtful first; a class of too few samples is neither doubted nor suggested.
 
     Args:
         probabilities: out-of-fold [N, K].
         odds: of the suggested label against the given one, at least.
+        contents: the digest of each sample, of which equal ones count once; None: all differ.
     """
     truth = np.asarray(labels, np.int64)
     own = probabilities[np.arange(len(truth)), truth]
     sums = np.bincount(truth, own, probabilities.shape[1])
     counts = np.bincount(truth, minlength=probabilities.shape[1])
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-    passed = np.where(probabilities >= thresholds, probabilities, -1.0)
+    pairs = set(zip(truth.tolist(), contents or range(len(truth)), strict=True))
+    known = np.bincount([label for label, _ in pairs], minlength=len(counts)) >= FEWEST
+    passed = np.where((probabilities >= thresholds) & known, probabilities, -1.0)
     suggested = passed.argmax(1)
     confidence = passed.max(1)
-    doubted = np.flatnonzero((suggested != truth) & (confidence >= odds * own) & (counts[truth] >= FEWEST))
+    doubted = np.flatnonzero((suggested != truth) & (confidence >= odds * own) & known[truth])
     ranked = sorted(doubted.tolist(), key=lambda i: (own[i] - confidence[i], i))
     return [
         Suspect(sample=i, given=int(truth[i]), suggested=int(suggested[i]), confidence=float(confidence[i]))
@@ -75,7 +83,7 @@ def doubt_labels(
     contents = [sample.sha256 for sample in index.samples]
     probabilities = out_of_fold(features, labels, contents, seed=seed, progress=progress)
     agreement = float((probabilities.argmax(1) == np.asarray(labels)).mean())
-    return suspects(probabilities, labels, least_odds(features, agreement)), agreement
+    return suspects(probabilities, labels, least_odds(features, agreement), contents), agreement
 
 
 def least_odds(features: Features, agreement: float) -> float:
@@ -118,7 +126,9 @@ def label_finding(index: DatasetIndex, found: Sequence[Suspect], agreement: floa
         sample = index.samples[suspect.sample]
         said = f"{shortened(sample.text)} " if sample.text is not None else ""
         given, suggested = index.labels[suspect.given], index.labels[suspect.suggested]
-        examples.append(f'{sample.path}: {said}is "{given}", rather "{suggested}" ({suspect.confidence:.0%})')
+        examples.append(
+            f"{sample.path}: {said}is {quoted(given)}, rather {quoted(suggested)} ({suspect.confidence:.0%})"
+        )
     return [
         DataFinding(
             id="label-error",
@@ -145,7 +155,7 @@ def unjudged(index: DatasetIndex) -> list[DataFinding]:
             count=len(small),
             problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} different {index.noun}s, "
             "whose labels were not judged",
-            examples=tuple(index.labels[label] for label in small),
+            examples=tuple(told_apart(index.labels[label]) for label in small),
             do="look at them yourself",
         )
     ]
