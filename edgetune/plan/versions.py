@@ -4,9 +4,9 @@
 VERSIONS = {
     "check_data": 3,
     "check_labels": 2,
-    "finetune": 1,
+    "finetune": 2,
     "folds": 1,
-    "fold": 1,  # it fine-tunes as "finetune" does: raise both
+    "fold": 2,  # it fine-tunes as "finetune" does: raise both
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,

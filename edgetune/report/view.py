@@ -92,7 +92,8 @@ def training_line(data: Json) -> str:
     if training.get("retried"):
         text += f" {RETRIED}"
     if training["strategy"] != "feature-extraction":
-        verdict = failed_training_line(data) or fit_verdict(data.get("history", []))
+        counts = list(data["dataset"].get("counts", {}).get("train", {}).values())
+        verdict = failed_training_line(data) or fit_verdict(data.get("history", []), counts)
         text += f" {verdict}" if verdict else ""
     if kept := data.get("forgetting"):
         before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
