@@ -2,7 +2,7 @@
 
     python benchmarks/feature_scaling.py --data DIR
 
-DIR holds signdigits, clothing10 and mobilenet_v2_imagenet.safetensors. The features of MobileNetV2 are computed once for
+DIR holds signdigits, clothing10 and mobilenet_v2_imagenet.safetensors. MobileNetV2's features are computed once for
 each size; heads are fitted by edgetune's own function to all training pictures and to random draws of a few of each
 class. "each" hands it features that were divided by their own deviations on the training pictures. Kept is accuracy
 on the test split, the strength of the penalty chosen on validation.
