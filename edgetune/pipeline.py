@@ -1,10 +1,9 @@
 """Carry out a plan: find each step's result in the store or make it, then tell what came of it."""
 
-import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,20 +12,18 @@ from typing import Any
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, ProcessError, StoreError
-from edgetune.hashing import canonical_json
 from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.likeness import Past
 from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Artifact, Plan, Step
 from edgetune.spending import Meter, added, remember, remembered
 from edgetune.steps.context import StepContext
 from edgetune.steps.running import run_step
-from edgetune.store import Entry, Store, step_key
+from edgetune.store import Store, step_key
 from edgetune.surroundings import Surroundings
 
 SPENT = "spent.json"  # in scratch: what a step that was interrupted has cost so far
-NOTHING = object()
-LIKE = {"fold": "finetune"}  # steps that cost about as much as those of another name, until one of their own was run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +43,10 @@ class Status:
 
     step: Step
     cached: bool | None
-    seconds: float | None  # what it took, or what a step of its kind took last time
+    seconds: float | None  # what it took, or what one like it is known to have taken
     size_bytes: int | None
     same_data: bool | None = None  # whether ``seconds`` are of the same data; None: unknown, or its own
+    scaled: bool = False  # whether they are in proportion to the epochs of one that had others
     timed: bool = False  # whether they were foretold from timed batches
     rung: str | None = None  # the engine of the controller's that needs it; None: every build does
 
@@ -116,24 +114,21 @@ def run(
 
 def preview(plan: Plan, store: Store) -> list[Status]:
     """What each step of ``plan`` would do, and what it is likely to cost."""
-    entries, found = store.entries(), recall(plan, store)
-    ours: set[str] | None = None  # what was made from the same data
+    found = recall(plan, store)
+    keys = {name: outcome.artifact.key for name, outcome in found.items() if outcome.artifact is not None}
+    past = Past(store.entries(), plan.steps, keys)
     statuses = []
     for step in plan.steps:
-        known = _is_known(step, found)
         artifact = found[step.id].artifact if step.id in found else None
         if artifact is not None:
             facts = store.facts(artifact)
             size = sum(int(file["size"]) for file in facts["files"].values())
             statuses.append(Status(step=step, cached=True, seconds=float(facts["seconds"]), size_bytes=size))
-        else:
-            cached = False if known else None
-            if ours is None:
-                checked = found["check-data"].artifact if "check-data" in found else None
-                ours = _descendants(entries, None if checked is None else checked.key)
-            like, same = _most_like(step, entries, ours)
-            seconds = None if like is None else like.seconds
-            statuses.append(Status(step=step, cached=cached, seconds=seconds, size_bytes=None, same_data=same))
+            continue
+        cached = False if _is_known(step, found) else None
+        likely = past.likely(step)
+        told = {} if likely is None else asdict(likely)
+        statuses.append(Status(step=step, cached=cached, size_bytes=None, **{"seconds": None, **told}))
     return statuses
 
 
@@ -150,39 +145,6 @@ def recall(plan: Plan, store: Store, known: Mapping[str, Outcome] | None = None)
 
 def _is_known(step: Step, found: Mapping[str, Outcome]) -> bool:
     return all(source.startswith("source:") or source in found for source in step.inputs.values())
-
-
-def _descendants(entries: Sequence[Entry], key: str | None) -> set[str]:
-    """Keys of the entries that were made from the artifact ``key``."""
-    found, before = {key} if key else set[str](), -1
-    while len(found) > before:
-        before = len(found)
-        found |= {entry.key for entry in entries if not found.isdisjoint(entry.parents)}
-    return found
-
-
-def _most_like(step: Step, entries: Sequence[Entry], same: set[str]) -> tuple[Entry | None, bool | None]:
-    """The finished step most like ``step``, and whether it was done with the same data (its key is in ``same``).
-
-    First those of the same data count, then those with the most equal parameters, then the last one.
-    """
-    params = _plain(step.params)
-
-    def likeness(entry: Entry) -> tuple[bool, int, float]:
-        equal = sum(entry.params.get(name, NOTHING) == value for name, value in params.items())
-        return entry.key in same, equal, entry.last_used
-
-    for name in (step.name, LIKE.get(step.name)):
-        if found := [entry for entry in entries if entry.name == name]:
-            best = max(found, key=likeness)
-            return best, likeness(best)[0]
-    return None, None
-
-
-def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """As a manifest holds them."""
-    plain: dict[str, Any] = json.loads(canonical_json(dict(params)))
-    return plain
 
 
 def tell(outcomes: Mapping[str, Outcome], store: Store) -> list[dict[str, Any]]:

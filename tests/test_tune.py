@@ -70,6 +70,20 @@ def test_it_finds_better_values_and_writes_them_as_a_recipe(search):
     assert data["study"] in page and "http-equiv" in page and "<script src" not in page
 
 
+def test_what_it_will_take_is_told_from_the_same_data_and_network_alone(search):
+    edit(search, "trials = 4", "trials = 1")
+    first = CliRunner().invoke(cli, ["tune"])
+    assert "1 trials, 1 to run; searched" in first.stderr
+    edit(search, "trials = 1", "trials = 2")
+    again = CliRunner().invoke(cli, ["tune"])
+    assert "2 trials, 1 to run, about" in again.stderr and "one of this network and data took" in again.stderr
+    edit(search, "image_size = 40", "image_size = 32")
+    edit(search, "trials = 2", "trials = 1")
+    other = CliRunner().invoke(cli, ["tune", "--force"])
+    assert other.exit_code == 0, other.output
+    assert "1 trials, 1 to run; searched" in other.stderr
+
+
 def test_the_same_command_goes_on_and_does_nothing_twice(search):
     first = api.tune()
     edit(search, "trials = 4", "trials = 6")

@@ -127,7 +127,7 @@ def _timed(status: pipeline.Status, seconds: float) -> pipeline.Status:
     """With what timed batches say of the training of the whole network; a fold has about as much to learn from."""
     if status.cached or status.step.name not in TRAINED:
         return status
-    return replace(status, seconds=seconds, same_data=True, timed=True)
+    return replace(status, seconds=seconds, same_data=True, scaled=False, timed=True)
 
 
 def emit_cpp(bundle: str | Path, folder: str | Path) -> None:

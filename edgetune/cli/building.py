@@ -48,6 +48,7 @@ def plan(
             "cached": status.cached,
             "seconds": status.seconds,
             "same_data": status.same_data,
+            "scaled": status.scaled,
             "timed": status.timed,
             "size_bytes": status.size_bytes,
             "rung": status.rung,
@@ -63,13 +64,8 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     always = [status for status in statuses if status.rung is None]
     for status in always:
         state = {True: "cached", False: "to run", None: "to run"}[status.cached]
-        cost = "" if status.seconds is None else f"{status.seconds:8.1f} s"
-        note = ""
-        if status.seconds is not None and not status.cached:
-            note = " (what such a step took here)" if status.same_data else " (what one took with other data)"
-        if status.timed:
-            note = " (foretold from timed batches)"
-        lines.append(f"  {state:8}{status.step.title:44}{cost}{note}")
+        cost = "   unknown" if status.seconds is None else f"{status.seconds:8.1f} s"
+        lines.append(f"  {state:8}{status.step.title:44}{cost}{_source(status)}")
     lines.append(f"{len(always)} steps, {_to_run(always)}")
     rungs = dict.fromkeys(status.rung for status in statuses if status.rung is not None)
     if rungs:
@@ -79,7 +75,7 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
         lines.append(
             f"  {'cached' if all(s.cached for s in own) else 'to run':8}{name:28}{len(own)} steps, {_to_run(own)}"
         )
-    known = [s.seconds for s in always if not s.cached and s.seconds is not None and s.same_data is not False]
+    known = _counted(always)
     if made.recipe.cost.per_hour is not None and known:
         money = made.recipe.cost.per_hour * sum(known) / 3600
         lines.append(f"on one device that costs about {money:.2f} {made.recipe.cost.currency}".rstrip())
@@ -90,15 +86,32 @@ def plan_text(made: Any, statuses: list[Any]) -> str:
     return "\n".join(lines)
 
 
+def _source(status: Any) -> str:
+    """Where the seconds of a step that is not cached come from."""
+    if status.cached or status.seconds is None:
+        return ""
+    if status.timed:
+        return " (foretold from timed batches)"
+    known = "what such a step took here" if status.same_data else "what one took with other data: not counted"
+    return f" ({known}, by its epochs)" if status.scaled else f" ({known})"
+
+
+def _counted(statuses: list[Any]) -> list[float]:
+    """The seconds of the steps to run that are known; what others took with other data is not."""
+    return [s.seconds for s in statuses if not s.cached and s.seconds is not None and s.same_data is not False]
+
+
 def _to_run(statuses: list[Any]) -> str:
     """How many of the steps are not cached, and what they are likely to cost."""
     missing = [status for status in statuses if not status.cached]
-    known = [s.seconds for s in missing if s.seconds is not None and s.same_data is not False]
-    unknown = len(missing) - len(known)
+    known = _counted(missing)
+    unknown = sum(status.seconds is None for status in missing)
+    others = len(missing) - len(known) - unknown
+    left = [f"{others} only known with other data"] * bool(others) + [f"{unknown} of unknown cost"] * bool(unknown)
     return (
         f"{len(missing)} to run"
         + (f", about {sum(known):.0f} s" if known else "")
-        + (f" ({unknown} of unknown cost)" if unknown and missing else "")
+        + (f" ({', '.join(left)})" if left else "")
     )
 
 

@@ -14,10 +14,10 @@ from pathlib import Path, PurePath
 
 from edgetune import __version__
 from edgetune.data.croissant import croissant
-from edgetune.data.findings import counted
 from edgetune.data.index import SPLITS, DatasetIndex
 from edgetune.data.licence import Licence, find_licence
 from edgetune.data.texts import header, text_files
+from edgetune.data.wording import counted
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file, digest_json
 from edgetune.records import DataFinding

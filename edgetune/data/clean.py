@@ -5,14 +5,15 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from edgetune.data.few_samples import too_small
 from edgetune.data.index import DatasetIndex, IndexedSample
-from edgetune.errors import InputError
+from edgetune.errors import DataError, InputError
 
 KEEP_IN = ("test", "val", "train")  # a picture of several splits stays where it is judged by
 
 
 def cleaned(index: DatasetIndex) -> list[IndexedSample]:
-    """One sample of each content; none of a picture that has two labels."""
+    """One sample of each content; none of a picture that has two labels, nor of a class too small to be trained."""
     by_content: dict[str, list[IndexedSample]] = defaultdict(list)
     for sample in index.samples:
         by_content[sample.sha256].append(sample)
@@ -21,7 +22,9 @@ def cleaned(index: DatasetIndex) -> list[IndexedSample]:
         for same in by_content.values()
         if len({sample.label for sample in same}) == 1
     ]
-    return sorted(kept, key=lambda sample: sample.path)
+    trained = {sample.label for sample in kept if sample.split == "train"}
+    trained -= {index.labels.index(label) for label in too_small(index)}
+    return sorted((sample for sample in kept if sample.label in trained), key=lambda sample: sample.path)
 
 
 def write_list(index: DatasetIndex, path: Path) -> int:
@@ -30,9 +33,14 @@ def write_list(index: DatasetIndex, path: Path) -> int:
     Its columns are ``path,label,split``, or ``text,label,split``.
 
     Raises:
-        InputError: the file exists, or cannot be written.
+        InputError: the file exists, or cannot be written. DataError: fewer than two classes are left.
     """
     samples, base = cleaned(index), path.absolute().parent
+    if len({sample.label for sample in samples}) < 2:
+        raise DataError(
+            f"without what was found, fewer than two classes are left: {path} was not written",
+            hint="`edgetune check` without --fix lists what was found",
+        )
     try:
         with path.open("x", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

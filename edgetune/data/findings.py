@@ -4,16 +4,17 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from textwrap import shorten
 
 from scipy.stats import chi2_contingency
 
+from edgetune.data.few_samples import few_to_judge_by, hardly_labels, too_few
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.near_texts import near_texts
 from edgetune.data.odd_samples import colour_modes, missing_values, odd_sizes
 from edgetune.data.perceptual import look_alikes
 from edgetune.data.trigger_patches import trigger_patches
 from edgetune.data.trigger_words import trigger_words
+from edgetune.data.wording import counted, shortened
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
@@ -21,33 +22,31 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 LOOK_ALIKE_BITS = 8  # of 256: none on two real datasets of photos, and what re-encoding and resizing change
 NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or two differ in a sentence
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
-FEWEST = 10  # images of a class to judge it by
 SHIFT_P = 0.001
 NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.IGNORECASE)
 MOST_NUMBERS = 0.5  # of the texts
 EXAMPLES_OF_ONE = 5  # samples that show one trigger
 SAMPLES = 12  # of a finding, to look at
-LONGEST_SHOWN = 60  # letters of a text among the examples
 
 
 def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFinding]:
     """All findings, errors first."""
     found = [
         *_unusable(index),
+        *too_few(index),
         *_leaks(index, allow_leaks),
         *_look_alikes(index),
         *_near_texts(index),
         *_duplicates(index),
         *_two_labels(index),
-        *_label_typos(index),
+        *(() if hardly_labels(index) else _label_typos(index)),  # thousands of them would be compared
         *_numbers(index),
         *missing_values(index),
         *odd_sizes(index),
         *colour_modes(index),
-        *_trigger_words(index),
-        *_trigger_patches(index),
+        *(() if hardly_labels(index) else (*_trigger_words(index), *_trigger_patches(index))),
         *_imbalance(index),
-        *_few(index),
+        *few_to_judge_by(index),
         *_shift(index),
         *_carved(index),
     ]
@@ -81,7 +80,7 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
             severity=WARNING if allowed else ERROR,
             count=len(leaks),
             problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
-            examples=tuple(" = ".join(sample.path for sample in same) for same in leaks),
+            examples=tuple(_told(index, same) for same in leaks),
             samples=_to_look_at(leaks),
             do="remove them from all splits but one, or set `[data] allow_leaks = true`",
         )
@@ -168,7 +167,7 @@ def _duplicates(index: DatasetIndex) -> Iterator[DataFinding]:
             severity=INFO,
             count=extra,
             problem=f"{counted(extra, 'copy', 'copies')} of {index.noun}s in the same split",
-            examples=tuple(" = ".join(sample.path for sample in same) for same in copies),
+            examples=tuple(_told(index, same) for same in copies),
             samples=_to_look_at(copies),
             do="remove the copies, unless they are meant to count more",
         )
@@ -182,7 +181,7 @@ def _two_labels(index: DatasetIndex) -> Iterator[DataFinding]:
             severity=WARNING,
             count=len(torn),
             problem=f"{counted(len(torn), index.noun)} with two labels",
-            examples=tuple(" = ".join(sample.path for sample in same) for same in torn),
+            examples=tuple(_told(index, same) for same in torn),
             samples=_to_look_at(torn),
             do="keep each under the label that is right",
         )
@@ -274,20 +273,6 @@ def _imbalance(index: DatasetIndex) -> Iterator[DataFinding]:
         )
 
 
-def _few(index: DatasetIndex) -> Iterator[DataFinding]:
-    for split in ("val", "test"):
-        small = {label: count for label, count in index.counts()[split].items() if count < FEWEST}
-        if small:
-            yield DataFinding(
-                id=f"few-{split}",
-                severity=INFO,
-                count=len(small),
-                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} {index.noun}s",
-                examples=tuple(f"{label}: {count}" for label, count in small.items()),
-                do=f"their recall says little: one {index.noun} is 10 points or more",
-            )
-
-
 def _shift(index: DatasetIndex) -> Iterator[DataFinding]:
     """Class shares of train and test differ by more than chance (chi-square test of homogeneity)."""
     counts = index.counts()
@@ -325,6 +310,14 @@ def _same_content(index: DatasetIndex) -> list[list[IndexedSample]]:
     return [same for content, same in by_content.items() if several[content] > 1]
 
 
+def _told(index: DatasetIndex, same: Sequence[IndexedSample]) -> str:
+    """The names of samples of one content; of a file that a list names more than once, what the list says of it."""
+    if len({sample.path for sample in same}) == len(same):
+        return " = ".join(sample.path for sample in same)
+    named = Counter(f'{sample.path} ({sample.split}, "{index.labels[sample.label]}")' for sample in same)
+    return " = ".join(f"{name}, {count} times" if count > 1 else name for name, count in named.items())
+
+
 def _to_look_at(groups: Sequence[Sequence[IndexedSample]]) -> tuple[str, ...]:
     """Paths of the first pictures; what is read in words already needs no look."""
     return tuple(sample.path for same in groups for sample in same if sample.text is None)[:SAMPLES]
@@ -332,13 +325,3 @@ def _to_look_at(groups: Sequence[Sequence[IndexedSample]]) -> tuple[str, ...]:
 
 def _by_split(index: DatasetIndex) -> list[IndexedSample]:
     return sorted(index.samples, key=lambda sample: (SPLITS.index(sample.split), sample.path))
-
-
-def shortened(text: str | None) -> str:
-    """A text in quotes and on one line, its beginning if it is long."""
-    return f'"{shorten(text or "", LONGEST_SHOWN, placeholder="...")}"'
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """1 file, 2 files."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.data.check import ImageFacts, check_images
-from edgetune.data.scan import Sample, first_few, scan
-from edgetune.data.splits import carve, too_small
+from edgetune.data.scan import Sample, scan
+from edgetune.data.splits import carve
 from edgetune.data.texts import content_digest, is_text_data, scan_texts
 from edgetune.errors import DataError
 from edgetune.progress import Tick, silent
-from edgetune.toml import similar
 
 SCHEMA = "edgetune.dataset/2"
 SPLITS = ("train", "val", "test")
@@ -116,18 +115,20 @@ def build_index(
 
     Raises:
         DataError: see ``scan`` and ``scan_texts``; unusable samples (all of them listed, unless ``on_bad_file``
-            is "skip"); a class left without enough samples.
+            is "skip"); no usable sample at all.
     """
     if is_text_data(path):
         return _text_index(path, val_fraction, test_fraction, on_bad_file, seed)
     listing = scan(path)
-    facts = {item.path: item for item in check_images(listing.root, [s.path for s in listing.samples], progress)}
-    bad = [item for item in facts.values() if item.problem is not None]
+    paths = list(dict.fromkeys(sample.path for sample in listing.samples))  # a CSV may name one more than once
+    facts = {item.path: item for item in check_images(listing.root, paths, progress)}
+    bad = [facts[sample.path] for sample in listing.samples if facts[sample.path].problem is not None]
+    bad += _without_label(listing.unlabelled)
     if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(facts))
+        raise _bad_files(bad, len(listing.samples) + len(listing.unlabelled))
     good = [sample for sample in listing.samples if facts[sample.path].problem is None]
     contents = {path: item.sha256 for path, item in facts.items()}
-    samples, carved = _with_splits(good, listing.labels, len(bad), contents, val_fraction, test_fraction, seed)
+    samples, carved = _with_splits(good, contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
         root=listing.root,
         labels=listing.labels,
@@ -154,16 +155,17 @@ def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_fi
     number = {label: position for position, label in enumerate(listing.labels)}
     rows = {row.where: row for row in listing.rows}
     bad = [ImageFacts(path=row.where, problem="is empty") for row in listing.rows if not row.text.strip()]
-    if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(rows))
     empty = {item.path for item in bad}
+    bad += _without_label(listing.unlabelled)
+    if bad and on_bad_file == "error":
+        raise _bad_files(bad, len(rows) + len(listing.unlabelled))
     good = [
         Sample(path=row.where, label=number[row.label], split=row.split)
         for row in listing.rows
         if row.where not in empty
     ]
     contents = {sample.path: content_digest(rows[sample.path].text) for sample in good}
-    samples, carved = _with_splits(good, listing.labels, len(bad), contents, val_fraction, test_fraction, seed)
+    samples, carved = _with_splits(good, contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
         root=listing.root,
         labels=listing.labels,
@@ -178,6 +180,10 @@ def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_fi
     )
 
 
+def _without_label(paths: Sequence[str]) -> list[ImageFacts]:
+    return [ImageFacts(path=path, problem="has no label") for path in paths]
+
+
 def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
     lines = [f"{item.path} {item.problem}" for item in bad[:SHOWN]]
     if len(bad) > SHOWN:
@@ -189,37 +195,22 @@ def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
     )
 
 
-def _why_small(small: Sequence[str], sizes: Counter[str]) -> str:
-    """What may be wrong with classes of too few samples: a misspelling, or a column that holds no labels."""
-    if len(small) > max(1, len(sizes) // 2):
-        return f"; {len(small)} of {len(sizes)} labels are that rare: are they labels?"
-    usual = [label for label, _ in sizes.most_common() if label not in small]
-    likely = {label: [other for other in usual if similar(label, other)] for label in small}
-    told = [f'"{label}" may be "{others[0]}"' for label, others in likely.items() if others]
-    return f"; {first_few(told)}: then merge them" if told else ""
-
-
 def _with_splits(
     good: list[Sample],
-    labels: tuple[str, ...],
-    skipped: int,
     contents: Mapping[str, str],
     val_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> tuple[list[Sample], tuple[str, ...]]:
-    """The samples with every split filled, and which ones were carved (test before val)."""
+    """The samples with every split filled, and which ones were carved (test before val).
+
+    Raises:
+        DataError: no sample can be used.
+    """
+    if not good:
+        raise DataError("no sample of this dataset can be used", hint="see that it is the right one")
     present = {sample.split for sample in good}
     carved = tuple(name for name in ("test", "val") if name not in present)
-    train = [sample for sample in good if sample.split in ("train", None)]
-    if small := too_small((s.label for s in train), labels, 1 + len(carved)):
-        raise DataError(
-            f"too few usable training samples of {first_few(small)}",
-            hint=f"every class needs at least {1 + len(carved)}"
-            + (f", because {' and '.join(carved)} must be carved from train" if carved else "")
-            + (f"; {skipped} unusable ones were skipped" if skipped else "")
-            + _why_small(small, Counter(labels[sample.label] for sample in train)),
-        )
     result = [replace(sample, split=sample.split or "train") for sample in good]
     for name in carved:
         fraction = test_fraction if name == "test" else val_fraction

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetune.data.findings import INFO, WARNING, counted, shortened
+from edgetune.data.findings import INFO, WARNING
 from edgetune.data.index import DatasetIndex
 from edgetune.data.out_of_fold import FOLDS, Features, out_of_fold
 from edgetune.data.tfidf import tfidf
+from edgetune.data.wording import counted, shortened
 from edgetune.errors import InputError
 from edgetune.progress import Tick, silent
 from edgetune.records import DataFinding
@@ -39,22 +40,30 @@ class Suspect:
     confidence: float
 
 
-def suspects(probabilities: NDArray[np.float64], labels: Sequence[int], odds: float = ODDS) -> list[Suspect]:
-    """The labels to doubt, the most doubtful first.
+def suspects(
+    probabilities: NDArray[np.float64],
+    labels: Sequence[int],
+    odds: float = ODDS,
+    contents: Sequence[str] | None = None,
+) -> list[Suspect]:
+    """The labels to doubt, the most doubtful first; a class of too few samples is neither doubted nor suggested.
 
     Args:
         probabilities: out-of-fold [N, K].
         odds: of the suggested label against the given one, at least.
+        contents: the digest of each sample, of which equal ones count once; None: all differ.
     """
     truth = np.asarray(labels, np.int64)
     own = probabilities[np.arange(len(truth)), truth]
     sums = np.bincount(truth, own, probabilities.shape[1])
     counts = np.bincount(truth, minlength=probabilities.shape[1])
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), 1.0)
-    passed = np.where(probabilities >= thresholds, probabilities, -1.0)
+    pairs = set(zip(truth.tolist(), contents or range(len(truth)), strict=True))
+    known = np.bincount([label for label, _ in pairs], minlength=len(counts)) >= FEWEST
+    passed = np.where((probabilities >= thresholds) & known, probabilities, -1.0)
     suggested = passed.argmax(1)
     confidence = passed.max(1)
-    doubted = np.flatnonzero((suggested != truth) & (confidence >= odds * own) & (counts[truth] >= FEWEST))
+    doubted = np.flatnonzero((suggested != truth) & (confidence >= odds * own) & known[truth])
     ranked = sorted(doubted.tolist(), key=lambda i: (own[i] - confidence[i], i))
     return [
         Suspect(sample=i, given=int(truth[i]), suggested=int(suggested[i]), confidence=float(confidence[i]))
@@ -74,7 +83,7 @@ def doubt_labels(
     contents = [sample.sha256 for sample in index.samples]
     probabilities = out_of_fold(features, labels, contents, seed=seed, progress=progress)
     agreement = float((probabilities.argmax(1) == np.asarray(labels)).mean())
-    return suspects(probabilities, labels, least_odds(features, agreement)), agreement
+    return suspects(probabilities, labels, least_odds(features, agreement), contents), agreement
 
 
 def least_odds(features: Features, agreement: float) -> float:

@@ -8,7 +8,6 @@ import codecs
 import csv
 import io
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +35,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What lies in a dataset. ``labels`` are sorted, ``samples`` are sorted by path."""
+    """What lies in a dataset. ``labels`` are sorted, ``samples`` are sorted by path.
+
+    A CSV may name a file more than once; what that means is judged with other copies (``data/findings.py``).
+    ``unlabelled`` are the paths to which it gives no label.
+    """
 
     root: Path
     kind: str  # split folders | class folders | CSV
     labels: tuple[str, ...]
     samples: tuple[Sample, ...]
+    unlabelled: tuple[str, ...] = ()
 
 
 def scan(path: Path) -> Listing:
@@ -52,15 +56,17 @@ def scan(path: Path) -> Listing:
     """
     if not path.exists():
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
-    kind, found = _csv_rows(path) if path.is_file() else _folder_rows(path)
-    _check_names(found, path)
+    kind, rows = _csv_rows(path) if path.is_file() else _folder_rows(path)
+    _check_names(rows, path)
+    found = [row for row in rows if row[1]]
     check_classes(found, path)
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
-        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=_path)
+        Sample(path=name, label=index[label], split=split) for name, label, split in sorted(found, key=_order)
     )
-    return Listing(root=data_root(path), kind=kind, labels=labels, samples=samples)
+    unlabelled = tuple(sorted(name for name, label, _ in rows if not label))
+    return Listing(root=data_root(path), kind=kind, labels=labels, samples=samples, unlabelled=unlabelled)
 
 
 def data_root(path: Path) -> Path:
@@ -78,15 +84,15 @@ def fingerprint(listing: Listing) -> str:
             rows.append((sample.path, sample.label, sample.split, facts.st_size, facts.st_mtime_ns))
         except OSError:
             rows.append((sample.path, sample.label, sample.split, -1, 0))
-    return digest_json([listing.labels, rows])
+    return digest_json([listing.labels, rows, *([listing.unlabelled] if listing.unlabelled else [])])
 
 
 Row = tuple[str, str, str | None]
-"""(relative path, label, split)"""
+"""(relative path, label, split); the label is empty where a CSV has none"""
 
 
-def _path(row: Row) -> str:
-    return row[0]
+def _order(row: Row) -> tuple[str, str, str]:
+    return row[0], row[1], row[2] or ""
 
 
 # --- folders --------------------------------------------------------------------------------
@@ -197,7 +203,7 @@ def _ending(name: str) -> str:
 
 def _csv_rows(path: Path) -> tuple[str, list[Row]]:
     rows: list[Row] = []
-    missing, strange, seen = [], [], Counter[str]()
+    missing, strange = [], []
     root = str(path.parent)
     for line, name, label, split in _csv_fields(path):
         full = os.path.join(root, name)  # noqa: PTH118
@@ -205,17 +211,13 @@ def _csv_rows(path: Path) -> tuple[str, list[Row]]:
             strange.append(f"line {line}: {name}")
         elif not (os.path.isfile(full) or os.path.islink(full)):  # noqa: PTH113, PTH114
             missing.append(f"line {line}: {name}")
-        name = Path(name).as_posix()
-        seen[name] += 1
-        rows.append((name, label, split))
+        rows.append((Path(name).as_posix(), label, split))
     if missing:
         raise DataError(
             f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV"
         )
     if strange:
         raise DataError(f"{path.name} names {_counted(strange, 'file')} that are no images", hint=ENDINGS)
-    if twice := [name for name, count in seen.items() if count > 1]:
-        raise DataError(f"{path.name} names {_counted(twice, 'file')} more than once", hint="keep one line of each")
     if not rows:
         raise DataError(f"{path.name} has a header and no samples", hint="each line names one image and its class")
     return "CSV", rows
@@ -244,8 +246,8 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
                 )
             row = dict(zip(columns, (field.strip() for field in fields), strict=False))
             name, label, split = (row.get(key, "") for key in ("path", "label", "split"))
-            if not name or not label:
-                raise DataError(f"{where}: a path or a label is missing")
+            if not name:
+                raise DataError(f"{where}: a path is missing")
             if split and split.lower() not in SPLITS:
                 raise DataError(f'{where}: split "{split}" is not one of train, val, test')
             yield reader.line_num, name, label, SPLITS[split.lower()] if split else None
@@ -310,9 +312,11 @@ def check_classes(rows: Sequence[Row], path: Path) -> None:
     """Hold the labels and splits of a dataset against what a classifier needs.
 
     Raises:
-        DataError: some samples without a split, none to train on, one class only, a class of val or
-            test that train lacks.
+        DataError: no sample with a label, some samples without a split, none to train on, one class only, a class of
+            val or test that train lacks.
     """
+    if not rows:
+        raise DataError(f"{path} gives no sample a label", hint="fill the column `label`")
     splits = {split for _, _, split in rows}
     if None in splits and len(splits) > 1:
         raise DataError(f"{path.name} gives some samples a split and others none", hint="fill the column, or drop it")

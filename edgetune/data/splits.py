@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 def carve(contents: Sequence[str], labels: Sequence[int], fraction: float, seed: int) -> frozenset[str]:
@@ -29,11 +29,3 @@ def carve(contents: Sequence[str], labels: Sequence[int], fraction: float, seed:
 def rank(content: str, seed: int) -> bytes:
     """Where a content stands in an order that only ``seed`` shuffles."""
     return hashlib.sha256(f"{seed}:{content}".encode()).digest()
-
-
-def too_small(labels: Iterable[int], names: Sequence[str], needed: int) -> list[str]:
-    """Names of the classes with fewer than ``needed`` samples."""
-    counts = dict.fromkeys(range(len(names)), 0)
-    for label in labels:
-        counts[label] += 1
-    return [names[label] for label, count in counts.items() if count < needed]

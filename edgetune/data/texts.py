@@ -35,12 +35,13 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextListing:
-    """What lies in a text dataset, in the order of its files."""
+    """What lies in a text dataset, in the order of its files. ``unlabelled`` is where a row has no label."""
 
     root: Path
     kind: str  # CSV | JSON Lines | split files
     labels: tuple[str, ...]
     rows: tuple[TextRow, ...]
+    unlabelled: tuple[str, ...] = ()
 
 
 def is_text_data(path: Path) -> bool:
@@ -64,14 +65,16 @@ def scan_texts(path: Path) -> TextListing:
             raise DataError(f"{path} has no train.csv or train.jsonl", hint=f"expected {COLUMNS}")
         if len(set(files.values())) < len(files):
             raise DataError(f"{path} has the same split twice: {', '.join(f.name for f in files)}", hint="keep one")
-        kind, rows = "split files", [row for file, split in files.items() for row in _rows(file, split)]
+        kind, found = "split files", [row for file, split in files.items() for row in _rows(file, split)]
     else:
-        kind, rows = ("CSV" if path.suffix.lower() == ".csv" else "JSON Lines"), list(_rows(path, None))
-    if not rows:
+        kind, found = ("CSV" if path.suffix.lower() == ".csv" else "JSON Lines"), list(_rows(path, None))
+    if not found:
         raise DataError(f"{path.name} holds no samples", hint=f"expected {COLUMNS}")
+    rows = [row for row in found if row.label]
     check_classes([(row.where, row.label, row.split) for row in rows], path)
     labels = tuple(sorted({row.label for row in rows}))
-    return TextListing(root=path, kind=kind, labels=labels, rows=tuple(rows))
+    unlabelled = tuple(row.where for row in found if not row.label)
+    return TextListing(root=path, kind=kind, labels=labels, rows=tuple(rows), unlabelled=unlabelled)
 
 
 def fingerprint_texts(path: Path) -> str:
@@ -132,7 +135,7 @@ def _is_text_file(path: Path) -> bool:
 
 
 def _rows(path: Path, split: str | None) -> Iterator[TextRow]:
-    """The rows of one file; ``split`` None: each row may say its own."""
+    """The rows of one file, an empty label where one has none; ``split`` None: each row may say its own."""
     reader = _csv_rows if path.suffix.lower() == ".csv" else _json_rows
     for where, fields in reader(path):
         text, label, own = (fields.get(key) for key in ("text", "label", "split"))
@@ -141,8 +144,9 @@ def _rows(path: Path, split: str | None) -> Iterator[TextRow]:
                 f"{where}: its text is {'missing' if text is None else f'{text!r}, no text'}",
                 hint=None if text is None else f'if it is meant, write it in quotes: "text": "{text}"',
             )
-        if isinstance(label, bool) or not isinstance(label, (str, int)) or not str(label).strip():
-            raise DataError(f"{where}: its label is {'missing' if label in (None, '') else f'{label!r}, no name'}")
+        label = "" if label is None else label
+        if isinstance(label, bool) or not isinstance(label, (str, int)):
+            raise DataError(f"{where}: its label is {label!r}, no name")
         if own and (not isinstance(own, str) or own.strip().lower() not in SPLITS):
             raise DataError(f'{where}: split "{own}" is not one of train, val, test')
         named = SPLITS[str(own).strip().lower()] if own else None

@@ -15,7 +15,7 @@ def run(context: StepContext) -> None:
     Where the data lies is left out, so that moving it retrains nothing.
 
     Raises:
-        DataError: the same picture is in two splits, unless that is allowed.
+        DataError: what ``examine`` calls an error, such as the same picture in two splits, unless that is allowed.
     """
     index = build_index(
         context.data,
@@ -27,9 +27,9 @@ def run(context: StepContext) -> None:
     )
     findings = examine(index, allow_leaks=context.params["allow_leaks"])
     if errors := [finding for finding in findings if finding.severity == ERROR]:
-        first = errors[0]
         raise DataError(
-            f"{first.problem}:\n  " + "\n  ".join(first.examples[:SHOWN]), hint=f"{first.do}; see `edgetune check`"
+            "\n".join("\n  ".join((f"{error.problem}:", *error.examples[:SHOWN])) for error in errors),
+            hint=f"{'; '.join(error.do for error in errors)}; see `edgetune check`",
         )
     told = [finding.to_json() for finding in findings]
     context.note("findings.json").write_text(canonical_json(told), encoding="utf-8")

@@ -131,9 +131,10 @@ def _cost(search: Search) -> str:
     wanted = search.recipe.tune.trials
     left = max(0, wanted - sum(trial.state.is_finished() for trial in counted(trials)))
     text = f"{wanted} trials, {left} to run"
-    seconds = next((entry.seconds for entry in reversed(search.store.entries()) if entry.name == "finetune"), None)
-    if left and seconds is not None:
-        text += f", about {seconds * left:.0f} s for one worker (the last fine-tuning took {seconds:.1f} s)"
+    status = pipeline.preview(make_finetune_plan(search.recipe, search.surroundings.facts), search.store)[-1]
+    if left and status.seconds is not None and status.same_data is not False:
+        took = "the recipe's own would take" if status.scaled else "one of this network and data took"
+        text += f", about {status.seconds * left:.0f} s for one worker ({took} {status.seconds:.1f} s)"
     return f"{text}; searched: {', '.join(dimension.name for dimension in space_of(search.recipe))}"
 
 

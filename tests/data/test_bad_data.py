@@ -9,6 +9,7 @@ from conftest import write_images
 
 from edgetune import api
 from edgetune.cli import cli
+from edgetune.data.clean import write_list
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.errors import DataError
@@ -44,9 +45,9 @@ def test_equal_letters_in_other_code_points_are_one_label(tmp_path):
 
 
 def test_a_label_too_rare_to_split_may_be_a_misspelling(tmp_path):
-    with pytest.raises(DataError, match="too few usable training samples of negatve") as caught:
-        found(write(tmp_path / "t.csv", "text,label\n" + lines() + "one more,negatve\n"))
-    assert '"negatve" may be "negative": then merge them' in str(caught.value.hint)
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + lines() + "one more,negatve\n"))
+    assert here["too-few"].severity == "error" and here["too-few"].examples == ("negatve: 1",)
+    assert '"negatve" may be "negative": then merge them' in here["too-few"].do
 
 
 def test_a_label_that_train_lacks_may_be_a_misspelling(tmp_path):
@@ -59,9 +60,55 @@ def test_a_label_that_train_lacks_may_be_a_misspelling(tmp_path):
 
 def test_a_column_that_holds_no_labels_is_doubted(tmp_path):
     swapped = "".join(f"{'ab'[i % 2]},a sentence number {i}\n" for i in range(30))
-    with pytest.raises(DataError, match=r"too few usable training samples of .*and 20 more") as caught:
-        found(write(tmp_path / "t.csv", "text,label\n" + swapped))
-    assert "30 of 30 labels are that rare: are they labels?" in str(caught.value.hint)
+    index, here = found(write(tmp_path / "t.csv", "text,label\n" + swapped))
+    assert here["too-few"].count == 30 and "30 of 30 labels are that rare: are they labels?" in here["too-few"].do
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        write_list(index, tmp_path / "clean.csv")
+    assert not (tmp_path / "clean.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("t.csv", "text,label\n" + lines() + "a row,\nanother\n", ("t.csv:26", "t.csv:27")),
+        ("p.csv", None, ("shapes/blob/000.png", "shapes/cross/001.png")),
+        (
+            "t.jsonl",
+            "".join(f'{{"text": "words {i}", "label": {i % 2}}}\n' for i in range(9))
+            + '{"text": "x", "label": null}\n{"text": "y", "label": " "}\n',
+            ("t.jsonl:10", "t.jsonl:11"),
+        ),
+    ],
+)
+def test_rows_without_a_label_are_listed_and_can_be_left_out(tmp_path, name, content, where):
+    if content is None:
+        files = [
+            file.relative_to(tmp_path).as_posix()
+            for file in write_images(tmp_path / "shapes", splits={"": 9}).rglob("*.png")
+        ]
+        content = "path,label\n" + "".join(f"{file},{'' if file in where else file.split('/')[1]}\n" for file in files)
+    path = write(tmp_path / name, content)
+    index, here = found(path)
+    assert index.skipped == tuple((place, "has no label") for place in where) and "" not in index.labels
+    assert here["unusable"].count == 2 and "carved" in here
+    with pytest.raises(DataError, match=f"2 of {len(index.samples) + 2} samples cannot be used") as caught:
+        build_index(path, val_fraction=0.2, test_fraction=0.2, on_bad_file="error", seed=0)
+    assert f"{where[0]} has no label" in str(caught.value)
+    assert write_list(index, tmp_path / "clean.csv") == 2 and not found(tmp_path / "clean.csv")[0].skipped
+
+
+def test_one_label_that_stands_for_none_is_told_as_that(tmp_path):
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + lines() + "a row,null\n"))
+    assert here["missing-label"].count == 1 and here["too-few"].examples == ("null: 1",)
+
+
+def test_a_class_too_small_is_told_with_all_else_and_left_out_of_the_list(tmp_path):
+    path = write(tmp_path / "t.csv", "text,label\n" + lines() + "one,alone\ntwo,alone\nN/A,positive\n,negative\n")
+    told = api.check(path, fix=tmp_path / "clean.csv")
+    assert told["failed"] and told["left_out"] == 3
+    assert {"too-few", "unusable", "missing-value", "carved"} <= {finding["id"] for finding in told["findings"]}
+    index, here = found(tmp_path / "clean.csv")
+    assert index.labels == ("negative", "positive") and "too-few" not in here
 
 
 @pytest.mark.parametrize("name", ["t.csv", "p.csv"])

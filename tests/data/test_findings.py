@@ -101,6 +101,24 @@ def test_copies_are_carved_together(tmp_path):
     assert "leak" not in here and here["duplicate"].count == 60 and "carved" in here
 
 
+def test_a_list_that_names_a_file_twice(data, tmp_path):
+    path, named = tmp_path / "list.csv", "data/train/blob/000.png"
+    assert write_list(index_of(data), path) == 0
+    path.write_text(
+        path.read_text() + f"{named},blob,val\n./{named},blob,val\n"  # a leak, in val twice
+        "data/train/blob/001.png,blob,train\ndata/train/cross/001.png,blob,train\n"
+    )
+    here = found(path)
+    assert here["leak"].severity == "error"
+    assert here["leak"].examples == (f'{named} (train, "blob") = {named} (val, "blob"), 2 times',)
+    assert here["duplicate"].examples == ('data/train/blob/001.png (train, "blob"), 2 times',)
+    assert here["two-labels"].examples == (
+        'data/train/cross/001.png (train, "blob") = data/train/cross/001.png (train, "cross")',
+    )
+    assert write_list(index_of(path), tmp_path / "clean.csv") == 5
+    assert ids(tmp_path / "clean.csv") == set()
+
+
 def test_the_cleaned_list_has_no_findings_and_reads_back(data, tmp_path):
     shutil.copyfile(data / "train/blob/000.png", data / "test/blob/leak.png")
     shutil.copyfile(data / "train/blob/001.png", data / "train/cross/torn.png")

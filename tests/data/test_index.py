@@ -7,6 +7,7 @@ from conftest import write_images
 from PIL import Image
 
 from edgetune.data.check import MAX_PIXELS, check_image
+from edgetune.data.few_samples import too_few
 from edgetune.data.index import DatasetIndex, build_index
 from edgetune.errors import DataError
 
@@ -42,7 +43,11 @@ def test_a_class_that_loses_its_images_by_skipping(tmp_path):
     folder = write_images(tmp_path / "d", splits={"train": 3, "val": 1, "test": 1})
     for path in (folder / "train/cross").glob("*"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="too few usable training samples of cross"):
+    (told,) = too_few(build(folder, on_bad_file="skip"))
+    assert told.examples == ("cross: 0",) and told.do.startswith("every class needs at least 1; 3 unusable ones")
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="no sample of this dataset can be used"):
         build(folder, on_bad_file="skip")
 
 
@@ -62,10 +67,11 @@ def test_skipped_files_are_recorded_with_their_problem(tmp_path):
 def test_a_class_too_small_to_be_split(tmp_path):
     folder = write_images(tmp_path / "d", splits={"": 3})
     assert all(set(counts.values()) == {1} for counts in build(folder).counts().values())
+    assert not list(too_few(build(folder)))
     (folder / "cross/000.png").unlink()
-    with pytest.raises(DataError, match="too few usable training samples of cross") as caught:
-        build(folder)
-    assert "at least 3, because test and val must be carved from train" in str(caught.value.hint)
+    (told,) = too_few(build(folder))
+    assert told.severity == "error" and told.examples == ("cross: 2",)
+    assert "at least 3, because test and val must be carved from train" in told.do
 
 
 def test_another_schema_is_refused(shapes):

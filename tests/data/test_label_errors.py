@@ -125,6 +125,22 @@ def test_classes_too_small_to_judge_are_named_and_do_no_harm(tmp_path):
     assert judged.id == "labels-judged" and finding.id == "labels-unjudged" and finding.examples == ("lonely",)
 
 
+def test_a_class_that_is_not_judged_is_not_suggested_either():
+    """Class 2 is of few samples: one, or five copies of one. A sample of class 0 looks like it, then like class 1."""
+    labels = [0] * 10 + [1] * 10 + [2] * 5
+    probabilities = np.full((25, 3), 0.02)
+    probabilities[np.arange(25), labels] = 0.96
+    probabilities[10:20] = (0.2, 0.6, 0.2)
+    probabilities[0] = (0.001, 0.019, 0.98)
+    probabilities[20] = (0.02, 0.02, 0.96)
+    copies = [*map(str, range(20)), *["same"] * 5]
+    assert [one.suggested for one in suspects(probabilities, labels)] == [2]
+    assert suspects(probabilities, labels, contents=copies) == []
+    assert suspects(probabilities[:21], labels[:21]) == []
+    probabilities[0] = (0.001, 0.65, 0.349)
+    assert [(one.sample, one.suggested) for one in suspects(probabilities, labels, contents=copies)] == [(0, 1)]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60),
     st.integers(0, 5),

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetune.data.splits import carve, too_small
+from edgetune.data.splits import carve
 
 samples = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 
@@ -30,7 +30,3 @@ def test_a_sample_more_moves_no_other():
     before = carve(paths, [0] * 100, 0.2, 0)
     after = carve([*paths, "new.png"], [0] * 101, 0.2, 0)
     assert len(before ^ after) <= 2
-
-
-def test_too_small():
-    assert too_small([0, 0, 2], ["a", "b", "c"], 2) == ["b", "c"]

@@ -64,7 +64,7 @@ def test_numbers_are_texts_and_labels_in_a_csv(tmp_path):
     [
         ("text,label\nno, thanks,a\n", "3 fields under 2 columns"),
         ("sentence,label\nx,a\n", "has columns sentence, label"),
-        ("text,label\nx,\ny,b\n", "t.csv:2: its label is missing"),
+        ("text,label\nx,\ny\n", "t.csv gives no sample a label"),
         ("text,label,split\nx,a,dev\ny,b,train\n", 'split "dev"'),
         ("text,label\n", "holds no samples"),
         ("text,label\nx,a\n", "one class only"),
