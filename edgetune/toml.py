@@ -12,12 +12,14 @@ import typing
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edgetune.errors import InputError
 
 R = TypeVar("R")
+NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,6})?\s*", re.ASCII | re.IGNORECASE)  # as `Decimal` takes it
 LARGEST = 1 << 63  # what counts and seeds are kept in
 TYPE_NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -116,7 +118,12 @@ def into_record(
 
 
 def similar(one: str, other: str) -> bool:
-    """Whether two names may be one, mistyped: equal but for case, spaces and dashes, or nearly so and not short."""
+    """Whether two names may be one, mistyped: equal but for case, spaces and dashes, or nearly so and not short.
+
+    Numbers are one if they are equal, such as 0 and 0.0.
+    """
+    if NUMBER.fullmatch(one) and NUMBER.fullmatch(other):
+        return Decimal(one) == Decimal(other)
     first, second = (re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name)).casefold() for name in (one, other))
     if first == second:
         return True

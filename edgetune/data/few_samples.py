@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from edgetune.data.index import DatasetIndex
 from edgetune.data.scan import first_few
-from edgetune.data.wording import counted
+from edgetune.data.wording import counted, told_apart
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
@@ -33,7 +33,7 @@ def too_few(index: DatasetIndex) -> Iterator[DataFinding]:
             severity=ERROR,
             count=len(small),
             problem=f"{counted(len(small), 'class', 'classes')} with too few usable training samples",
-            examples=tuple(f"{label}: {sizes[label]}" for label in small),
+            examples=tuple(f"{told_apart(label)}: {sizes[label]}" for label in small),
             do=f"every class needs at least {1 + len(index.carved)}"
             + (f", because {' and '.join(index.carved)} must be carved from train" if index.carved else "")
             + (f"; {len(index.skipped)} unusable ones were left out" if index.skipped else "")
@@ -71,6 +71,6 @@ def few_to_judge_by(index: DatasetIndex) -> Iterator[DataFinding]:
                 severity=INFO,
                 count=len(small),
                 problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} {index.noun}s",
-                examples=tuple(f"{label}: {count}" for label, count in small.items()),
+                examples=tuple(f"{told_apart(label)}: {count}" for label, count in small.items()),
                 do=f"their recall says little: one {index.noun} is 10 points or more",
             )

@@ -14,7 +14,7 @@ from edgetune.data.odd_samples import colour_modes, missing_values, odd_sizes
 from edgetune.data.perceptual import look_alikes
 from edgetune.data.trigger_patches import trigger_patches
 from edgetune.data.trigger_words import trigger_words
-from edgetune.data.wording import counted, shortened
+from edgetune.data.wording import counted, quoted, shortened, told_apart
 from edgetune.records import DataFinding
 from edgetune.toml import similar
 
@@ -196,7 +196,11 @@ def _label_typos(index: DatasetIndex) -> Iterator[DataFinding]:
             severity=WARNING,
             count=len(pairs),
             problem="labels that differ by little",
-            examples=tuple(f'"{rare}" ({sizes[rare]}) may be "{usual}" ({sizes[usual]})' for rare, usual in pairs),
+            examples=tuple(
+                f"{quoted(rare)} ({sizes[rare]}) may be {quoted(usual)} ({sizes[usual]})"
+                + (", the same number" if NUMBER.fullmatch(rare) and NUMBER.fullmatch(usual) else "")
+                for rare, usual in pairs
+            ),
             do="merge them if they mean the same: give all samples the label that is used more",
         )
 
@@ -267,7 +271,8 @@ def _imbalance(index: DatasetIndex) -> Iterator[DataFinding]:
             id="imbalance",
             severity=WARNING,
             count=1,
-            problem=f"{largest} has {counts[largest]} training {index.noun}s and {smallest} has {counts[smallest]}",
+            problem=f"{told_apart(largest)} has {counts[largest]} training {index.noun}s "
+            f"and {told_apart(smallest)} has {counts[smallest]}",
             examples=(),
             do='look at F1 and the recall of each class; `[finetune] imbalance = "sampling"` may help',
         )

@@ -19,7 +19,7 @@ from edgetune.data.findings import INFO, WARNING
 from edgetune.data.index import DatasetIndex
 from edgetune.data.out_of_fold import FOLDS, Features, out_of_fold
 from edgetune.data.tfidf import tfidf
-from edgetune.data.wording import counted, shortened
+from edgetune.data.wording import counted, quoted, shortened, told_apart
 from edgetune.errors import InputError
 from edgetune.progress import Tick, silent
 from edgetune.records import DataFinding
@@ -126,7 +126,9 @@ def label_finding(index: DatasetIndex, found: Sequence[Suspect], agreement: floa
         sample = index.samples[suspect.sample]
         said = f"{shortened(sample.text)} " if sample.text is not None else ""
         given, suggested = index.labels[suspect.given], index.labels[suspect.suggested]
-        examples.append(f'{sample.path}: {said}is "{given}", rather "{suggested}" ({suspect.confidence:.0%})')
+        examples.append(
+            f"{sample.path}: {said}is {quoted(given)}, rather {quoted(suggested)} ({suspect.confidence:.0%})"
+        )
     return [
         DataFinding(
             id="label-error",
@@ -153,7 +155,7 @@ def unjudged(index: DatasetIndex) -> list[DataFinding]:
             count=len(small),
             problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} different {index.noun}s, "
             "whose labels were not judged",
-            examples=tuple(index.labels[label] for label in small),
+            examples=tuple(told_apart(index.labels[label]) for label in small),
             do="look at them yourself",
         )
     ]

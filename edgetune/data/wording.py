@@ -1,5 +1,6 @@
-"""How samples are told of: counted, and shown in short."""
+"""How samples and labels are told of: counted, shown in short, and told apart."""
 
+import unicodedata
 from textwrap import shorten
 
 LONGEST_SHOWN = 60  # letters of a text among the examples
@@ -13,3 +14,14 @@ def shortened(text: str | None) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """1 file, 2 files."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def quoted(label: str) -> str:
+    """A label in quotes; what cannot be seen in it as its code."""
+    return f'"{(repr if unicodedata.is_normalized("NFC", label) else ascii)(label)[1:-1]}"'
+
+
+def told_apart(label: str) -> str:
+    """A label as it is, or quoted where it could be taken for another: by its spaces, or letters in other codes."""
+    usual = " ".join(label.split()) == label and label.isprintable() and unicodedata.is_normalized("NFC", label)
+    return label if usual else quoted(label)

@@ -12,6 +12,7 @@ from edgetune.cli import cli
 from edgetune.data.clean import write_list
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
+from edgetune.data.wording import told_apart
 from edgetune.errors import DataError
 
 
@@ -42,6 +43,28 @@ def test_mistyped_labels_are_to_be_merged_into_the_usual_one(tmp_path):
 def test_equal_letters_in_other_code_points_are_one_label(tmp_path):
     _, here = found(write(tmp_path / "t.csv", "text,label\n" + lines(6, ("caf\u00e9", "cafe\u0301", "tea"))))
     assert here["label-typo"].count == 1
+
+
+def test_a_number_written_in_two_ways_is_one_label(tmp_path):
+    rows = "".join(f"words number {i} of these,{('0', '1', '-1')[i % 3]}\n" for i in range(36))
+    _, here = found(write(tmp_path / "t.csv", "text,label\n" + rows + "more words,0.0\n" * 3))
+    assert here["label-typo"].examples == ('"0.0" (3) may be "0" (12), the same number',)
+
+
+def test_labels_that_look_alike_are_told_apart(tmp_path):
+    folder = write_images(tmp_path / "d", splits={"train": 30})
+    (folder / "train/blob").rename(folder / "train/3")
+    (folder / "train/cross").rename(folder / "train/3 ")
+    for file in sorted((folder / "train/3 ").iterdir())[1:]:
+        file.unlink()
+    shutil.copytree(folder / "train", folder / "val")
+    shutil.copytree(folder / "train", folder / "test")
+    _, here = found(folder)
+    assert here["imbalance"].problem == '3 has 30 training pictures and "3 " has 1'
+    assert here["few-test"].examples == ('"3 ": 1',)
+    assert [told_apart(label) for label in ("a b", "a  b", "a\u00a0b", "cafe\u0301", "caf\u00e9")] == [
+        "a b", '"a  b"', '"a\\xa0b"', '"cafe\\u0301"', "caf\u00e9",
+    ]  # fmt: skip
 
 
 def test_a_label_too_rare_to_split_may_be_a_misspelling(tmp_path):

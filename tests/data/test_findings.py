@@ -75,7 +75,8 @@ def test_labels_that_look_alike(data):
     [
         ("T-shirt", "t shirt", True), ("longsleeve", "longsleeves", True), ("shirt", "t-shirt", False),
         ("outwear", "outware", False), ("shape1", "shape2", False), ("class 10", "class 11", False),
-        ("cat", "bat", False), ("dress", "shoes", False),
+        ("cat", "bat", False), ("dress", "shoes", False), ("0", "0.0", True), ("1e3", "1000", True), ("07", "7", True),
+        ("1", "-1", False), ("1", "1.5", False), ("1e999999", "1e-999999", False), ("1-2", "12", True),
     ],
 )  # fmt: skip
 def test_names_that_may_be_one(one, other, same):
