@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from edgetune.measure.statistics import wilson_interval
+from edgetune.measure.proportion import wilson_interval
 from edgetune.report import numbers
 from edgetune.report.curves import fit_verdict, rate_verdict
 

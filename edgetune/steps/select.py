@@ -12,9 +12,10 @@ from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
+from edgetune.measure.proportion import SIGNIFICANCE
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.states import summary
-from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
+from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
 from edgetune.steps.tensorrt_times import built_reasons
