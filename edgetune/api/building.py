@@ -11,14 +11,14 @@ from edgetune.api.runs import leave, publish, run_folder
 from edgetune.controller.ladder import possible_plan
 from edgetune.devices import local
 from edgetune.devices.protocol import Device
-from edgetune.plan import make_plan, make_timing_plan
+from edgetune.plan import make_finetune_plan, make_plan, make_timing_plan
 from edgetune.private import cleaned
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import Plan, Recipe, Report, Target
 from edgetune.report.assemble import assemble
 from edgetune.report.write import write_reports
-from edgetune.store import storage_errors
+from edgetune.store import Store, storage_errors
 from edgetune.surroundings import Surroundings, look_around
 from edgetune.target import recipe_target
 
@@ -54,10 +54,7 @@ def build(
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-        if loaded.prune.protect or loaded.prune.layers or loaded.quantize.keep_float:
-            from edgetune.models.names import check_names  # a build from the store does without torch
-
-            check_names(loaded)
+        _check_network(loaded, surroundings, store)
         folder = run_folder(loaded, run_dir)
         try:
             climbed = climb.build(loaded, targets, surroundings, store, reporter)
@@ -105,10 +102,14 @@ def plan(
 
     Args:
         timed: look at the data and time a few batches, to tell what fine-tuning takes that was not done yet.
+
+    Raises:
+        EdgetuneError: with what is wrong and what to do; also for a network that there is not, or is not trained so.
     """
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
+    _check_network(loaded, surroundings, store)
     from edgetune.controller import climb  # the other commands do without its statistics
 
     rungs = climb.foresee(loaded, targets, surroundings.facts, store)
@@ -147,6 +148,15 @@ def make_build_plan(
     """The plan of the recipe's grid, whether or not a build would leave the choice to the controller."""
     loaded, targets, surroundings = _looked_around(recipe, target, devices)
     return make_plan(loaded, targets, surroundings.facts), surroundings
+
+
+def _check_network(recipe: Recipe, surroundings: Surroundings, store: Store) -> None:
+    """Refuse now what a step would refuse later; of a network in the store that is only modules it does not have."""
+    named = recipe.prune.protect or recipe.prune.layers or recipe.quantize.keep_float
+    if named or "finetune" not in pipeline.recall(make_finetune_plan(recipe, surroundings.facts), store):
+        from edgetune.finetune.foresee import check_network  # what is in the store does without torch
+
+        check_network(recipe)
 
 
 def _looked_around(

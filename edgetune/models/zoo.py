@@ -37,8 +37,7 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
         from edgetune.models.text_classifier import make_text_classifier  # an extra; networks for pictures do without
 
         return make_text_classifier(num_classes, args["config"])
-    library = _LIBRARIES.get(name.partition("/")[0])
-    factory, label = library(name) if library else _user_factory(name, base)
+    factory, label = _factory(name, base)
     try:
         network = factory(num_classes=num_classes, **args)
     except (Exception, SystemExit) as problem:
@@ -49,6 +48,20 @@ def make_network(name: str, num_classes: int, args: Mapping[str, Any], base: Pat
     if not isinstance(network, nn.Module):
         raise ModelError(f"{label} returned a {type(network).__name__}", hint="it must return a torch.nn.Module")
     return network
+
+
+def check_name(name: str, base: Path | None = None) -> None:
+    """Look whether there is a network for pictures of this name, without making it.
+
+    Raises:
+        ModelError: unknown name, or factory that cannot be imported.
+    """
+    _factory(name, base)
+
+
+def _factory(name: str, base: Path | None) -> tuple[Any, str]:
+    library = _LIBRARIES.get(name.partition("/")[0])
+    return library(name) if library else _user_factory(name, base)
 
 
 def library_weights(name: str) -> dict[str, torch.Tensor]:
