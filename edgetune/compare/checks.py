@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.errors import InputError
-from edgetune.measure.statistics import SIGNIFICANCE
+from edgetune.measure.proportion import SIGNIFICANCE
 from edgetune.report import numbers
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"

@@ -1,4 +1,4 @@
-"""Classes with too few samples: to be trained and split at all, and to be judged by."""
+"""Classes with too few samples: to be trained and split at all, to be learned, and to be judged by."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -10,6 +10,7 @@ from edgetune.records import DataFinding
 from edgetune.toml import similar
 
 ERROR, INFO = "error", "info"
+FEW = 20  # training samples of a class: with fewer, accuracy is a guess
 FEWEST = 10  # samples of a class to judge it by
 
 
@@ -61,16 +62,18 @@ def _why_small(small: Sequence[str], sizes: Counter[str]) -> str:
     return f"; {first_few(told)}: then merge them" if told else ""
 
 
-def few_to_judge_by(index: DatasetIndex) -> Iterator[DataFinding]:
-    """Classes whose recall says little."""
-    for split in ("val", "test"):
-        small = {label: count for label, count in index.counts()[split].items() if count < FEWEST}
+def few(index: DatasetIndex) -> Iterator[DataFinding]:
+    """Classes of which little can be learned, or whose recall says little."""
+    judged = f"their recall says little: one {index.noun} is 10 points or more"
+    learned = f"collect more: what is learned from so few {index.noun}s seldom holds"
+    for split, floor, do in (("train", FEW, learned), ("val", FEWEST, judged), ("test", FEWEST, judged)):
+        small = {label: count for label, count in index.counts()[split].items() if count < floor}
         if small:
             yield DataFinding(
                 id=f"few-{split}",
                 severity=INFO,
                 count=len(small),
-                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {FEWEST} {split} {index.noun}s",
+                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {floor} {split} {index.noun}s",
                 examples=tuple(f"{told_apart(label)}: {count}" for label, count in small.items()),
-                do=f"their recall says little: one {index.noun} is 10 points or more",
+                do=do,
             )

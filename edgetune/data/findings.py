@@ -7,7 +7,7 @@ from itertools import combinations
 
 from scipy.stats import chi2_contingency
 
-from edgetune.data.few_samples import few_to_judge_by, hardly_labels, too_few
+from edgetune.data.few_samples import few, hardly_labels, too_few
 from edgetune.data.index import SPLITS, DatasetIndex, IndexedSample
 from edgetune.data.near_texts import near_texts
 from edgetune.data.odd_samples import colour_modes, missing_values, odd_sizes
@@ -46,7 +46,7 @@ def examine(index: DatasetIndex, *, allow_leaks: bool = False) -> list[DataFindi
         *colour_modes(index),
         *(() if hardly_labels(index) else (*_trigger_words(index), *_trigger_patches(index))),
         *_imbalance(index),
-        *few_to_judge_by(index),
+        *few(index),
         *_shift(index),
         *_carved(index),
     ]

@@ -4,10 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgetune.data.index import DatasetIndex
+from edgetune.data.index import DatasetIndex, IndexedSample
 from edgetune.data.scan import first_few
 from edgetune.data.splits import carve, rank
+from edgetune.data.wording import told_apart
 from edgetune.errors import DataError
+from edgetune.records import DataFinding
 
 FEWEST = 3  # with two folds a small class may leave nothing to choose the epoch by
 
@@ -41,19 +43,37 @@ def folds_of(index: DatasetIndex, count: int, seed: int) -> tuple[int | None, ..
     Raises:
         DataError: a class with fewer different samples than folds.
     """
-    pool = [sample for sample in index.samples if sample.split != "test"]
-    contents, labels = [sample.sha256 for sample in pool], [sample.label for sample in pool]
-    different = Counter(_first_labels(contents, labels).values())
-    small = [(name, different[label]) for label, name in enumerate(index.labels) if different[label] < count]
-    if small:
-        least = min(number for _, number in small)
-        raise DataError(
-            f"{count} folds need {count} different {index.noun}s of every class in train and val; too few of "
-            f"{first_few([f'{name} ({number})' for name, number in small])}",
-            hint=f"set `[data] folds = {least if least >= FEWEST else 0}`, or add {index.noun}s of these classes",
-        )
-    folds = iter(assign_folds(contents, labels, count, seed))
+    for finding in too_few_for_folds(index, count):
+        raise DataError(f"{finding.problem} of {first_few(finding.examples)}", hint=finding.do)
+    pool = _pool(index)
+    folds = iter(assign_folds([sample.sha256 for sample in pool], [sample.label for sample in pool], count, seed))
     return tuple(None if sample.split == "test" else next(folds) for sample in index.samples)
+
+
+def too_few_for_folds(index: DatasetIndex, count: int) -> list[DataFinding]:
+    """What stops a build that is to be judged in ``count`` folds: classes with fewer different samples."""
+    pool = _pool(index)
+    different = Counter(_first_labels([s.sha256 for s in pool], [s.label for s in pool]).values())
+    small = [
+        (told_apart(name), different[label]) for label, name in enumerate(index.labels) if different[label] < count
+    ]
+    if not small:
+        return []
+    least = min(number for _, number in small)
+    return [
+        DataFinding(
+            id="few-for-folds",
+            severity="error",
+            count=len(small),
+            problem=f"{count} folds need {count} different {index.noun}s of every class in train and val; too few",
+            examples=tuple(f"{name} ({number})" for name, number in small),
+            do=f"set `[data] folds = {least if least >= FEWEST else 0}`, or add {index.noun}s of these classes",
+        )
+    ]
+
+
+def _pool(index: DatasetIndex) -> list[IndexedSample]:
+    return [sample for sample in index.samples if sample.split != "test"]
 
 
 def fold_index(

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgetune.data.check import ImageFacts, check_images
+from edgetune.data.few_samples import FEW
 from edgetune.data.scan import Listing, scan
 
 SIZES = (32, 64, 96, 128, 160, 192, 224)
 SAMPLED = 32  # files looked at for their size
-FEW = 20  # training images of a class
 
 TEMPLATE = """\
 # Written by `edgetune init`. Every key is optional but `model.name` and `data.path`.

@@ -203,7 +203,7 @@ def _ending(name: str) -> str:
 
 def _csv_rows(path: Path) -> tuple[str, list[Row]]:
     rows: list[Row] = []
-    missing, strange = [], []
+    missing, strange, turned = [], [], 0
     root = str(path.parent)
     for line, name, label, split in _csv_fields(path):
         full = os.path.join(root, name)  # noqa: PTH118
@@ -211,16 +211,28 @@ def _csv_rows(path: Path) -> tuple[str, list[Row]]:
             strange.append(f"line {line}: {name}")
         elif not (os.path.isfile(full) or os.path.islink(full)):  # noqa: PTH113, PTH114
             missing.append(f"line {line}: {name}")
+            turned += "\\" in name and os.path.isfile(full.replace("\\", "/"))  # noqa: PTH113
         rows.append((Path(name).as_posix(), label, split))
     if missing:
         raise DataError(
-            f"{path.name} names {_counted(missing, 'file')} that do not exist", hint="paths are relative to the CSV"
+            f"{path.name} names {_counted(missing, 'file')} that do not exist",
+            hint=_where_they_are(len(missing), turned, len(rows)),
         )
     if strange:
         raise DataError(f"{path.name} names {_counted(strange, 'file')} that are no images", hint=ENDINGS)
     if not rows:
         raise DataError(f"{path.name} has a header and no samples", hint="each line names one image and its class")
     return "CSV", rows
+
+
+def _where_they_are(missing: int, turned: int, rows: int) -> str:
+    """What to do about missing files, ``turned`` of which are there once their path has forward slashes."""
+    if turned:
+        return "write / for \\ in the paths" + (f": {turned} of them are then found" if turned < missing else "")
+    if missing < rows:
+        others = f"the other {rows - missing} are there"
+        return f"paths are relative to the CSV, and {others}: restore what is missing, or remove the lines"
+    return "paths are relative to the CSV"
 
 
 def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:

@@ -18,8 +18,8 @@ from scipy.stats import t as student_t
 
 from edgetune.errors import MeasureError
 from edgetune.measure.floors import query_floor
+from edgetune.measure.proportion import SIGNIFICANCE, wilson_interval
 
-SIGNIFICANCE = 0.05
 SPEEDUP_RESAMPLES = 2000
 MIN_LOADS = 3
 MOST_SAMPLES = 10**9  # nobody has more to look at
@@ -307,22 +307,6 @@ def samples_to_rule_out(lost: int, won: int, n: int, *, margin: float, confidenc
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """95 % score interval of a proportion (Wilson 1927), in [0, 1].
-
-    Raises:
-        MeasureError: for counts that make no proportion.
-    """
-    if not 0 <= right <= n or n < 1:
-        raise MeasureError(f"{right} of {n} is no proportion", hint="count the samples of a split")
-    z = float(norm.ppf(1 - SIGNIFICANCE / 2))
-    share, scale = right / n, 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    reach = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
-    return (0.0 if right == 0 else low), (1.0 if right == n else high)  # exactly: rounding must not leave a rest
 
 
 def cross_validated(right: Sequence[int], held_out: Sequence[int], trained_on: Sequence[int]) -> CrossValidation:

@@ -13,6 +13,8 @@ from edgetune.errors import WeightsError
 from edgetune.models.tensors import load_tensors
 
 SHOWN = 5
+AGAIN = "get the file again; a state dict saved by safetensors.torch.save_file is best"
+TORCH = (b"PK\x03\x04", b"\x80")  # as torch.save has written since 1.6, and before
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema")
 
 
@@ -24,6 +26,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.is_file():
         raise WeightsError(f"there is no weights file {path}", hint="`[model] weights` is relative to the recipe")
+    _look_at_the_beginning(path)
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -32,13 +35,41 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
+        if "nsupported global" not in str(problem):
+            raise WeightsError(f"{path.name} is damaged: {_first_line(problem)}", hint=AGAIN) from problem
         raise WeightsError(
             f"{path.name} is refused: loading it would run code from the file",
             hint="save `model.state_dict()` alone, best with safetensors.torch.save_file, and point `weights` at that",
         ) from problem
-    except (RuntimeError, EOFError, ValueError, OSError) as problem:
-        raise WeightsError(f"{path.name} is damaged or no PyTorch checkpoint: {problem}") from problem
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as problem:
+        what = f"{path.name} is damaged or no PyTorch checkpoint: {_first_line(problem)}"
+        raise WeightsError(what, hint=AGAIN) from problem
     return _unwrap(content, path)
+
+
+def _look_at_the_beginning(path: Path) -> None:
+    """What is downloaded by mistake is told by its first bytes.
+
+    Raises:
+        WeightsError: it is nothing that holds weights.
+    """
+    with path.open("rb") as file:
+        first = file.read(64)
+    if not first:
+        raise WeightsError(f"{path.name} is empty", hint=AGAIN)
+    if first.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(f"{path.name} is a web page, not weights", hint=AGAIN)
+    if first.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path.name} is a pointer of git-lfs, not the weights", hint="run `git lfs pull` beside it")
+    if path.suffix != ".safetensors" and not first.startswith(TORCH):
+        raise WeightsError(
+            f"{path.name} is no PyTorch checkpoint: it begins neither as an archive of torch.save nor as a pickle",
+            hint="point `weights` at a state dict saved by torch.save or safetensors.torch.save_file",
+        )
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().partition("\n")[0] or type(problem).__name__
 
 
 def _unwrap(content: object, path: Path) -> dict[str, torch.Tensor]:

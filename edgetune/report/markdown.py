@@ -9,6 +9,7 @@ from edgetune.report import numbers, view
 
 # Characters that mean something to Markdown or to the HTML inside it.
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+MAX_CLASSES = 12  # whose confusions are shown whole
 COLUMNS = ("candidate", "accuracy", "change, points", "median", "p90", "p99", "speed-up", "size", "memory")
 
 
@@ -73,6 +74,8 @@ def _target(data: view.Json, target: view.Json) -> str:
         ]
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
+    if confusion := target.get("confusion"):
+        parts += [text] if (text := _confusion(confusion)) else []
     if calibrated := view.calibration_line(target):
         parts.append(escape(calibrated))
     if target.get("bundle"):
@@ -101,9 +104,30 @@ def _candidate(row: view.Row) -> list[str]:
     return [name, row.accuracy, row.change, median, row.p90, row.p99, row.speedup, row.size, row.memory]
 
 
+def _confusion(confusion: view.Json) -> str:
+    """The matrix, or of many classes the pairs that are confused most."""
+    labels, matrix = [escape(label) for label in confusion["labels"]], confusion["matrix"]
+    if len(labels) <= MAX_CLASSES:
+        rows = [(label, *map(str, row)) for label, row in zip(labels, matrix, strict=True)]
+        return "Test samples, true class by row, answer by column:\n\n" + table(("", *labels), rows)
+    pairs = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n]
+    worst = sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:MAX_CLASSES]
+    if not worst:
+        return ""
+    rows = [(labels[i], labels[j], str(n)) for n, i, j in worst]
+    return "What was confused most on the test split:\n\n" + table(
+        ("true class", "answer", "samples"), rows, numeric_from=2
+    )
+
+
 def _training(data: view.Json) -> str:
-    text = view.training_line(data)
-    return f"## Training\n\n{escape(text)}" if text else ""
+    text, rows = view.training_line(data), view.epoch_rows(data)
+    parts = [escape(text)] if text else []
+    if rows:
+        header = ("step", "epoch", "training loss", "validation loss", "validation accuracy")
+        shown = [tuple(escape(cell) for cell in row) for row in rows]
+        parts.append(f"<details><summary>Epoch by epoch</summary>\n\n{table(header, shown)}\n\n</details>")
+    return "\n\n".join(["## Training", *parts]) if parts else ""
 
 
 def _pruning(data: view.Json) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from edgetune.measure.proportion import wilson_interval
 from edgetune.report import numbers
 from edgetune.report.curves import fit_verdict, rate_verdict
 
@@ -92,7 +93,8 @@ def training_line(data: Json) -> str:
     if training.get("retried"):
         text += f" {RETRIED}"
     if training["strategy"] != "feature-extraction":
-        verdict = failed_training_line(data) or fit_verdict(data.get("history", []))
+        counts = list(data["dataset"].get("counts", {}).get("train", {}).values())
+        verdict = failed_training_line(data) or fit_verdict(data.get("history", []), counts)
         text += f" {verdict}" if verdict else ""
     if kept := data.get("forgetting"):
         before, after = numbers.percent(kept["before"]), numbers.percent(kept["after"])
@@ -235,6 +237,29 @@ def _row(c: Json, target: Json) -> Row:
     )
 
 
+def accuracy_interval(target: Json) -> str:
+    """95 % interval of the shipped engine's accuracy on the test split, by how many samples that has: 96.2 to 99.4."""
+    matrix = (target.get("confusion") or {}).get("matrix") or []
+    n, right = sum(map(sum, matrix)), sum(row[i] for i, row in enumerate(matrix))
+    if not n:
+        return ""
+    low, high = wilson_interval(right, n)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def epoch_rows(data: Json) -> list[tuple[str, ...]]:
+    """(step, epoch, training loss, validation loss, validation accuracy) of each epoch of every training."""
+    return [
+        (
+            str(row["step"]),
+            str(row["epoch"]),
+            *(numbers.NONE if row.get(key) is None else f"{row[key]:.3f}" for key in ("train_loss", "val_loss")),
+            numbers.percent(row.get("val_accuracy")),
+        )
+        for row in data.get("history", [])
+    ]
+
+
 def closing_line(target: Json) -> str:
     """The one line per target that ends a build."""
     best = chosen(target)
@@ -242,6 +267,8 @@ def closing_line(target: Json) -> str:
         why = " ".join(target.get("reason", [])) or "no reason was recorded"
         return f"{target['target']}: {STATUS_WORDS[target['status']]}. {why}"
     parts = [f"accuracy {numbers.percent(best['metrics']['accuracy'])}"]
+    if interval := accuracy_interval(target):
+        parts[0] += f" ({interval})"
     if best["accuracy_change"]:
         parts[0] += f", change {numbers.change(best['accuracy_change'])} points"
     parts.append(f"median {numbers.milliseconds(best['latency_ms']['p50'])}")

@@ -12,9 +12,10 @@ from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
+from edgetune.measure.proportion import SIGNIFICANCE
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.states import summary
-from edgetune.measure.statistics import SIGNIFICANCE, accuracy_change, per_class_change, speedup_over_loads
+from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.steps.context import StepContext
 from edgetune.steps.tensorrt_times import built_reasons
@@ -75,15 +76,17 @@ def run(context: StepContext) -> None:
 
 def _no_better_than_chance(logits: dict[str, Any], labels: list[str]) -> list[str]:
     """A sentence if the float network itself is not proven better than one answer for everything (binomial test)."""
-    truth = logits["val_labels"]
-    counts = np.bincount(truth, minlength=len(labels))
-    share, most = float(counts.max() / len(truth)), labels[int(counts.argmax())]
-    if binomtest(int(_right(logits, "val").sum()), len(truth), share, "greater").pvalue < SIGNIFICANCE:
-        return []
-    return [
-        f"The float network itself is not proven better than always answering {most}, which is right for {share:.0%} "
-        f"of the {len(truth)} validation samples: train longer, look at the data (`edgetune check`), or get more of it."
-    ]
+    for split, name in (("val", "validation"), ("test", "test")):
+        truth = logits[f"{split}_labels"]
+        counts = np.bincount(truth, minlength=len(labels))
+        share, most = float(counts.max() / len(truth)), labels[int(counts.argmax())]
+        if binomtest(int(_right(logits, split).sum()), len(truth), share, "greater").pvalue >= SIGNIFICANCE:
+            return [
+                f"The float network itself is not proven better than always answering {most}, which is right for "
+                f"{share:.0%} of the {len(truth)} {name} samples: train longer, look at the data (`edgetune check`), "
+                "or get more of it."
+            ]
+    return []
 
 
 def _write(context: StepContext, content: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from edgetune.measure.statistics import SIGNIFICANCE, mcnemar_p, ratio_between_runs, unpaired_interval
+from edgetune.measure.proportion import SIGNIFICANCE
+from edgetune.measure.statistics import mcnemar_p, ratio_between_runs, unpaired_interval
 
 
 @pytest.mark.parametrize("discordant", [1, 5, 6, 7, 13, 40, 150])

@@ -125,6 +125,19 @@ def test_one_label_that_stands_for_none_is_told_as_that(tmp_path):
     assert here["missing-label"].count == 1 and here["too-few"].examples == ("null: 1",)
 
 
+def test_a_class_too_small_for_the_folds_of_a_recipe_is_an_error(tmp_path):
+    write(tmp_path / "train.csv", "text,label\n" + lines() + "a lonely text,alone\n")
+    for split in ("val", "test"):
+        write(tmp_path / f"{split}.csv", "text,label\n" + lines().replace("matter", split))
+    recipe = write(tmp_path / "edgetune.toml", '[model]\nname = "transformers/tiny"\n[data]\npath = "."\nfolds = 5\n')
+    told = api.check(recipe)
+    (finding,) = [finding for finding in told["findings"] if finding["severity"] == "error"]
+    assert told["failed"] and finding["id"] == "few-for-folds" and finding["examples"] == ["alone (1)"]
+    assert "`[data] folds = 0`" in finding["do"]
+    recipe.write_text(recipe.read_text().replace("folds = 5", "folds = 0"))
+    assert not api.check(recipe)["failed"]
+
+
 def test_a_class_too_small_is_told_with_all_else_and_left_out_of_the_list(tmp_path):
     path = write(tmp_path / "t.csv", "text,label\n" + lines() + "one,alone\ntwo,alone\nN/A,positive\n,negative\n")
     told = api.check(path, fix=tmp_path / "clean.csv")
@@ -150,7 +163,7 @@ def test_marks_of_byte_order_and_ends_of_lines_do_no_harm(tmp_path):
         assert index.labels == ("negative", "positive") and len(index.samples) == 24 and set(here) <= CARVED
 
 
-CARVED = {"carved", "few-val", "few-test", "near-duplicate", "look-alike"}
+CARVED = {"carved", "few-train", "few-val", "few-test", "near-duplicate", "look-alike"}
 
 
 def test_quotes_and_new_lines_in_texts_are_kept(tmp_path):

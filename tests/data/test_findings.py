@@ -16,7 +16,7 @@ from edgetune.toml import similar
 
 @pytest.fixture
 def data(tmp_path):
-    return write_images(tmp_path / "data", splits={"train": 12, "val": 10, "test": 10})
+    return write_images(tmp_path / "data", splits={"train": 24, "val": 10, "test": 10})
 
 
 def index_of(path):
@@ -67,7 +67,7 @@ def test_labels_that_look_alike(data):
         for number in range(10):
             noise = np.random.default_rng(len(split) * 100 + number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
             Image.fromarray(noise).save(data / split / f"Stripes/{number}.png")
-    assert found(data)["label-typo"].examples == ('"Stripes" (30) may be "stripes" (32)',)
+    assert found(data)["label-typo"].examples == ('"Stripes" (30) may be "stripes" (44)',)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,15 @@ def test_names_that_may_be_one(one, other, same):
 
 
 def test_imbalance_few_and_shift(tmp_path):
-    folder = write_images(tmp_path / "d", splits={"train": 100, "val": 10, "test": 60})
-    for path in sorted((folder / "train/cross").glob("*"))[9:]:
+    folder = write_images(tmp_path / "d", splits={"train": 200, "val": 10, "test": 60})
+    for path in sorted((folder / "train/cross").glob("*"))[19:]:
         path.unlink()
     for path in sorted((folder / "test/blob").glob("*"))[5:]:
         path.unlink()
     here = found(folder)
-    assert here["imbalance"].problem == "blob has 100 training pictures and cross has 9"
-    assert here["few-test"].examples == ("blob: 5",) and "class-shift" in here
+    assert here["imbalance"].problem == "blob has 200 training pictures and cross has 19"
+    assert here["few-test"].examples == ("blob: 5",) and here["few-train"].examples == ("cross: 19",)
+    assert here["few-train"].severity == "info" and "few-val" not in here and "class-shift" in here
 
 
 def test_copies_are_carved_together(tmp_path):

@@ -120,6 +120,23 @@ def test_missing_files_of_a_csv_are_listed_and_counted(tmp_path):
     assert caught.value.hint == "paths are relative to the CSV" and caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("lines", "hint"),
+    [
+        ("a\\1.png,a\nb\\1.png,b\n", "write / for \\ in the paths"),
+        ("a\\1.png,a\nb\\9.png,b\nb/1.png,b\n", "write / for \\ in the paths: 1 of them are then found"),
+        ("a/1.png,a\nb/1.png,b\nb/9.png,b\n", "the other 2 are there: restore what is missing, or remove the lines"),
+        ("a/9.png,a\nb\\9.png,b\n", "paths are relative to the CSV"),
+    ],
+)
+def test_missing_files_are_looked_for(tmp_path, lines, hint):
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "l.csv").write_text("path,label\n" + lines)
+    with pytest.raises(DataError, match="do not exist") as caught:
+        scan(tmp_path / "l.csv")
+    assert str(caught.value.hint).endswith(hint)
+
+
 def test_files_that_are_no_csv(tmp_path):
     (tmp_path / "d.zip").write_bytes(b"PK")
     with pytest.raises(DataError, match=r"neither a folder nor a \.csv file"):

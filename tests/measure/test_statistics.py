@@ -13,6 +13,7 @@ from scipy.stats import binomtest, bootstrap, multinomial, ttest_1samp, ttest_in
 from edgetune.errors import MeasureError
 from edgetune.measure import statistics as s
 from edgetune.measure.floors import query_floor
+from edgetune.measure.proportion import wilson_interval
 
 booleans = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 latencies = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=60)
@@ -50,7 +51,7 @@ def test_the_interval_over_folds_holds_the_mean_and_that_of_all_samples_together
     trained_on = [sum(held_out) - size for size in held_out]
     found = s.cross_validated(right, held_out, trained_on)
     low, high = found["ci95"]
-    wilson_low, wilson_high = s.wilson_interval(sum(right), sum(held_out))
+    wilson_low, wilson_high = wilson_interval(sum(right), sum(held_out))
     assert 0 <= low <= wilson_low <= wilson_high <= high <= 1
     assert low <= found["mean"] + 1e-12 and found["mean"] - 1e-12 <= high and high - low > 0
 
@@ -68,7 +69,7 @@ def test_the_interval_over_folds_is_the_published_one_where_folds_differ():
 
 def test_folds_that_agree_by_chance_are_not_certain():
     found = s.cross_validated([9, 9, 9], [10, 10, 10], [20, 20, 20])
-    assert found["std"] == 0 and found["ci95"] == pytest.approx(list(s.wilson_interval(27, 30)))
+    assert found["std"] == 0 and found["ci95"] == pytest.approx(list(wilson_interval(27, 30)))
     with pytest.raises(MeasureError, match="1 folds"):
         s.cross_validated([1], [2], [3])
 
@@ -401,20 +402,6 @@ def test_an_unpaired_interval_holds_the_difference_and_turns_with_the_runs(a, b)
     low, high = s.unpaired_interval(*a, *b)
     assert -1 - 1e-12 <= low <= b[0] / b[1] - a[0] / a[1] + 1e-12 and low < high <= 1 + 1e-12
     assert s.unpaired_interval(*b, *a) == (pytest.approx(-high), pytest.approx(-low))
-
-
-@given(counts)
-def test_wilson_is_scipys(count):
-    expected = binomtest(*count).proportion_ci(method="wilson")
-    assert s.wilson_interval(*count) == (
-        pytest.approx(expected.low, abs=1e-12),
-        pytest.approx(expected.high, abs=1e-12),
-    )
-
-
-def test_counts_that_are_no_proportion_are_refused():
-    with pytest.raises(MeasureError, match="no proportion"):
-        s.wilson_interval(3, 2)
 
 
 def test_the_ratio_between_runs_is_welchs():

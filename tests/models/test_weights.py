@@ -1,7 +1,12 @@
 """Weights are read without running code, and fit or say why not."""
 
+import pathlib
+import pickle
+
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
@@ -63,12 +68,46 @@ def test_safetensors(tmp_path):
     assert set(read_weights(tmp_path / "w.safetensors")) == set(make(5).state_dict())
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"\x80\x04garbage"])
-def test_damaged_files(tmp_path, content):
-    path = tmp_path / "w.pt"
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"", "w.{} is empty"),
+        (b"PK\x03\x04 not really", "damaged"),
+        (b"\x80\x04garbage", "damaged"),
+        (b"\x80\x02garbage", "damaged"),
+        (b"\n<!DOCTYPE html><title>404</title>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of git-lfs"),
+    ],
+)
+def test_damaged_files(tmp_path, suffix, content, says):
+    path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
+    with pytest.raises(WeightsError, match=says.format(suffix[1:])) as caught:
+        read_weights(path)
+    assert not caught.value.message.rstrip().endswith(":") and "run code" not in caught.value.message
+
+
+@pytest.mark.parametrize("content", [b"hi", b"\x00\x01\x02\x03" * 50])
+def test_files_that_are_something_else(tmp_path, content):
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match="no PyTorch checkpoint: it begins neither"):
+        read_weights(tmp_path / "w.pt")
+
+
+@example(content=b"garbage", beginning=b"\x80\x02")
+@given(st.binary(min_size=0, max_size=80), st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04"]))
+def test_any_bytes_are_refused_with_a_sentence(tmp_path_factory, content, beginning):
+    path = tmp_path_factory.getbasetemp() / "any.pt"
+    path.write_bytes(beginning + content)
     with pytest.raises(WeightsError):
         read_weights(path)
+
+
+def test_pickles_that_would_run_code_are_refused(tmp_path):
+    (tmp_path / "w.pt").write_bytes(pickle.dumps({"weight": pathlib.PurePosixPath("x")}, protocol=2))
+    with pytest.raises(WeightsError, match="loading it would run code"):
+        read_weights(tmp_path / "w.pt")
 
 
 def test_a_file_without_tensors(tmp_path):

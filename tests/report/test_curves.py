@@ -28,15 +28,30 @@ def test_what_the_curves_say(validation, training, says):
     assert says in fit_verdict(curve(validation, training))
 
 
-def test_too_few_epochs_other_steps_and_missing_losses_say_nothing():
-    assert fit_verdict(curve([1.0, 0.5, 0.4])) is None and FEWEST == 4
+def test_a_loss_that_rises_while_more_answers_are_right_is_no_overfitting():
+    """As a build that was killed in its training showed: its last epoch was its best."""
+    rows = taught([1.0, 0.5, 0.3, 0.2], [1.0, 0.6, 0.7, 0.8], [0.5, 0.73, 0.8, 0.9])
+    assert "Overconfident: from epoch 2 on" in fit_verdict(rows) and "73.0% to 90.0%" in fit_verdict(rows)
+    rows[-1]["val_accuracy"] = 0.7
+    assert fit_verdict(rows).startswith("Overfitting: from epoch 2 on")
+
+
+def test_what_is_learned_by_heart_alone_is_overfitting_from_the_start():
+    rows = taught([1.165, 0.9, 0.7, 0.589], [1.1, 1.099, 1.1, 1.099], [0.33, 0.33, 0.33, 0.33])
+    assert "never came below that of guessing (1.10)" in fit_verdict(rows, [5, 5, 5])
+    assert "had settled" in fit_verdict(rows, [5, 0, 0])  # one class: nothing to guess
+
+
+def test_too_few_epochs_are_said_other_steps_and_missing_losses_say_nothing():
+    assert fit_verdict(curve([1.0, 0.5, 0.4])) == "3 epochs: too few to tell under- from overfitting." and FEWEST == 4
+    assert fit_verdict(curve([1.0])) == "1 epoch: too few to tell under- from overfitting."
     assert fit_verdict(curve([1.0] * 9, step="prune-30")) is None
     rows = curve([1.0] * 5)
     rows[2]["val_loss"] = None
     assert fit_verdict(rows) is None
 
 
-@given(st.lists(st.floats(1e-6, 1e6), min_size=FEWEST, max_size=30))
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30))
 def test_any_curve_gives_one_sentence(validation):
     said = fit_verdict(curve(validation))
     assert said is not None and said.endswith(".")

@@ -82,5 +82,20 @@ def test_it_tells_how_training_went_and_each_class(report):
     assert "divided by 1.37" in text and "is then 1.8 %, without it 6.1 %" in text
     row = report["targets"][0]["per_class"][0]
     assert f"| dress | {row['support']} | {100 * row['precision']:.1f} % |" in text
-    del report["training"], report["targets"][0]["per_class"]
+    last = report["history"][-1]
+    assert f"| {last['epoch']} | {last['train_loss']:.3f} | {last['val_loss']:.3f} |" in text
+    del report["training"], report["targets"][0]["per_class"], report["history"]
     assert "## Training" not in render_markdown(report)
+
+
+def test_confusions_are_shown_whole_or_the_most_frequent(report):
+    confusion = report["targets"][0]["confusion"]
+    text = render_markdown(report)
+    for label, row in zip(confusion["labels"], confusion["matrix"], strict=True):
+        assert f"| {label} | {' | '.join(map(str, row))} |" in text
+    labels = [f"class {i}" for i in range(20)]
+    matrix = [[5 if i == j else 0 for j in range(20)] for i in range(20)]
+    report["targets"][0]["confusion"] = {"labels": labels, "matrix": matrix}
+    assert "confused most" not in render_markdown(report)  # nothing was
+    matrix[3][4], matrix[5][1] = 2, 3
+    assert "| class 5 | class 1 | 3 |\n| class 3 | class 4 | 2 |" in render_markdown(report)

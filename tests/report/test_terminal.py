@@ -15,7 +15,10 @@ def test_a_table_and_one_closing_line_for_each_target(report):
     assert sum(line.startswith("*  int8 ") for line in lines) == 1
     closing = " ".join(text[text.rindex("x86-cpu: ") :].split())
     best = view.chosen(report["targets"][0])
-    assert f"x86-cpu: int8; accuracy {100 * best['metrics']['accuracy']:.1f} %, change -" in closing
+    interval = view.accuracy_interval(report["targets"][0])
+    low, high = (float(end) for end in interval.split(" to "))
+    assert low < 100 * best["metrics"]["accuracy"] < high
+    assert f"x86-cpu: int8; accuracy {100 * best['metrics']['accuracy']:.1f} % ({interval}), change -" in closing
     assert f"speed-up {best['speedup']['value']:.2f}x (" in closing
     assert "2.5 MB" in closing
     assert "jetson-orin-nano: prepared, not measured. TensorRT is not installed" in closing

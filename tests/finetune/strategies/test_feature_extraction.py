@@ -1,5 +1,7 @@
 """Only the head changes, it is as good as logistic regression can be, and odd heads are trained another way."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torchvision.models import squeezenet1_1
 
 from edgetune.errors import TrainingError
 from edgetune.finetune.options import TrainOptions
-from edgetune.finetune.strategies.feature_extraction import last_layer
+from edgetune.finetune.strategies.feature_extraction import Features, fit, last_layer
 from edgetune.finetune.trainer import train
 from edgetune.models.head import head_keys
 from edgetune.progress import silent
@@ -79,12 +81,38 @@ def test_it_agrees_with_scikit_learn(tmp_path):
     images, labels = (torch.cat(parts) for parts in zip(*Colours().plain(), strict=True))
     with torch.no_grad():
         inputs = network().eval()[:5](images)
-        inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+        inputs = inputs - inputs.mean(0)
+        inputs = inputs / inputs.square().mean().sqrt()
     for row in trained.history[:4]:
         reference = LogisticRegression(C=1 / (row["l2"] * len(labels)), tol=1e-8, max_iter=10_000)
         reference.fit(inputs.numpy(), labels.numpy())
         logits = torch.from_numpy(reference.decision_function(inputs.numpy()))
         assert row["train_loss"] == pytest.approx(float(cross_entropy(logits, labels, 0.0)), rel=0.01, abs=1e-4)
+
+
+def spoken_rarely(samples: int, seed: int) -> Features:
+    """Three features that tell the class, and 300 that speak in one sample of 40, as small pictures leave them."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.arange(samples) % 3
+    telling = nn.functional.one_hot(labels, 3) + 0.3 * torch.randn(samples, 3, generator=rng)
+    rare = (torch.rand(samples, 300, generator=rng) < 0.025) * torch.rand(samples, 300, generator=rng)
+    return Features(inputs=torch.cat([telling, rare], 1), labels=labels)
+
+
+def test_features_that_hardly_ever_speak_do_not_drown_the_others():
+    layer = nn.Linear(303, 3)
+    history = fit(layer, spoken_rarely(15, 0), spoken_rarely(300, 1), loss, time.perf_counter())
+    assert max(row["val_accuracy"] for row in history) > 0.95
+    unseen = spoken_rarely(300, 2)
+    with torch.no_grad():
+        assert (layer(unseen.inputs).argmax(1) == unseen.labels).float().mean() > 0.95
+
+
+def test_features_that_are_all_the_same_are_no_error():
+    same = Features(inputs=torch.ones(6, 4), labels=torch.arange(6) % 2)
+    layer = nn.Linear(4, 2)
+    fit(layer, same, same, loss, time.perf_counter())
+    assert torch.isfinite(layer.weight).all() and torch.isfinite(layer.bias).all()
 
 
 def test_a_head_that_is_not_linear_and_last_is_trained_by_the_loop(tmp_path):

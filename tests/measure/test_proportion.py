@@ -1,0 +1,25 @@
+"""The score interval is SciPy's, and counts that make no proportion are refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from edgetune.errors import MeasureError
+from edgetune.measure.proportion import wilson_interval
+
+counts = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts)
+def test_wilson_is_scipys(count):
+    expected = binomtest(*count).proportion_ci(method="wilson")
+    assert wilson_interval(*count) == (
+        pytest.approx(expected.low, abs=1e-12),
+        pytest.approx(expected.high, abs=1e-12),
+    )
+
+
+def test_counts_that_are_no_proportion_are_refused():
+    with pytest.raises(MeasureError, match="no proportion"):
+        wilson_interval(3, 2)
