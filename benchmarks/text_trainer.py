@@ -29,6 +29,7 @@ OPTIONS = {
     "banking77": {"epochs": 6, "learning_rate": 2e-4},
     "rt_polarity": {"epochs": 2, "learning_rate": 1e-4},
 }
+WAYS = ("edgetune", "trainer, defaults", "trainer, our options")
 BATCH, LENGTH = 32, 64
 FEW = 300  # sentences of each split in a quick run, as many of each class
 
@@ -153,13 +154,15 @@ def compare(args: argparse.Namespace, name: str, units: Units) -> list[dict[str,
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copy_splits(find(args.data, name), folder, args.quick)
-        ways = {
-            "edgetune": lambda seed: edgetune_run(args, folder, options, seed),
-            "trainer, defaults": lambda seed: trainer_run(args, folder, options["epochs"], seed),
-            "trainer, our options": lambda seed: trainer_run(args, folder, options["epochs"], seed, **same),
-        }
+        runs = (
+            lambda seed: edgetune_run(args, folder, options, seed),
+            lambda seed: trainer_run(args, folder, options["epochs"], seed),
+            lambda seed: trainer_run(args, folder, options["epochs"], seed, **same),
+        )
         for seed in args.seeds:
-            for way, run in ways.items():
+            for way, run in zip(WAYS, runs, strict=True):
+                if way not in args.ways:
+                    continue
                 found = units.get(f"{name}: {way}, seed {seed}", lambda run=run, seed=seed: run(seed))
                 rows.append({"dataset": name, "way": way, "seed": seed, **found})
                 print(f"{name:14}{way:22}{seed:4}{found['test_accuracy']:9.2%}{found['seconds']:9.1f} s", flush=True)
@@ -174,6 +177,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--quick", action="store_true", help="300 sentences, one epoch")
     args = parser.parse_args()

@@ -42,6 +42,14 @@ def test_json_is_one_object_a_picture(bundle, green, tmp_path, capsys):
     assert rows[0]["predictions"][0]["label"] == "green" and len(rows[0]["predictions"]) == 4
 
 
+def test_standard_input_holds_one_sample_a_line(bundle, green):
+    done = run(bundle, "-", "--json", "--top", "1", input=f"{green}\n\n{green}\r\n")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == [green, green]
+    done = run(bundle, green, "-", "--top", "1", input="nowhere.jpg")
+    assert done.returncode == 2 and done.stdout.startswith(green) and "there is no file nowhere.jpg" in done.stderr
+
+
 def test_bad_input_is_one_line_and_exit_code_2(bundle, green, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     for arguments, message in [
