@@ -82,6 +82,8 @@ def test_check_tells_a_leak_and_exits_3_and_the_build_does_not_begin(project):
     assert result.exit_code == 3
     listed = json.loads(result.stdout)
     assert listed["failed"] and listed["findings"][0]["id"] == "leak" and listed["left_out"] == 1
+    fixed = invoke("check", "shapes", "--fix", "again.csv")
+    assert "wrote again.csv without 1 of the pictures" in fixed.output
     built = invoke("build")
     assert built.exit_code == 2 and "train/blob/000.png = test/blob/leak.png" in built.stderr
     recipe = project / "edgetune.toml"

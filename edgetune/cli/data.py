@@ -58,7 +58,9 @@ def check_text(found: dict[str, Any]) -> str:
     findings = [DataFinding.from_json(item) for item in found["findings"]]
     lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
     if "list" in found:
-        lines.append(f"wrote {found['list']} without {found['left_out']} of the files; use it with `[data] path`")
+        lines.append(
+            f"wrote {found['list']} without {found['left_out']} of the {found['noun']}s; use it with `[data] path`"
+        )
     if "card" in found:
         lines.append(f"wrote {', '.join(found['card'])}")
     return "\n".join(lines)

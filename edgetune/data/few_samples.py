@@ -39,7 +39,7 @@ def too_few(index: DatasetIndex) -> Iterator[DataFinding]:
             + (f", because {' and '.join(index.carved)} must be carved from train" if index.carved else "")
             + (f"; {len(index.skipped)} unusable ones were left out" if index.skipped else "")
             + _why_small(small, sizes)
-            + "; `edgetune check --fix` writes a list without them",
+            + "; `edgetune check --fix FILE.csv` writes a list without them",
         )
 
 

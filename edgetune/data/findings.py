@@ -82,7 +82,8 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
             problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
             examples=tuple(_told(index, same) for same in leaks),
             samples=_to_look_at(leaks),
-            do="remove them from all splits but one, or set `[data] allow_leaks = true`",
+            do="remove them from all splits but one (`edgetune check --fix FILE.csv` writes a list without them), "
+            "or set `[data] allow_leaks = true`",
         )
 
 

@@ -41,7 +41,7 @@ def test_a_leak_is_an_error_unless_it_is_allowed(data):
     leak = found(data)["leak"]
     assert leak.severity == "error" and leak.examples == ("train/blob/000.png = test/blob/new.png",)
     assert found(data, allow_leaks=True)["leak"].severity == "warning"
-    assert "allow_leaks" in str(leak)
+    assert "allow_leaks" in str(leak) and "--fix" in str(leak)
 
 
 def test_a_copy_in_other_clothes_is_a_look_alike(data):
