@@ -71,6 +71,7 @@ def check(
     """
     from edgetune.data.card import write_card
     from edgetune.data.clean import write_list  # with those below: they load scipy and Pillow
+    from edgetune.data.few_samples import hardly_labels
     from edgetune.data.findings import by_severity, examine
     from edgetune.data.folds import too_few_for_folds
     from edgetune.data.index import build_index
@@ -93,7 +94,7 @@ def check(
     findings = examine(index, allow_leaks=spec.allow_leaks)
     findings += too_few_for_folds(index, spec.folds) if spec.folds else []
     stops = any(f.severity == "error" or (f.id == "unusable" and spec.on_bad_file == "error") for f in findings)
-    if labels and recipe is None:
+    if labels and recipe is None and not hardly_labels(index):
         findings += label_errors_by_words(index, reporter.tick("check labels"))
         reporter.close()
     elif labels and recipe is not None and not stops:

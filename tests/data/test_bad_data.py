@@ -85,6 +85,8 @@ def test_a_column_that_holds_no_labels_is_doubted(tmp_path):
     swapped = "".join(f"{'ab'[i % 2]},a sentence number {i}\n" for i in range(30))
     index, here = found(write(tmp_path / "t.csv", "text,label\n" + swapped))
     assert here["too-few"].count == 30 and "30 of 30 labels are that rare: are they labels?" in here["too-few"].do
+    told = api.check(tmp_path / "t.csv", labels=True)  # a classifier of as many classes as texts would find nothing
+    assert told["failed"] and not {"labels-judged", "label-error"} & {found["id"] for found in told["findings"]}
     with pytest.raises(DataError, match="fewer than two classes are left"):
         write_list(index, tmp_path / "clean.csv")
     assert not (tmp_path / "clean.csv").exists()
