@@ -326,7 +326,7 @@ def _told(index: DatasetIndex, same: Sequence[IndexedSample]) -> str:
 
 def _to_look_at(groups: Sequence[Sequence[IndexedSample]]) -> tuple[str, ...]:
     """Paths of the first pictures; what is read in words already needs no look."""
-    return tuple(sample.path for same in groups for sample in same if sample.text is None)[:SAMPLES]
+    return tuple(dict.fromkeys(sample.path for same in groups for sample in same if sample.text is None))[:SAMPLES]
 
 
 def _by_split(index: DatasetIndex) -> list[IndexedSample]:

@@ -113,6 +113,7 @@ def test_a_list_that_names_a_file_twice(data, tmp_path):
     here = found(path)
     assert here["leak"].severity == "error"
     assert here["leak"].examples == (f'{named} (train, "blob") = {named} (val, "blob"), 2 times',)
+    assert here["leak"].samples == (named,)
     assert here["duplicate"].examples == ('data/train/blob/001.png (train, "blob"), 2 times',)
     assert here["two-labels"].examples == (
         'data/train/cross/001.png (train, "blob") = data/train/cross/001.png (train, "cross")',
