@@ -82,6 +82,8 @@ def test_check_tells_a_leak_and_exits_3_and_the_build_does_not_begin(project):
     assert result.exit_code == 3
     listed = json.loads(result.stdout)
     assert listed["failed"] and listed["findings"][0]["id"] == "leak" and listed["left_out"] == 1
+    fixed = invoke("check", "shapes", "--fix", "again.csv")
+    assert "wrote again.csv without 1 of the pictures" in fixed.output
     built = invoke("build")
     assert built.exit_code == 2 and "train/blob/000.png = test/blob/leak.png" in built.stderr
     recipe = project / "edgetune.toml"
@@ -125,6 +127,23 @@ def test_init_writes_a_recipe_that_plans_and_never_overwrites(project):
     assert all(step["cached"] is not True for step in json.loads(planned.output)["steps"])
     again = invoke("init", "shapes", "--output", "new.toml")
     assert again.exit_code == 2 and "not overwritten" in again.output
+
+
+def test_init_says_what_it_notes_and_to_check_first(project):
+    result = invoke("init", "shapes", "--output", "new.toml")
+    assert "note: " not in result.output and result.output.endswith("next: edgetune build new.toml\n")
+    Path("shapes/train/blob/000.png").write_bytes(b"")
+    for path in sorted(Path("shapes/train/cross").iterdir())[5:]:
+        path.unlink()
+    Path("my recipes").mkdir()
+    result = invoke("init", "shapes", "--output", "my recipes/new.toml")
+    assert "note: 1 of " in result.output and "cannot be used" in result.output
+    assert "note: unbalanced: 24 training images of 'blob', 5 of 'cross'" in result.output
+    shown = "'my recipes/new.toml'"
+    assert result.output.endswith(f"next: edgetune check {shown}, then edgetune build {shown}\n")
+    notes = json.loads(invoke("init", "shapes", "--output", "third.toml", "--json").output)["notes"]
+    text = Path("third.toml").read_text()
+    assert len(notes) == 3 and all(f"# Note: {note}\n" in text for note in notes)
 
 
 def test_a_run_dir_with_other_files_is_left_alone(project):

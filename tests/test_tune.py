@@ -187,8 +187,38 @@ def test_no_trial_that_can_be_trained(search):
 
 def test_nothing_to_search(search):
     edit(search, "epochs = 1\n", 'epochs = 1\nstrategy = "feature-extraction"\n')
-    with pytest.raises(RecipeError, match="nothing to search"):
+    with pytest.raises(RecipeError, match="nothing to search") as refused:
         api.tune()
+    assert "label_smoothing or imbalance" in refused.value.hint
+
+
+def test_what_counts_for_features_can_be_searched(search):
+    edit(search, "epochs = 1\n", 'epochs = 1\nstrategy = "feature-extraction"\n')
+    edit(
+        search,
+        "learning_rate = { low = 1e-3, high = 1e-1, log = true }  # wide\nepochs = [1, 2]",
+        "label_smoothing = [0.0, 0.2]",
+    )
+    edit(search, "trials = 4", "trials = 2")
+    found = api.tune()
+    assert [trial["state"] for trial in found["trials"]] == ["finished"] * 2
+    # The recipe's own 0.1 is not among the values.
+    assert {trial["values"]["label_smoothing"] for trial in found["trials"]} <= {0.0, 0.1, 0.2}
+
+
+def test_trials_that_only_guess_are_told_and_what_to_do(search):
+    edit(
+        search,
+        "learning_rate = { low = 1e-3, high = 1e-1, log = true }  # wide\nepochs = [1, 2]",
+        "learning_rate = [1e-9, 1e-8]",
+    )
+    edit(search, "trials = 4", "trials = 2")
+    done = CliRunner().invoke(cli, ["tune"])
+    assert done.exit_code == 0, done.output
+    data = json.loads((search / "tune/tune.json").read_text())
+    assert data["guessing"] == pytest.approx(1 / 3)
+    assert "All trials are at guessing" in done.stdout and "right for 33.3 %" in done.stdout
+    assert done.stdout.endswith("next: edgetune lr-find\n") and "won" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Commands on datasets: a recipe for one, and what is suspicious about it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ from edgetune.records import DataFinding, DataSpec, Recipe
 from edgetune.surroundings import look_around
 
 
-def init(data: str | Path, recipe: str | Path = "edgetune.toml") -> Path:
+def init(
+    data: str | Path, recipe: str | Path = "edgetune.toml", *, noted: Callable[[str], object] = lambda note: None
+) -> Path:
     """Look at a dataset and write a commented recipe for it; never overwrites one.
+
+    Args:
+        noted: told what a user should know of the data, a note at a time; the recipe's comments say it too.
 
     Raises:
         DataError: the dataset is missing or makes no sense. InputError: the recipe exists.
@@ -25,7 +31,7 @@ def init(data: str | Path, recipe: str | Path = "edgetune.toml") -> Path:
     from edgetune.data.texts import is_text_data
 
     path, source = Path(recipe).absolute(), Path(data).absolute()
-    text = (propose_text_recipe if is_text_data(source) else propose_recipe)(source, path.parent)
+    text = (propose_text_recipe if is_text_data(source) else propose_recipe)(source, path.parent, noted)
     try:
         content = text.encode("utf-8")
         with path.open("xb") as file:

@@ -1,5 +1,7 @@
 """Commands on datasets."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,16 @@ def init(data: Path, output: Path, as_json: bool) -> None:
     """Look at DATA and write a commented recipe for it."""
     from edgetune import api
 
-    path = api.init(data, output)
-    emit({"recipe": str(path)}, as_json, lambda: f"wrote {path}\nnext: edgetune build {path.name}")
+    notes: list[str] = []
+    path = api.init(data, output, noted=notes.append)
+    emit({"recipe": str(path), "notes": notes}, as_json, lambda: init_text(path, notes))
+
+
+def init_text(path: Path, notes: list[str]) -> str:
+    """What was written, what is to be known of the data, and what to do next."""
+    shown = shlex.quote(os.path.relpath(path))
+    then = f"edgetune check {shown}, then edgetune build {shown}" if notes else f"edgetune build {shown}"
+    return "\n".join([f"wrote {path}", *(f"note: {note}" for note in notes), f"next: {then}"])
 
 
 @cli.command(epilog=example("edgetune check data/clothing10"))
@@ -48,7 +58,9 @@ def check_text(found: dict[str, Any]) -> str:
     findings = [DataFinding.from_json(item) for item in found["findings"]]
     lines += [str(finding) for finding in findings] or ["nothing suspicious was found"]
     if "list" in found:
-        lines.append(f"wrote {found['list']} without {found['left_out']} of the files; use it with `[data] path`")
+        lines.append(
+            f"wrote {found['list']} without {found['left_out']} of the {found['noun']}s; use it with `[data] path`"
+        )
     if "card" in found:
         lines.append(f"wrote {', '.join(found['card'])}")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Commands around fine-tuning and quantization."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from edgetune.cli.group import cli
 from edgetune.cli.options import cache_option, command_options, emit, example, recipe_argument
 from edgetune.errors import InputError
+from edgetune.recipe import DEFAULT_NAME
 
 NOTHING_FITS = 3  # exit code: no engine passes the gates of [budget]
 
@@ -114,7 +116,7 @@ def tune(
     """
     from edgetune import api
     from edgetune.progress import Console
-    from edgetune.report.tune import render_tune
+    from edgetune.report.tune import at_guessing, render_tune
 
     if join and (serve or storage):
         raise InputError("--join takes the storage from the search it joins", hint="leave --storage and --serve out")
@@ -130,7 +132,8 @@ def tune(
         cache_dir=cache_dir,
         reporter=Console(),
     )
-    emit(found, as_json, lambda: tune_text(found, render_tune(found)))
+    learn = shlex.join(["edgetune", "lr-find", *([str(recipe)] if recipe != Path(DEFAULT_NAME) else [])])
+    emit(found, as_json, lambda: tune_text(found, render_tune(found), learn if at_guessing(found) else None))
 
 
 @cli.command(epilog=example("edgetune search --target x86-cpu"))
@@ -209,12 +212,12 @@ def announce_search(url: str, as_json: bool, command: str = "tune") -> None:
     sys.stdout.flush()
 
 
-def tune_text(found: dict[str, Any], table: str) -> str:
-    """The trials, what was written, and what to do next."""
+def tune_text(found: dict[str, Any], table: str, then: str | None = None) -> str:
+    """The trials, what was written, and what to do next: ``then``, or building the recipe that won."""
     page = next(path for path in found["files"] if path.endswith(".html"))
     if not found["complete"]:
         table += "\nThe time is up; the same command goes on."
     if found["recipe"] is None:
         return f"{table}\nwrote {os.path.relpath(page)}; no recipe, as no engine fits"
     recipe = os.path.relpath(found["recipe"])
-    return f"{table}\nwrote {recipe}, {os.path.relpath(page)}\nnext: edgetune build {recipe}"
+    return f"{table}\nwrote {recipe}, {os.path.relpath(page)}\nnext: {then or f'edgetune build {recipe}'}"

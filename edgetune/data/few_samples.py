@@ -39,7 +39,7 @@ def too_few(index: DatasetIndex) -> Iterator[DataFinding]:
             + (f", because {' and '.join(index.carved)} must be carved from train" if index.carved else "")
             + (f"; {len(index.skipped)} unusable ones were left out" if index.skipped else "")
             + _why_small(small, sizes)
-            + "; `edgetune check --fix` writes a list without them",
+            + "; `edgetune check --fix FILE.csv` writes a list without them",
         )
 
 
@@ -66,14 +66,15 @@ def few(index: DatasetIndex) -> Iterator[DataFinding]:
     """Classes of which little can be learned, or whose recall says little."""
     judged = f"their recall says little: one {index.noun} is 10 points or more"
     learned = f"collect more: what is learned from so few {index.noun}s seldom holds"
-    for split, floor, do in (("train", FEW, learned), ("val", FEWEST, judged), ("test", FEWEST, judged)):
+    rows = (("train", "training", FEW, learned), ("val", "val", FEWEST, judged), ("test", "test", FEWEST, judged))
+    for split, noun, floor, do in rows:
         small = {label: count for label, count in index.counts()[split].items() if count < floor}
         if small:
             yield DataFinding(
                 id=f"few-{split}",
                 severity=INFO,
                 count=len(small),
-                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {floor} {split} {index.noun}s",
+                problem=f"{counted(len(small), 'class', 'classes')} with fewer than {floor} {noun} {index.noun}s",
                 examples=tuple(f"{told_apart(label)}: {count}" for label, count in small.items()),
                 do=do,
             )

@@ -82,7 +82,8 @@ def _leaks(index: DatasetIndex, allowed: bool) -> Iterator[DataFinding]:
             problem=f"{counted(len(leaks), index.noun)} in more than one split{whole}, so that accuracy is overstated",
             examples=tuple(_told(index, same) for same in leaks),
             samples=_to_look_at(leaks),
-            do="remove them from all splits but one, or set `[data] allow_leaks = true`",
+            do="remove them from all splits but one (`edgetune check --fix FILE.csv` writes a list without them), "
+            "or set `[data] allow_leaks = true`",
         )
 
 
@@ -325,7 +326,7 @@ def _told(index: DatasetIndex, same: Sequence[IndexedSample]) -> str:
 
 def _to_look_at(groups: Sequence[Sequence[IndexedSample]]) -> tuple[str, ...]:
     """Paths of the first pictures; what is read in words already needs no look."""
-    return tuple(sample.path for same in groups for sample in same if sample.text is None)[:SAMPLES]
+    return tuple(dict.fromkeys(sample.path for same in groups for sample in same if sample.text is None))[:SAMPLES]
 
 
 def _by_split(index: DatasetIndex) -> list[IndexedSample]:

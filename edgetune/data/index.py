@@ -124,9 +124,9 @@ def build_index(
     facts = {item.path: item for item in check_images(listing.root, paths, progress)}
     bad = [facts[sample.path] for sample in listing.samples if facts[sample.path].problem is not None]
     bad += _without_label(listing.unlabelled)
-    if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(listing.samples) + len(listing.unlabelled))
     good = [sample for sample in listing.samples if facts[sample.path].problem is None]
+    if bad and (on_bad_file == "error" or not good):
+        raise _bad_files(bad, len(bad) + len(good))
     contents = {path: item.sha256 for path, item in facts.items()}
     samples, carved = _with_splits(good, contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
@@ -157,13 +157,13 @@ def _text_index(path: Path, val_fraction: float, test_fraction: float, on_bad_fi
     bad = [ImageFacts(path=row.where, problem="is empty") for row in listing.rows if not row.text.strip()]
     empty = {item.path for item in bad}
     bad += _without_label(listing.unlabelled)
-    if bad and on_bad_file == "error":
-        raise _bad_files(bad, len(rows) + len(listing.unlabelled))
     good = [
         Sample(path=row.where, label=number[row.label], split=row.split)
         for row in listing.rows
         if row.where not in empty
     ]
+    if bad and (on_bad_file == "error" or not good):
+        raise _bad_files(bad, len(bad) + len(good))
     contents = {sample.path: content_digest(rows[sample.path].text) for sample in good}
     samples, carved = _with_splits(good, contents, val_fraction, test_fraction, seed)
     return DatasetIndex(
@@ -191,7 +191,9 @@ def _bad_files(bad: Sequence[ImageFacts], total: int) -> DataError:
         lines.append(f"and {len(bad) - SHOWN} more ({'; '.join(f'{n} x {kind}' for kind, n in kinds.most_common(4))})")
     return DataError(
         f"{len(bad)} of {total} samples cannot be used:\n  " + "\n  ".join(lines),
-        hint='mend or remove them, or leave them out with `[data] on_bad_file = "skip"`',
+        hint="see that this is the right dataset"
+        if len(bad) == total
+        else 'mend or remove them, or leave them out with `[data] on_bad_file = "skip"`',
     )
 
 
@@ -202,13 +204,7 @@ def _with_splits(
     test_fraction: float,
     seed: int,
 ) -> tuple[list[Sample], tuple[str, ...]]:
-    """The samples with every split filled, and which ones were carved (test before val).
-
-    Raises:
-        DataError: no sample can be used.
-    """
-    if not good:
-        raise DataError("no sample of this dataset can be used", hint="see that it is the right one")
+    """The samples with every split filled, and which ones were carved (test before val)."""
     present = {sample.split for sample in good}
     carved = tuple(name for name in ("test", "val") if name not in present)
     result = [replace(sample, split=sample.split or "train") for sample in good]

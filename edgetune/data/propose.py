@@ -1,13 +1,15 @@
 """Look at a dataset and propose a recipe for it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgetune.data.check import ImageFacts, check_images
 from edgetune.data.few_samples import FEW
 from edgetune.data.scan import Listing, scan
+from edgetune.records import DataSpec
 
+Noted = Callable[[str], object]
 SIZES = (32, 64, 96, 128, 160, 192, 224)
 SAMPLED = 32  # files looked at for their size
 
@@ -26,7 +28,7 @@ on_bad_file = "error"               # or "skip": leave unreadable files out and 
 cache_mb = 2048                     # memory for decoded images; what does not fit is decoded each time
 
 [finetune]
-strategy = "full"                   # every layer learns
+strategy = {strategy:<24} # {learns}
 epochs = {epochs:<26} # passes over the training images
 batch_size = 32                     # images in one step
 learning_rate = 1e-3                # its peak; it warms up, then falls along a cosine
@@ -68,8 +70,11 @@ trials = 20                         # of `edgetune search`, which searches accur
 """
 
 
-def propose_recipe(data: Path, base: Path) -> str:
+def propose_recipe(data: Path, base: Path, noted: Noted = lambda note: None) -> str:
     """The text of an ``edgetune.toml`` in the folder ``base`` for the dataset ``data``.
+
+    Args:
+        noted: told what a user should know of the data, a sentence or two each; the recipe holds it as comments.
 
     Raises:
         DataError: see ``edgetune.data.scan.scan``.
@@ -78,14 +83,45 @@ def propose_recipe(data: Path, base: Path) -> str:
     counts = Counter(sample.label for sample in listing.samples if sample.split in ("train", None))
     looked_at = _look_at_some(listing)
     side = typical_side(looked_at)
+    strategy, learns = strategy_for(counts.values(), {sample.split for sample in listing.samples}, "images")
     return TEMPLATE.format(
         summary=summary(listing.kind, "images", listing.labels, [sample.split for sample in listing.samples]),
-        notes="".join(f"# Note: {note}\n" for note in _notes(listing, counts, looked_at)),
+        notes=as_comments(_notes(listing, counts, looked_at), noted),
         path=quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
         size=next((size for size in reversed(SIZES) if size <= side), SIZES[0]),
         typical=f"short side about {side}",
+        strategy=strategy,
+        learns=learns,
         epochs=8 if sum(counts.values()) < 5000 else 4,
     )
+
+
+def as_comments(notes: Iterable[str], noted: Noted) -> str:
+    """Lines for the head of a recipe; ``noted`` is told each note."""
+    lines = []
+    for note in notes:
+        noted(note)
+        lines.append(f"# Note: {note}\n")
+    return "".join(lines)
+
+
+def strategy_for(counts: Collection[int], splits: Collection[str | None], noun: str) -> tuple[str, str]:
+    """The strategy in quotes, and what it does; ``counts`` are those of each class before splits are carved."""
+    left = sorted(counts)[len(counts) // 2]  # the median class, as the strategy "auto" counts it
+    left = _carved(left, [name for name in ("test", "val") if name not in splits])
+    if left < FEW:
+        return '"auto"', f"few {noun} a class: a part of the layers learns, or the head alone, as validation says"
+    return '"full"', "every layer learns"
+
+
+def _carved(left: int, missing: Collection[str]) -> int:
+    """About how many of ``left`` samples of a class are learnt from; ``edgetune.data.index`` takes the others."""
+    usual = DataSpec(path="")
+    fractions = {"val": usual.val_fraction, "test": usual.test_fraction}
+    for name in missing:
+        if left > 1:
+            left -= max(1, round(fractions[name] * left))
+    return left
 
 
 def typical_side(images: Sequence[ImageFacts]) -> int:
@@ -129,7 +165,7 @@ def _notes(listing: Listing, counts: Counter[int], looked_at: Sequence[ImageFact
     if bad := [item for item in looked_at if item.problem is not None]:
         notes.append(
             f"{len(bad)} of {len(looked_at)} files looked at cannot be used, such as {bad[0].path!r}, which "
-            f"{bad[0].problem}. `edgetune build` lists them all."
+            f"{bad[0].problem}. `edgetune check` lists them all."
         )
     named = {listing.labels[label]: count for label, count in counts.items()}
     notes += notes_on_labels(named, {sample.split for sample in listing.samples}, "images")

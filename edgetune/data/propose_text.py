@@ -1,9 +1,10 @@
 """Look at a dataset of texts and propose a recipe for it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from edgetune.data.propose import notes_on_labels, quoted, summary
+from edgetune.data.propose import Noted, as_comments, notes_on_labels, quoted, strategy_for, summary
 from edgetune.data.texts import TextListing, scan_texts
 
 TOKENS_PER_WORD = 1.4  # of English in a WordPiece vocabulary of 30,000, measured on banking77 and rt_polarity
@@ -24,7 +25,7 @@ max_length = {length:<22} # tokens; what is longer is cut. Words here: {typical}
 on_bad_file = "error"               # or "skip": leave empty texts out and count them
 
 [finetune]
-strategy = "full"                   # every layer learns
+strategy = {strategy:<24} # {learns}
 epochs = {epochs:<26} # passes over the training texts
 batch_size = 32                     # texts in one step
 learning_rate = 1e-4                # its peak; 2e-5 to 5e-5 for large encoders
@@ -47,8 +48,11 @@ names = ["x86-cpu"]                 # `edgetune targets` lists them
 """
 
 
-def propose_text_recipe(data: Path, base: Path) -> str:
+def propose_text_recipe(data: Path, base: Path, noted: Noted = lambda note: None) -> str:
     """The text of an ``edgetune.toml`` in the folder ``base`` for the texts in ``data``.
+
+    Args:
+        noted: as of ``propose_recipe``.
 
     Raises:
         DataError: see ``edgetune.data.texts.scan_texts``.
@@ -57,19 +61,23 @@ def propose_text_recipe(data: Path, base: Path) -> str:
     words = sorted(len(row.text.split()) for row in listing.rows)
     most = words[int(0.99 * (len(words) - 1))]
     needed = TOKENS_PER_WORD * most + SPECIAL_TOKENS
+    counts = Counter(row.label for row in listing.rows if row.split in ("train", None))
+    splits = {row.split for row in listing.rows}
+    strategy, learns = strategy_for(counts.values(), splits, "texts")
     return TEMPLATE.format(
         summary=summary(listing.kind, "texts", listing.labels, [row.split for row in listing.rows]),
-        notes="".join(f"# Note: {note}\n" for note in _notes(listing)),
+        notes=as_comments(_notes(listing, counts), noted),
         path=quoted(data.relative_to(base).as_posix() if data.is_relative_to(base) else str(data)),
         length=next((length for length in LENGTHS if length >= needed), LENGTHS[-1]),
         typical=f"{words[len(words) // 2]} in the middle, 99 % have {most} or fewer",
+        strategy=strategy,
+        learns=learns,
         epochs=6 if len(listing.rows) / len(listing.labels) < 500 else 3,
     )
 
 
-def _notes(listing: TextListing) -> list[str]:
-    counts = Counter(row.label for row in listing.rows if row.split in ("train", None))
+def _notes(listing: TextListing, counts: Mapping[str, int]) -> list[str]:
     notes = notes_on_labels(counts, {row.split for row in listing.rows}, "texts")
     if empty := [row.where for row in listing.rows if not row.text.strip()]:
-        notes.insert(0, f"{len(empty)} texts are empty, such as {empty[0]}. `edgetune build` lists them all.")
+        notes.insert(0, f"{len(empty)} texts are empty, such as {empty[0]}. `edgetune check` lists them all.")
     return notes

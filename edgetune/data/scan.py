@@ -1,7 +1,7 @@
 """Find a dataset's samples and labels without reading the files.
 
-Understood: split folders of class folders (``train/``, ``val/`` or ``valid/`` or ``validation/``,
-``test/``), one folder of class folders, and a CSV with columns ``path,label`` and optionally ``split``.
+Understood: split folders of class folders (``train/``, ``val/``, ``test/``; SPLITS has the names), one folder
+of class folders, and a CSV with columns ``path,label`` and optionally ``split``.
 """
 
 import codecs
@@ -17,7 +17,8 @@ from edgetune.hashing import digest_json
 from edgetune.toml import similar
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+SPLIT_NAMES = "train, val (or valid, validation, dev), test"
 LITTER = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders of pictures
 SHOWN = 10
 LONGEST_FIELD = 131_072  # letters; a path or a label that is longer is a quote that was not closed
@@ -59,7 +60,7 @@ def scan(path: Path) -> Listing:
     kind, rows = _csv_rows(path) if path.is_file() else _folder_rows(path)
     _check_names(rows, path)
     found = [row for row in rows if row[1]]
-    check_classes(found, path)
+    check_classes(found, path, of_folders=kind != "CSV")
     labels = tuple(sorted({label for _, label, _ in found}))
     index = {label: number for number, label in enumerate(labels)}
     samples = tuple(
@@ -261,7 +262,7 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
             if not name:
                 raise DataError(f"{where}: a path is missing")
             if split and split.lower() not in SPLITS:
-                raise DataError(f'{where}: split "{split}" is not one of train, val, test')
+                raise DataError(f'{where}: split "{split}" is not one of {SPLIT_NAMES}')
             yield reader.line_num, name, label, SPLITS[split.lower()] if split else None
     except csv.Error as error:
         raise DataError(f"{path.name}:{reader.line_num}: not readable as CSV: {error}") from error
@@ -320,8 +321,8 @@ def _not_text(name: str) -> bool:
     return False
 
 
-def check_classes(rows: Sequence[Row], path: Path) -> None:
-    """Hold the labels and splits of a dataset against what a classifier needs.
+def check_classes(rows: Sequence[Row], path: Path, *, of_folders: bool = False) -> None:
+    """Hold the labels and splits of a dataset, ``of_folders`` or of a list, against what a classifier needs.
 
     Raises:
         DataError: no sample with a label, some samples without a split, none to train on, one class only, a class of
@@ -347,7 +348,9 @@ def check_classes(rows: Sequence[Row], path: Path) -> None:
     if len(trained) < 2:
         raise DataError(
             f"{path} has one class only: {next(iter(trained))}",
-            hint="a classifier needs two; is the folder one level too deep?",
+            hint="a classifier needs two; is the folder one level too deep?"
+            if of_folders
+            else "a classifier needs two: the column `label` must hold at least two different ones",
         )
 
 

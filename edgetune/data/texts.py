@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.data.scan import SPLITS, check_classes, not_utf8
+from edgetune.data.scan import SPLIT_NAMES, SPLITS, check_classes, not_utf8
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file, digest_json
 
@@ -148,7 +148,7 @@ def _rows(path: Path, split: str | None) -> Iterator[TextRow]:
         if isinstance(label, bool) or not isinstance(label, (str, int)):
             raise DataError(f"{where}: its label is {label!r}, no name")
         if own and (not isinstance(own, str) or own.strip().lower() not in SPLITS):
-            raise DataError(f'{where}: split "{own}" is not one of train, val, test')
+            raise DataError(f'{where}: split "{own}" is not one of {SPLIT_NAMES}')
         named = SPLITS[str(own).strip().lower()] if own else None
         if split and named and named != split:
             raise DataError(f"{where}: its split is {named}, in a file of {split}", hint="drop the column or the file")

@@ -23,11 +23,15 @@ class Metrics(TypedDict):
 
 
 class ClassMetrics(TypedDict):
-    """One class; ``support`` is its number of samples, ``roc_auc`` is None where all or no samples are of it."""
+    """One class; ``support`` is its number of samples. None is what cannot be said.
 
-    precision: float
-    recall: float
-    f1: float
+    ``precision`` of a class that no sample is taken for, ``recall`` and ``f1`` of one that no sample is of, ``roc_auc``
+    of one that all or no samples are of.
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     roc_auc: float | None
     support: int
 
@@ -57,10 +61,17 @@ def classification_metrics(logits: ArrayLike, labels: ArrayLike) -> Metrics:
 def per_class_metrics(logits: ArrayLike, labels: ArrayLike) -> list[ClassMetrics]:
     """Precision, recall, F1, area under the ROC curve and support of each of the K classes, in order."""
     matrix = confusion_matrix(logits, labels)
-    columns = zip(*_precision_recall_f1(matrix), roc_auc(logits, labels), matrix.sum(axis=1), strict=True)
+    predicted, actual = matrix.sum(axis=0), matrix.sum(axis=1)
+    columns = zip(*_precision_recall_f1(matrix), roc_auc(logits, labels), predicted, actual, strict=True)
     return [
-        ClassMetrics(precision=float(p), recall=float(r), f1=float(f), roc_auc=area, support=int(s))
-        for p, r, f, area, s in columns
+        ClassMetrics(
+            precision=float(p) if taken else None,
+            recall=float(r) if support else None,
+            f1=float(f) if support else None,
+            roc_auc=area,
+            support=int(support),
+        )
+        for p, r, f, area, taken, support in columns
     ]
 
 

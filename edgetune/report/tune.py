@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def verdict(data: view.Json) -> list[str]:
     lines = [count(data)]
     if best is None:
         return [*lines, "No trial has come to its end yet."]
+    if at_guessing(data):
+        return [*lines, *_guessed(data, best["accuracy"]), caution(data)]
     if best is own:
         lines.append(f"Nothing was better than the recipe as it is: {numbers.percent(own['accuracy'])} on validation.")
     else:
@@ -70,6 +73,27 @@ def verdict(data: view.Json) -> list[str]:
         lines += [f"{row['name']}: {value(row['to'])}, the recipe has {value(row['from'])}" for row in data["changed"]]
     lines.append(caution(data))
     return lines
+
+
+def at_guessing(data: view.Json) -> bool:
+    """Whether the best trial is within two standard errors of always naming the commonest class of validation."""
+    best = next((t["accuracy"] for t in data["trials"] if t["number"] == data["best_trial"]), None)
+    guess, samples = data.get("guessing"), data["validation_samples"]
+    if best is None or not guess or guess == 1:  # files of before do not tell it
+        return False
+    return bool(best <= guess + 2 * math.sqrt(guess * (1 - guess) / samples))
+
+
+def _guessed(data: view.Json, best: float) -> list[str]:
+    """That nothing was learnt, as far as can be told, and what to do."""
+    guess, samples = numbers.percent(data["guessing"]), data["validation_samples"]
+    luck = "" if best <= data["guessing"] else f", which of {samples:,} samples may be luck"
+    return [
+        f"All trials are at guessing: always naming the commonest class is right for {guess} of validation, and the "
+        f"best trial for {numbers.percent(best)}{luck}. There is nothing to choose between yet.",
+        "Look for a learning rate with `edgetune lr-find`, give it more `epochs`, and look for wrong labels with "
+        "`edgetune check --labels`; then search again.",
+    ]
 
 
 def caution(data: view.Json) -> str:

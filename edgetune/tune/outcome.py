@@ -19,8 +19,8 @@ SCHEMA = "edgetune.tune/1"
 FEWEST_FOR_IMPORTANCE = 5  # finished trials
 
 
-def describe(study: optuna.Study, recipe: Recipe, validation_samples: int, storage: str) -> dict[str, Any]:
-    """All trials, the best one, and how much each value mattered."""
+def describe(study: optuna.Study, recipe: Recipe, validation: Sequence[int], storage: str) -> dict[str, Any]:
+    """All trials, the best one, and how much each value mattered; ``validation``: samples of each class."""
     trials = counted(study.get_trials(deepcopy=False))
     best = best_of(trials)
     own = next((t for t in trials if t.user_attrs.get(RECIPE) and t.state is TrialState.COMPLETE), None)
@@ -37,7 +37,8 @@ def describe(study: optuna.Study, recipe: Recipe, validation_samples: int, stora
         "seed": recipe.tune.seed,
         "trials_wanted": recipe.tune.trials,
         "complete": over >= recipe.tune.trials and over == len(trials),
-        "validation_samples": validation_samples,
+        "validation_samples": sum(validation),
+        "guessing": max(validation, default=0) / max(1, sum(validation)),
         "space": [_dimension(dimension) for dimension in space_of(recipe)],
         "trials": [_trial(trial) for trial in trials],
         "recipe_trial": own.number if own else None,

@@ -29,6 +29,7 @@ from edgetune.tune.training import attempt
 from edgetune.tune.worker import Search, work
 
 FOLDER = "tune"  # by the recipe: the database, tune.json and tune.html
+COUNT_FOR_FEATURES = ("label_smoothing", "imbalance")  # of [finetune], with the strategy feature-extraction
 TUNED = "edgetune:tuned"  # digests of the recipes that a search wrote
 
 
@@ -53,7 +54,7 @@ def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict
     served = None if options.join is None else "{}://{}:{}".format(SCHEME, *parse_address(options.join))
     recipe, surroundings = _load(file)
     url = served or resolve(options.storage or recipe.tune.storage, recipe.base)
-    samples = _validation_samples(recipe, surroundings, store, reporter)
+    validation = _validation(recipe, surroundings, store, reporter)
     storage = open_storage(url)
     study = open_study(storage, recipe, identity(recipe, surroundings.facts), join=options.join is not None)
     search = Search(
@@ -77,14 +78,14 @@ def tune(path: Path, options: Options, store: Store, reporter: Reporter) -> dict
     try:
         done = work(search, None if hours is None else time.monotonic() + 3600 * hours)
     except (KeyboardInterrupt, Interrupted):
-        _write_what_there_is(search, samples, url)
+        _write_what_there_is(search, validation, url)
         raise Interrupted(
             "stopped; finished trials are kept, and the one in training goes on from its last epoch",
             hint=f"go on with: {search.go_on}",
         ) from None
     if not done and search.ask(lambda: _best(study)) is None:
         raise TuneError("the time was up before a trial came to its end", hint="give it more `[tune] timeout_hours`")
-    return _finish(search, file, samples, url, options.force)
+    return _finish(search, file, validation, url, options.force)
 
 
 def serve(path: Path, options: Options, address: str, announce: Callable[[str], None]) -> None:
@@ -106,23 +107,25 @@ def serve(path: Path, options: Options, address: str, announce: Callable[[str], 
 
 def _load(path: Path) -> tuple[Recipe, Surroundings]:
     recipe = load_recipe(path)
-    strategies = next((d.choices for d in space_of(recipe) if d.name == "strategy"), (recipe.finetune.strategy,))
-    if set(strategies) == {"feature-extraction"}:
+    space = space_of(recipe)
+    strategies = next((d.choices for d in space if d.name == "strategy"), (recipe.finetune.strategy,))
+    if set(strategies) == {"feature-extraction"} and not any(d.name in COUNT_FOR_FEATURES for d in space):
         raise RecipeError(
             "feature-extraction has neither epochs nor a learning rate: there is nothing to search",
-            hint='give [tune.space] more strategies, such as strategy = ["feature-extraction", "full"]',
+            hint=f"give [tune.space] {' or '.join(COUNT_FOR_FEATURES)}, or more strategies, such as "
+            'strategy = ["feature-extraction", "full"]',
         )
     return recipe, look_around(recipe, ())
 
 
-def _validation_samples(recipe: Recipe, surroundings: Surroundings, store: Store, reporter: Reporter) -> int:
-    """How many samples judge a trial; what all trials need is made here, before any is begun."""
+def _validation(recipe: Recipe, surroundings: Surroundings, store: Store, reporter: Reporter) -> list[int]:
+    """How many samples of each class judge a trial; what all trials need is made here, before any is begun."""
     whole = make_finetune_plan(recipe, surroundings.facts)
     outcomes = pipeline.run(replace(whole, steps=whole.steps[:-1]), store, surroundings, reporter)
     artifact = outcomes["check-data"].artifact
     assert artifact is not None  # every step of a plan without candidates is needed
     counts = json.loads((artifact.path / "dataset.json").read_text(encoding="utf-8"))["counts"]["val"]
-    return sum(counts.values())
+    return list(counts.values())
 
 
 def _cost(search: Search) -> str:
@@ -175,10 +178,10 @@ def _check_way(file: Path, search: Search) -> None:
     tuned_recipe.refuse_to_overwrite(tuned_recipe.name_for(file), known)
 
 
-def _finish(search: Search, file: Path, samples: int, url: str, force: bool) -> dict[str, Any]:
+def _finish(search: Search, file: Path, validation: list[int], url: str, force: bool) -> dict[str, Any]:
     """Write the report and the recipe that won."""
     study = search.study
-    data = search.ask(lambda: describe(study, search.recipe, samples, told(url)))
+    data = search.ask(lambda: describe(study, search.recipe, validation, told(url)))
     files = write_tune(data, search.recipe.base / FOLDER)
     best = search.ask(lambda: _best(study))
     if best is None:
@@ -195,9 +198,9 @@ def _finish(search: Search, file: Path, samples: int, url: str, force: bool) -> 
     return {**data, "recipe": str(destination), "files": [str(path) for path in files]}
 
 
-def _write_what_there_is(search: Search, samples: int, url: str) -> None:
+def _write_what_there_is(search: Search, validation: list[int], url: str) -> None:
     try:
-        write_tune(describe(search.study, search.recipe, samples, told(url)), search.recipe.base / FOLDER)
+        write_tune(describe(search.study, search.recipe, validation, told(url)), search.recipe.base / FOLDER)
     except Exception as error:
         if not has_gone(error):
             raise

@@ -41,7 +41,7 @@ def test_a_leak_is_an_error_unless_it_is_allowed(data):
     leak = found(data)["leak"]
     assert leak.severity == "error" and leak.examples == ("train/blob/000.png = test/blob/new.png",)
     assert found(data, allow_leaks=True)["leak"].severity == "warning"
-    assert "allow_leaks" in str(leak)
+    assert "allow_leaks" in str(leak) and "--fix" in str(leak)
 
 
 def test_a_copy_in_other_clothes_is_a_look_alike(data):
@@ -113,6 +113,7 @@ def test_a_list_that_names_a_file_twice(data, tmp_path):
     here = found(path)
     assert here["leak"].severity == "error"
     assert here["leak"].examples == (f'{named} (train, "blob") = {named} (val, "blob"), 2 times',)
+    assert here["leak"].samples == (named,)
     assert here["duplicate"].examples == ('data/train/blob/001.png (train, "blob"), 2 times',)
     assert here["two-labels"].examples == (
         'data/train/cross/001.png (train, "blob") = data/train/cross/001.png (train, "cross")',

@@ -47,8 +47,9 @@ def test_a_class_that_loses_its_images_by_skipping(tmp_path):
     assert told.examples == ("cross: 0",) and told.do.startswith("every class needs at least 1; 3 unusable ones")
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="no sample of this dataset can be used"):
+    with pytest.raises(DataError, match="15 of 15 samples cannot be used") as caught:
         build(folder, on_bad_file="skip")
+    assert caught.value.hint == "see that this is the right dataset"
 
 
 def test_skipped_files_are_recorded_with_their_problem(tmp_path):

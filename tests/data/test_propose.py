@@ -8,7 +8,9 @@ from conftest import write_images
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetune.data.index import build_index
 from edgetune.data.propose import propose_recipe, quoted
+from edgetune.data.propose_text import propose_text_recipe
 from edgetune.errors import RecipeError
 from edgetune.recipe import load_recipe
 from edgetune.records import Recipe
@@ -33,6 +35,33 @@ def test_missing_splits_small_and_unbalanced_classes_are_noted(tmp_path):
     text = propose_recipe(folder, tmp_path)
     assert "no val and no test split" in text and "unbalanced" in text and "fewer than 20" in text
     parsed(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("splits", "strategy"),
+    [
+        ({"train": 20, "val": 1, "test": 1}, "full"),
+        ({"train": 19, "val": 1, "test": 1}, "auto"),
+        ({"": 27}, "full"),  # 4 are carved for test, 3 for val
+        ({"": 26}, "auto"),
+    ],
+)
+def test_few_samples_of_the_median_class_to_learn_from_leave_the_strategy_open(tmp_path, splits, strategy):
+    folder = write_images(tmp_path / "d", splits=splits, size=32)
+    learnt = build_index(folder, val_fraction=0.15, test_fraction=0.15, on_bad_file="error", seed=0).counts()["train"]
+    assert {count >= 20 for count in learnt.values()} == {strategy == "full"}
+    assert parsed(tmp_path, propose_recipe(tmp_path / "d", tmp_path)).finetune.strategy == strategy
+    counts = dict(splits)
+    rows = [
+        (split, f"{label} number {n}", label)
+        for split, count in counts.items()
+        for label in "abc"
+        for n in range(count)
+    ]
+    lines = ["text,label" + ",split" * ("" not in counts)]
+    lines += [",".join([text, label, *([split] if split else [])]) for split, text, label in rows]
+    (tmp_path / "texts.csv").write_text("\n".join(lines))
+    assert parsed(tmp_path, propose_text_recipe(tmp_path / "texts.csv", tmp_path)).finetune.strategy == strategy
 
 
 def test_names_and_broken_files_cannot_spoil_the_recipe(tmp_path):

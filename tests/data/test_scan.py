@@ -31,6 +31,21 @@ def test_split_folders_by_their_usual_names(tmp_path):
     ]
 
 
+def test_dev_is_a_split_beside_train_and_a_class_beside_classes(tmp_path):
+    touch(tmp_path, "s/train/a/1.png", "s/train/b/1.png", "s/dev/a/2.png", "c/dev/1.png", "c/ops/1.png")
+    assert {sample.split for sample in scan(tmp_path / "s").samples} == {"train", "val"}
+    assert scan(tmp_path / "c").labels == ("dev", "ops")
+
+
+def test_one_class_only_is_told_by_what_the_data_is(tmp_path):
+    touch(tmp_path, "a/1.png", "a/2.png")
+    (tmp_path / "l.csv").write_text("path,label\na/1.png,a\na/2.png,a\n")
+    for path, hint in ((tmp_path, "one level too deep"), (tmp_path / "l.csv", "the column `label` must hold")):
+        with pytest.raises(DataError, match="one class only: a") as caught:
+            scan(path)
+        assert hint in str(caught.value.hint)
+
+
 def test_class_folders_with_hidden_and_other_files(tmp_path):
     touch(tmp_path, "a/1.png", "a/deeper/2.png", "b/1.png", ".git/c/1.png", "a/.hidden.png")
     (tmp_path / "a/Thumbs.db").touch()
@@ -52,9 +67,9 @@ def test_csv(tmp_path, text):
 
 
 def test_csv_with_splits(tmp_path):
-    touch(tmp_path, "1.png", "2.png", "3.png")
-    (tmp_path / "l.csv").write_text("path,label,split\n1.png,a,train\n2.png,b,train\n3.png,a,validation\n")
-    assert [sample.split for sample in scan(tmp_path / "l.csv").samples] == ["train", "train", "val"]
+    touch(tmp_path, "1.png", "2.png", "3.png", "4.png")
+    (tmp_path / "l.csv").write_text("path,label,split\n1.png,a,train\n2.png,b,train\n3.png,a,validation\n4.png,a,Dev\n")
+    assert [sample.split for sample in scan(tmp_path / "l.csv").samples] == ["train", "train", "val", "val"]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_numbers_are_texts_and_labels_in_a_csv(tmp_path):
         ("text,label\nno, thanks,a\n", "3 fields under 2 columns"),
         ("sentence,label\nx,a\n", "has columns sentence, label"),
         ("text,label\nx,\ny\n", "t.csv gives no sample a label"),
-        ("text,label,split\nx,a,dev\ny,b,train\n", 'split "dev"'),
+        ("text,label,split\nx,a,eval\ny,b,train\n", 'split "eval" is not one of train, val .or valid, validation, dev'),
         ("text,label\n", "holds no samples"),
         ("text,label\nx,a\n", "one class only"),
         ('text,label\n"x"y,a\n', "not readable as CSV"),
@@ -110,9 +110,9 @@ def test_texts_are_told_from_pictures_by_the_first_line(tmp_path):
 
 def test_split_files_and_their_splits(tmp_path):
     write(tmp_path / "train.csv", "text,label\nx,a\ny,b\n")
-    write(tmp_path / "valid.jsonl", '{"text": "z", "label": "a"}\n')
+    write(tmp_path / "dev.jsonl", '{"text": "z", "label": "a"}\n')
     assert [(row.where, row.split) for row in scan_texts(tmp_path).rows] == [
-        ("train.csv:2", "train"), ("train.csv:3", "train"), ("valid.jsonl:1", "val")
+        ("dev.jsonl:1", "val"), ("train.csv:2", "train"), ("train.csv:3", "train")
     ]  # fmt: skip
     before = fingerprint_texts(tmp_path)
     write(tmp_path / "train.csv", "text,label\nx,a\nY,b\n")

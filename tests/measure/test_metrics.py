@@ -41,7 +41,18 @@ def test_classes_and_confusion_are_scikit_learns(output):
     assert np.array_equal(m.confusion_matrix(logits, labels), sk.confusion_matrix(labels, predicted, labels=classes))
     expected = sk.precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     for row, p, r, f, n in zip(m.per_class_metrics(logits, labels), *expected, strict=True):
-        assert (row["precision"], row["recall"], row["f1"], row["support"]) == pytest.approx((p, r, f, n))
+        assert (row["precision"] or 0, row["recall"] or 0, row["f1"] or 0, row["support"]) == pytest.approx(
+            (p, r, f, n)
+        )
+
+
+def test_what_a_class_without_samples_or_answers_cannot_say_is_none():
+    logits = np.eye(4)[[0, 0, 1, 1]]  # 0 and 1 are answered, 1 and 3 never are the truth
+    rows = m.per_class_metrics(logits, [0, 2, 0, 0])
+    assert [row["precision"] for row in rows] == [0.5, 0, None, None]
+    assert [row["recall"] for row in rows] == [pytest.approx(1 / 3), None, 0, None]
+    assert [row["f1"] for row in rows] == [pytest.approx(0.4), None, 0, None]
+    assert m.classification_metrics(logits, [0, 2, 0, 0])["recall_macro"] == pytest.approx(1 / 9)
 
 
 @settings(deadline=None)

@@ -15,6 +15,8 @@ from small_runs import PIXEL
 
 from edgetune.compare.gallery import KINDS
 from edgetune.report.html import MAX_BYTES, json_for_script, render_html
+from edgetune.report.markdown import render_markdown
+from edgetune.report.validate import validate
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=http://evil.example/x onerror=alert(1)>&\"'"
 PIXELS = 2 * [PIXEL]  # of a flip and of a finding
@@ -196,8 +198,15 @@ def test_a_browser_runs_nothing_hostile(report, tmp_path):
 
 
 def test_classes_and_training_are_told(report):
+    unseen = {"label": "unseen", "precision": 0.0, "recall": None, "f1": None, "roc_auc": None, "support": 0}
+    report["targets"][0]["per_class"].insert(0, unseen)
+    validate(report)
+    assert "| unseen | 0 | 0.0 % | – | – | – |" in render_markdown(report)
     page = render_html(report)
     assert "Precision, recall and F1 of each class" in page and "Fine-tuned with strategy full" in page
+    row = page.index('<th scope="row">unseen</th><td>0</td><td>0.0 %</td><td>–</td><td>–</td>')
+    labels = [item["label"] for item in report["targets"][0]["per_class"][1:]]
+    assert all(page.index(f'<th scope="row">{label}</th><td>') < row for label in labels)
     del report["training"], report["targets"][0]["per_class"]
     assert "Precision, recall and F1 of each class" not in render_html(report)
 

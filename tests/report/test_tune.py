@@ -44,6 +44,7 @@ def found():
         "trials_wanted": 4,
         "complete": True,
         "validation_samples": 200,
+        "guessing": 0.3,
         "space": [
             {"name": "learning_rate", "low": 1e-4, "high": 0.1, "log": True},
             {"name": "strategy", "choices": ["full", "gradual"]},
@@ -71,6 +72,19 @@ def test_nothing_better_and_nothing_yet(found):
     found |= {"best_trial": None, "recipe_trial": None}
     assert verdict(found)[-1] == "No trial has come to its end yet."
     render_tune_html(found)
+
+
+def test_trials_at_guessing_are_called_so(found):
+    for accuracy, words in ((0.3, "trial for 30.0 %. There"), (0.35, "35.0 %, which of 200 samples may be luck")):
+        found["trials"] = [trial(0, 0.2), trial(1, accuracy)]
+        text = " ".join(" ".join(verdict(found)).split())
+        assert "All trials are at guessing" in text and "right for 30.0 % of validation" in text and words in text
+        assert "lr-find" in text and "epochs" in text and "check --labels" in text and "won" not in text
+    found["trials"] = [trial(0, 0.2), trial(1, 0.37)]  # two standard errors are 6.5 points
+    assert "Trial 1 won" in " ".join(verdict(found))
+    del found["guessing"]  # written by an older version
+    found["trials"] = [trial(0, 0.2), trial(1, 0.3)]
+    assert "Trial 1 won" in " ".join(verdict(found))
 
 
 def test_files_are_whole_and_follow_the_schema(found, tmp_path):
