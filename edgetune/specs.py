@@ -38,9 +38,9 @@ class DataSpec:
     max_length: int = 128
     """tokens of a text; what is longer is cut"""
     val_fraction: float = 0.15
-    """carved from train, by class, where the data has no such split"""
+    """share of train that becomes the validation split, by class, where the data has none"""
     test_fraction: float = 0.15
-    """carved from train, by class, where the data has no such split"""
+    """share of train that becomes the test split, by class, where the data has none; it is taken before validation"""
     on_bad_file: str = "error"
     """`skip` leaves unreadable files out and counts them in the report"""
     allow_leaks: bool = False
@@ -92,9 +92,11 @@ class FinetuneSpec:
     batch_norm: str = "train"
     """`frozen`: batch norms keep their statistics; scale and shift are trained"""
     mixup: float = 0.0
-    """alpha of the mixing; both: one of the two at random for each batch"""
+    """alpha of the shares in which two pictures are blended (Zhang et al. 2018); with `cutmix` each batch gets one of
+    the two at random"""
     cutmix: float = 0.0
-    """alpha of the mixing; both: one of the two at random for each batch"""
+    """alpha of the shares in which a rectangle of another picture is pasted in (Yun et al. 2019); with `mixup` each
+    batch gets one of the two at random"""
     imbalance: str = "none"
     """`weights`: rare classes count more in the loss; `sampling`: every class is drawn as often"""
     l2_sp: float = 0.0
@@ -111,9 +113,9 @@ class FinetuneSpec:
     """a folder of pictures of the pretrained network's own classes: the report tells what was forgotten
     ([finetuning.md](finetuning.md#what-is-forgotten))"""
     lora_rank: int = 8
-    """of the updates that `lora` learns; they count `lora_alpha / lora_rank` times"""
+    """rank of the updates that `lora` learns: the higher, the more weights they have"""
     lora_alpha: float = 16.0
-    """of the updates that `lora` learns; they count `lora_alpha / lora_rank` times"""
+    """strength of the updates that `lora` learns: they count `lora_alpha / lora_rank` times"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,21 +152,22 @@ class PruneSpec:
     """training that makes channels small before they go: `group-lasso` or `growing`
     ([pruning.md](pruning.md#sparse-training-before))"""
     sparsity_epochs: int = 4
-    """of that training"""
+    """passes over the training pictures of `sparsity`"""
     sparsity_strength: float | None = None
-    """of that training; not set: 1e-3 for `group-lasso`, 1.0 for `growing`"""
+    """weight of what makes channels small in the loss of `sparsity`; not set: 1e-3 for `group-lasso`, 1.0 for
+    `growing`"""
     steps: int = 3
-    """more than 1 step: prune a little, rank again (and train so many epochs), repeat"""
+    """in how many steps channels go; before each they are ranked again"""
     step_epochs: int = 0
-    """more than 1 step: prune a little, rank again (and train so many epochs), repeat"""
+    """epochs of training between two steps; 0: none"""
     recovery_epochs: int = 4
-    """training after the last step, with distillation from the unpruned network"""
+    """epochs of training after the last step, with distillation from the unpruned network"""
     learning_rate: float = 5e-4
-    """of that training"""
+    """peak rate of all training that belongs to pruning"""
     distillation_weight: float = 0.7
     """share of the loss from the unpruned network (Hinton et al. 2015)"""
     distillation_temperature: float = 2.0
-    """share of the loss from the unpruned network (Hinton et al. 2015)"""
+    """temperature that softens both networks' answers in that part of the loss"""
     feature_distillation: float = 0.0
     """weight of the stages' attention maps, which are led to those of the unpruned network (Zagoruyko and Komodakis
     2017)"""
@@ -197,9 +200,9 @@ class QuantizeSpec:
     keep_float: tuple[str, ...] = ()
     """module names whose convolutions and linear layers stay in float, such as `["features.0"]`"""
     epochs: int = 2
-    """of quantization-aware training"""
+    """epochs of quantization-aware training"""
     learning_rate: float = 1e-4
-    """of quantization-aware training"""
+    """peak rate of quantization-aware training"""
     scales: str = "learned"
     """of that training: `learned` (LSQ), or `frozen` as calibration chose them"""
 
@@ -214,9 +217,9 @@ class BudgetSpec:
     """such as 0.95: a larger drop must be ruled out at this confidence on validation ([how](controller.md#how-sure));
     without it what was seen decides"""
     max_latency_ms: float | None = None
-    """median latency; size of the engine file"""
+    """largest median latency of one sample on the target, in milliseconds"""
     max_size_mb: float | None = None
-    """median latency; size of the engine file"""
+    """largest size of the engine file, in millions of bytes"""
     max_hours: float | None = None
     """of work, after which the controller begins no other engine; what is finished is chosen from; strategy `auto`
     trains for half of them at most"""
@@ -229,11 +232,11 @@ class BenchSpec:
     threads: int = 1
     """threads of one inference"""
     min_runs: int = 200
-    """timed runs of each engine, over all the times it is loaded"""
+    """each engine is run and timed at least so often, over all the times it is loaded"""
     min_seconds: float = 2.0
-    """timed runs of each engine, over all the times it is loaded"""
+    """timed runs of each engine take at least so many seconds together, over all the times it is loaded"""
     max_seconds: float = 60.0
-    """timed runs of each engine, over all the times it is loaded"""
+    """timing ends when one engine has run so many seconds, whether or not the two above are reached"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +259,8 @@ class TargetsSpec:
     names: tuple[str, ...] = ("x86-cpu",)
     """what `build` makes without `--target`"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """{target: over its `backend_options`}; [targets.NAME]"""
+    """a table of options for the target NAME, which count instead of those in its `backend_options` ([of
+    bundles](bundles.md), [of TensorRT](tensorrt.md))"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,20 @@ def test_two_workers_on_sqlite_and_one_is_killed(search, start):
     assert api.open_store().work_bytes() == 0
 
 
+def test_two_workers_through_the_proxy_of_sqlite(search, start):
+    recipe = search / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace(f"epochs = {LONG}", "epochs = 2"))
+    server = start("--serve", "127.0.0.1:0")
+    until(lambda: "--join" in server.log.read_text(), server)
+    url = re.search(r"grpc://127\.0\.0\.1:\d+", server.log.read_text()).group()
+    for worker in (start("--join", url), start("--join", url)):
+        assert "wrote edgetune.tuned.toml" in finished(worker)
+    data = json.loads((search / "tune/tune.json").read_text())
+    assert data["complete"] and [trial["state"] for trial in data["trials"]] == ["finished"] * 4
+    trials = load(f"sqlite:///{search}/tune/search.db")
+    assert len(trials) == 4 and server.pid not in {trial.user_attrs[BEAT]["pid"] for trial in trials}
+
+
 @needs_postgresql
 def test_two_workers_through_the_proxy_of_postgresql_and_one_is_killed(search, start, tmp_path_factory):
     with postgresql() as database:

@@ -103,6 +103,11 @@ def training_line(data: Json) -> str:
             f"its old head got {before} right, and {after} with the fine-tuned backbone: "
             f"{numbers.change(kept['change'])} points."
         )
+        if kept["before"] <= 1 / kept["classes"]:
+            text += (
+                " Before fine-tuning that is no better than guessing: are its folders called by the old head's class "
+                "numbers, or all its classes there in their alphabetical order?"
+            )
     return text
 
 

@@ -88,6 +88,15 @@ def test_it_tells_how_training_went_and_each_class(report):
     assert "## Training" not in render_markdown(report)
 
 
+def test_keep_data_that_the_old_head_does_not_know_is_doubted(report):
+    kept = {"before": 0.0, "after": 0.0, "change": {"value": 0.0, "ci95": [-15.5, 15.5]}, "samples": 20, "classes": 4}
+    report["forgetting"] = kept
+    assert "are its folders called by the old head's class numbers" in render_markdown(report)
+    report["forgetting"] = {**kept, "before": 0.8, "after": 0.6}
+    text = render_markdown(report)
+    assert "got 80.0 % right, and 60.0 %" in text and "are its folders" not in text
+
+
 def test_confusions_are_shown_whole_or_the_most_frequent(report):
     confusion = report["targets"][0]["confusion"]
     text = render_markdown(report)

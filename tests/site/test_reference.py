@@ -44,6 +44,19 @@ def test_every_key_is_explained():
     assert not silent, "put a string below each of these fields in edgetune/specs.py"
 
 
+def test_every_key_of_a_section_has_a_meaning_of_its_own_in_plain_words():
+    for section, kind in typing.get_type_hints(Recipe).items():
+        meanings = list(explanations(kind).values()) if section in {section for section, _ in keys()} else []
+        assert len(meanings) == len(set(meanings)), section
+        assert not any(meaning.startswith("{") for meaning in meanings), section
+
+
+def test_the_first_page_leads_to_each_part_of_a_build():
+    page = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    parts = ("data", "finetuning", "strategies/index", "pruning", "quantization", "tuning", "search", "scaling", "text")
+    assert [part for part in parts if f"({part}.md)" not in page] == []
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_field_of_a_schema_is_in_its_reference(name):
     schema = json.loads((ROOT / "edgetune/report" / SCHEMAS[name][0]).read_text())
