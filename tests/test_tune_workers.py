@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mysql_server import mysql
+from mysql_server import why_not as why_no_mysql
 from optuna.trial import TrialState
 from postgresql_server import PASSWORD, postgresql, why_not
 from stored_trials import load
@@ -148,6 +150,18 @@ def test_two_workers_through_the_proxy_of_postgresql_and_one_is_killed(search, s
         server.terminate()
         assert server.wait(timeout=30) == 130
         assert PASSWORD not in server.log.read_text()
+
+
+@pytest.mark.skipif(why_no_mysql() is not None, reason=why_no_mysql() or "")
+def test_two_workers_on_mysql_and_one_is_killed(search, start):
+    with mysql() as url:
+        direct = url.replace("mysql:", "mysql+pymysql:")
+        log = finished(kill_the_first(direct, start("--storage", url), start("--storage", url)))
+        assert "whose worker was lost, again" in log and PASSWORD not in log
+        data = json.loads((search / "tune/tune.json").read_text())
+        check_one_retried(data)
+        assert data["storage"].startswith("mysql+pymysql://127.0.0.1:")
+        assert not [t for t in load(direct) if t.state in (TrialState.RUNNING, TrialState.WAITING)]
 
 
 @needs_postgresql

@@ -35,7 +35,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
-        if "nsupported global" not in str(problem):
+        if "unsupported global" not in str(problem).lower():
             raise WeightsError(f"{path.name} is damaged: {_first_line(problem)}", hint=AGAIN) from problem
         raise WeightsError(
             f"{path.name} is refused: loading it would run code from the file",

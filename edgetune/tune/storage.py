@@ -24,7 +24,13 @@ SCHEME = "grpc"
 FIRST_ANSWER_SECONDS = 20.0  # of a proxy
 LOCK_SECONDS = 60.0  # that an SQLite file may be held by another process
 OPENINGS = 5
-MADE_BY_ANOTHER = ("already exists", "unique constraint", "duplicate key", "database is locked")
+MADE_BY_ANOTHER = ("already exists", "unique constraint", "duplicate key", "duplicate entry", "database is locked")
+DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 ASK_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -49,8 +55,7 @@ def resolve(storage: str | None, base: Path, usual: str = "tune/search.db") -> s
         ) from None
     if url.get_backend_name() == "sqlite":
         return _sqlite(base / (url.database or usual))
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
+    url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     return url.render_as_string(hide_password=False)
 
 
@@ -87,7 +92,7 @@ def open_storage(url: str) -> BaseStorage:
     except (ImportError, sqlalchemy.exc.NoSuchModuleError):
         raise InputError(
             f"there is no driver here for {parts.drivername}",
-            hint="for PostgreSQL: pip install 'edgetune[tune-postgresql]'",
+            hint="pip install 'edgetune[tune-postgresql]', for MySQL and MariaDB 'edgetune[tune-mysql]'",
         ) from None
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise TuneError(

@@ -93,12 +93,12 @@ def work(search: Search, deadline: float | None) -> bool:
                 continue
             if deadline is not None and time.monotonic() > deadline:
                 return False
-            trial = search.ask(search.study.ask)
-            if _is_surplus(search, trial):  # another worker began the last one at the same moment
-                continue
             if alone and (others := beside(trials, os.getpid())):
                 alone = False
                 _tell_of(others, search.reporter)
+            trial = search.ask(search.study.ask)  # from here on until its first sign of life nothing may take long
+            if _is_surplus(search, trial):  # another worker began the last one at the same moment
+                continue
             _run(search, trial, pulse)
 
 

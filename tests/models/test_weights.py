@@ -1,5 +1,6 @@
 """Weights are read without running code, and fit or say why not."""
 
+import os
 import pathlib
 import pickle
 
@@ -104,10 +105,18 @@ def test_any_bytes_are_refused_with_a_sentence(tmp_path_factory, content, beginn
         read_weights(path)
 
 
-def test_pickles_that_would_run_code_are_refused(tmp_path):
-    (tmp_path / "w.pt").write_bytes(pickle.dumps({"weight": pathlib.PurePosixPath("x")}, protocol=2))
+class Runs:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+@pytest.mark.parametrize("content", [pathlib.PurePosixPath("x"), Runs()])
+def test_pickles_that_would_run_code_are_refused(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pt").write_bytes(pickle.dumps({"weight": content}, protocol=2))
     with pytest.raises(WeightsError, match="loading it would run code"):
         read_weights(tmp_path / "w.pt")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_file_without_tensors(tmp_path):

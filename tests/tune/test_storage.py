@@ -22,7 +22,8 @@ def test_files_lie_by_the_recipe_and_postgresql_gets_its_driver():
     assert resolve("mine.db", base) == resolve("sqlite:///mine.db", base) == "sqlite:////home/me/project/mine.db"
     assert resolve("sqlite:////data/all.db", base) == "sqlite:////data/all.db"
     assert resolve("postgresql://me:a%40b@host:5433/db", base) == "postgresql+psycopg://me:a%40b@host:5433/db"
-    assert resolve("mysql+pymysql://host/db", base) == "mysql+pymysql://host/db"
+    for written in ("mysql", "mariadb", "mysql+pymysql"):
+        assert resolve(f"{written}://host/db", base) == "mysql+pymysql://host/db"
 
 
 @given(password=st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=8))
