@@ -44,7 +44,7 @@ def named(path):
 
 
 def words(command):
-    """The arguments, without brackets around what may be left out."""
-    plain = PLACEHOLDER.sub("", command)
+    """The arguments, without brackets around what may be left out and without the file that is read as input."""
+    plain = PLACEHOLDER.sub("", command.partition(" < ")[0])
     plain = re.sub(r"\[(-[^\]]*)\]", r"\1", plain)  # [--target NAME]: given
     return shlex.split(plain.replace("...", "").replace("…", "").replace("[ssh://HOST]", "ssh://host"))

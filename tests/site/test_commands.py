@@ -22,6 +22,7 @@ from edgetune.cli import cli
 PARSED_ONLY = {
     "ssh://": "needs a device; tests/devices runs such commands against a real SSH server",
     "grpc://": "needs another machine; tests/test_tune_workers.py",
+    " < ": "reads standard input; tests/runtime/test_cli.py",
     "--serve": "waits for workers; tests/test_tune_workers.py",
     "s3://": "needs a bucket; tests/test_remote.py",
     "/mnt/": "needs a shared disk; tests/test_remote.py",
