@@ -13,6 +13,7 @@ from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import DataFinding, DataSpec, Recipe
 from edgetune.surroundings import look_around
+from edgetune.whole_file import write_new
 
 
 def init(
@@ -34,8 +35,7 @@ def init(
     text = (propose_text_recipe if is_text_data(source) else propose_recipe)(source, path.parent, noted)
     try:
         content = text.encode("utf-8")
-        with path.open("xb") as file:
-            file.write(content)
+        write_new({path: content})
     except UnicodeEncodeError as error:
         raise InputError("the data's path is not UTF-8, so that no recipe can name it", hint="rename it") from error
     except FileExistsError:

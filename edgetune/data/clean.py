@@ -1,6 +1,7 @@
 """A list of the samples that are left when what was found is taken out; the files themselves stay untouched."""
 
 import csv
+import io
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from edgetune.data.few_samples import too_small
 from edgetune.data.index import DatasetIndex, IndexedSample
 from edgetune.errors import DataError, InputError
+from edgetune.whole_file import write_new
 
 KEEP_IN = ("test", "val", "train")  # a picture of several splits stays where it is judged by
 
@@ -41,13 +43,14 @@ def write_list(index: DatasetIndex, path: Path) -> int:
             f"without what was found, fewer than two classes are left: {path} was not written",
             hint="`edgetune check` without --fix lists what was found",
         )
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow([index.noun.replace("picture", "path"), "label", "split"])
+    for sample in samples:
+        place = sample.text or Path(os.path.relpath(index.root / sample.path, base)).as_posix()
+        writer.writerow([place, index.labels[sample.label], sample.split])
     try:
-        with path.open("x", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([index.noun.replace("picture", "path"), "label", "split"])
-            for sample in samples:
-                place = sample.text or Path(os.path.relpath(index.root / sample.path, base)).as_posix()
-                writer.writerow([place, index.labels[sample.label], sample.split])
+        write_new({path: file.getvalue().encode("utf-8")})
     except FileExistsError:
         raise InputError(f"{path} exists and is not overwritten", hint="give another name with --fix") from None
     except OSError as error:
