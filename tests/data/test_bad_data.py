@@ -245,3 +245,29 @@ def test_escape_sequences_in_labels_and_file_names_do_not_reach_the_terminal(tmp
 def test_escape_sequences_in_a_list_do_not_either(tmp_path, content):
     result = CliRunner().invoke(cli, ["check", str(write(tmp_path / "list.csv", content))])
     assert result.exit_code in (0, 1, 2) and "\x1b" not in result.output
+
+
+def test_a_class_of_copies_is_not_in_the_cleaned_list(tmp_path):
+    """One row of it would be too few once val and test are carved."""
+    path = write(tmp_path / "t.csv", "text,label\n" + lines() + "the same words,copies\n" * 12)
+    write_list(found(path)[0], tmp_path / "clean.csv")
+    index, here = found(tmp_path / "clean.csv")
+    assert index.labels == ("negative", "positive") and len(index.samples) == 24 and "too-few" not in here
+    path = write(tmp_path / "u.csv", "text,label\n" + "the same words,copies\nother words,others\n" * 9)
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        write_list(found(path)[0], tmp_path / "none.csv")
+
+
+def test_half_a_character_is_named_where_a_list_cannot_hold_it(tmp_path):
+    rows = "".join(f'{{"text": "words {i} of {i % 2}", "label": "{i % 2}"}}\n' for i in range(18))
+    path = write(tmp_path / "t.jsonl", rows + '{"text": "a\\ud800", "label": "1"}\n')
+    with pytest.raises(DataError, match=r"1 text with half a character .* no CSV can hold: t\.jsonl:19"):
+        write_list(found(path)[0], tmp_path / "clean.csv")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.jsonl"]
+    twice = write(tmp_path / "t.jsonl", rows + '{"text": "longer words than a\\ud800", "label": "1"}\n' * 2)
+    api.check(twice, card=tmp_path / "card")
+
+
+def test_one_picture_a_class_is_too_few_and_no_crash(tmp_path):
+    told = api.check(write_images(tmp_path / "d", splits={"": 1}))
+    assert told["failed"] and told["findings"][0]["id"] == "too-few" and told["findings"][0]["count"] == 3
