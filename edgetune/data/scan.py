@@ -248,6 +248,7 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
                 hint="the first line must be `path,label` or `path,label,split`, of texts `text,label` or "
                 "`text,label,split`, " + _separated(columns),
             )
+        refuse_twice(columns, ("path", "label", "split"), path.name)
         for fields in reader:
             if not any(fields):
                 continue
@@ -266,6 +267,13 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
             yield reader.line_num, name, label, SPLITS[split.lower()] if split else None
     except csv.Error as error:
         raise DataError(f"{path.name}:{reader.line_num}: not readable as CSV: {error}") from error
+
+
+def refuse_twice(names: Sequence[str], read: Sequence[str], where: str, noun: str = "columns") -> None:
+    """Raise a DataError if a name of those that are ``read`` is there more than once: which one counts is a guess."""
+    for name in read:
+        if names.count(name) > 1:
+            raise DataError(f"{where}: two {noun} are called {name}", hint="remove or rename all but one")
 
 
 def _separated(columns: Sequence[str]) -> str:

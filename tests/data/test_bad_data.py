@@ -271,3 +271,32 @@ def test_half_a_character_is_named_where_a_list_cannot_hold_it(tmp_path):
 def test_one_picture_a_class_is_too_few_and_no_crash(tmp_path):
     told = api.check(write_images(tmp_path / "d", splits={"": 1}))
     assert told["failed"] and told["findings"][0]["id"] == "too-few" and told["findings"][0]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", "text,label, Text\na,b,c\nd,e,f\n", r"t\.csv: two columns are called text"),
+        ("t.csv", "path,label,label\na.png,b,c\n", r"t\.csv: two columns are called label"),
+        (
+            "t.jsonl",
+            '{"text": "a", "label": "b"}\n{"label": 1, "text": "c", "label": 2}\n',
+            r"t\.jsonl:2: two keys are",
+        ),
+        ("t.jsonl", '{"text": "a", "Text": "b", "label": "c"}\n', r"t\.jsonl:1: two keys are called text"),
+    ],
+)
+def test_two_columns_of_a_name_are_refused(tmp_path, name, content, told):
+    path = write(tmp_path / name, content)
+    write(tmp_path / "a.png", "")
+    with pytest.raises(DataError, match=told):
+        found(path)
+
+
+def test_two_columns_that_are_not_read_do_no_harm(tmp_path):
+    rows = "".join(f"words {i} of {i % 2},{i % 2},x,y\n" for i in range(18))
+    assert len(found(write(tmp_path / "t.csv", "text,label,note,note\n" + rows))[0].samples) == 18
+    rows = "".join(
+        f'{{"text": "{i} and {i % 2}", "label": {i % 2}, "x": {{"text": 1, "text": 2}}}}\n' for i in range(18)
+    )
+    assert len(found(write(tmp_path / "t.jsonl", rows))[0].samples) == 18
