@@ -76,9 +76,10 @@ def check(
     from edgetune.data.folds import too_few_for_folds
     from edgetune.data.index import build_index
     from edgetune.data.label_errors import label_errors_by_words
+    from edgetune.data.scan import exists
 
     reporter, path = reporter or Quiet(), Path(path)
-    is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
+    is_recipe = path.suffix == ".toml" or (exists(path) and (path / DEFAULT_NAME).is_file())
     recipe = load_recipe(path) if is_recipe else None
     spec = recipe.data if recipe else DataSpec(path=str(path))
     data = recipe.base / spec.path if recipe else path.absolute()

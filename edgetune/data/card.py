@@ -59,12 +59,12 @@ def write_card(index: DatasetIndex, data: Path, findings: Sequence[DataFinding],
     described = croissant(name, _summary(index), licence.spdx_url or licence.told, tables, endings)
     contents[CROISSANT] = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
     files = {folder / file: text.encode("utf-8", "backslashreplace") for file, text in contents.items()}
-    there = [path for path in files if path.exists()]
-    begun = len(there) < len(files)  # the same command was killed between two of them
-    if taken := [path for path in there if not (begun and _holds(path, files[path]))]:
-        raise InputError(f"{taken[0]} exists and is not overwritten", hint="give another folder with --card")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = [path for path in files if path.exists()]
+        begun = len(there) < len(files)  # the same command was killed between two of them
+        if taken := [path for path in there if not (begun and _holds(path, files[path]))]:
+            raise InputError(f"{taken[0]} exists and is not overwritten", hint="give another folder with --card")
         write_new({path: content for path, content in files.items() if path not in there})
     except OSError as error:
         told = f"cannot write into {folder}: {error.strerror or error}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.data.scan import SPLIT_NAMES, SPLITS, check_classes, not_utf8, refuse_twice
+from edgetune.data.scan import SPLIT_NAMES, SPLITS, check_classes, exists, not_utf8, refuse_twice
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file, digest_json
 
@@ -46,7 +46,13 @@ class TextListing:
 
 
 def is_text_data(path: Path) -> bool:
-    """Whether ``path`` is a dataset of texts, by its name and first line alone."""
+    """Whether ``path`` is a dataset of texts, by its name and first line alone.
+
+    Raises:
+        DataError: a path that cannot be looked at.
+    """
+    if not exists(path):
+        return False
     if path.is_dir():
         return any(path.glob("train.*")) and bool(_split_files(path)) and all(map(_is_text_file, _split_files(path)))
     return path.is_file() and _is_text_file(path)
@@ -58,7 +64,7 @@ def scan_texts(path: Path) -> TextListing:
     Raises:
         DataError: missing, empty or inconsistent data; one class only; a class of val or test that train lacks.
     """
-    if not path.exists():
+    if not exists(path):
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
     if path.is_dir():
         files = _split_files(path)

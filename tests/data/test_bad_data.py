@@ -13,7 +13,8 @@ from edgetune.data.clean import write_list
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.data.wording import told_apart
-from edgetune.errors import DataError
+from edgetune.errors import DataError, InputError
+from edgetune.recipe import load_recipe
 
 
 def lines(count=12, labels=("positive", "negative")):
@@ -300,3 +301,23 @@ def test_two_columns_that_are_not_read_do_no_harm(tmp_path):
         f'{{"text": "{i} and {i % 2}", "label": {i % 2}, "x": {{"text": 1, "text": 2}}}}\n' for i in range(18)
     )
     assert len(found(write(tmp_path / "t.jsonl", rows))[0].samples) == 18
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    long = "x" * 300
+    recipe = f'[model]\nname = "torchvision/resnet18"\n[data]\npath = "{long}"\n'
+    write(tmp_path / "edgetune.toml", recipe)
+    for call in (
+        lambda: api.check(tmp_path),
+        lambda: api.plan(tmp_path / "edgetune.toml"),
+        lambda: api.check(tmp_path / long),
+        lambda: api.check(tmp_path / f"{long}.csv"),
+        lambda: api.init(tmp_path / long, tmp_path / "new.toml"),
+        lambda: load_recipe(tmp_path / long),
+    ):
+        with pytest.raises(InputError, match=r"cannot look at .*: File name too long"):
+            call()
+    write(tmp_path / "edgetune.toml", recipe.replace(long, ".").replace("[data]", f'weights = "{long}.pt"\n[data]'))
+    write_images(tmp_path, splits={"train": 1})
+    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "edgetune.toml")])
+    assert told.exit_code == 2 and "File name too long" in told.output and "bug" not in told.output
