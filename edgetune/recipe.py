@@ -163,9 +163,12 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: with file, line and what to write instead.
     """
-    if path.is_dir():
-        path = path / DEFAULT_NAME
-    if not path.exists():
+    try:
+        path = path / DEFAULT_NAME if path.is_dir() else path
+        there = path.exists()
+    except OSError as error:
+        raise RecipeError(f"cannot look at {path}: {error.strerror}", hint="check the path") from error
+    if not there:
         raise RecipeError(f"there is no recipe at {path}", hint="write one with `edgetune init DATA`")
     return parse_recipe(read_toml(path, RecipeError))
 

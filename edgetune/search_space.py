@@ -11,13 +11,13 @@ from edgetune.toml import TYPE_NAMES, TomlFile, into_record, nearest
 Check = Callable[[Any, tuple[str, ...]], None]
 AUGMENTATIONS = ("light", "standard", "strong")
 DECAYS = (1e-4, 0.3)
-TYPES: dict[str, type] = typing.get_type_hints(FinetuneSpec)
 
 
 def _scalars(record: type) -> dict[str, type]:
     return {name: kind for name, kind in typing.get_type_hints(record).items() if kind in (str, int, float)}
 
 
+TYPES = _scalars(FinetuneSpec)
 SEARCHED: dict[str, dict[str, type]] = {
     "prune": {"target_speedup": float, "ratio": float, **_scalars(PruneSpec)},
     "quantize": _scalars(QuantizeSpec),
@@ -53,9 +53,8 @@ def _read(
     """One line of a space."""
     if name not in types:
         inside = ".".join(where[:2])
-        raise file.fail(
-            f"`{'.'.join(where[2:])}` in [{inside}] is no key of {of}", where, nearest(name, list(types), "key")
-        )
+        told = f"`{'.'.join(where[2:])}` in [{inside}] is no key of {of} that can be searched"
+        raise file.fail(told, where, nearest(name, list(types), "key"))
     kind = types[name]
     made = (_choices if isinstance(value, list) else _range)(name, value, kind, where, file)
     for bound in made.choices or (made.low, made.high):

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgetune.backends import BACKENDS, tensorrt
 from edgetune.backends.protocol import Backend
-from edgetune.data.scan import fingerprint, scan
+from edgetune.data.scan import exists, fingerprint, scan
 from edgetune.data.texts import fingerprint_texts, is_text_data
 from edgetune.devices import local
 from edgetune.devices.here import ThisMachine
@@ -44,7 +44,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
         DeviceError: a device cannot be looked at. InputError: a device serves none of the targets.
     """
     data_path = recipe.base / recipe.data.path
-    if data_path.exists() and is_text_data(data_path) != recipe.reads_text:
+    if exists(data_path) and is_text_data(data_path) != recipe.reads_text:
         raise _other_kind(recipe)
     weights = recipe.base / recipe.model.weights if recipe.model.weights else None
     if weights is not None and not (weights.is_dir() if recipe.reads_text else weights.is_file()):
@@ -94,7 +94,7 @@ def look_around(recipe: Recipe, targets: tuple[Target, ...], devices: Sequence[D
 
 def _kept(path: Path) -> str:
     """The digest of the data of ``[finetune] keep``; what is wrong with it names that key."""
-    if not path.exists():
+    if not exists(path):
         raise DataError(
             f"there is no data at {path}, where `[finetune] keep` looks",
             hint="it is relative to the recipe; leave it out to train without",

@@ -38,6 +38,7 @@ def test_ranges_and_lists_become_dimensions(tmp_path):
     [
         ("learning_rat = [1e-3]", r"edgetune.toml:6: `learning_rat` in \[tune.space\] is no key of \[finetune\]"),
         ("ratio = [0.1]", "is no key of"),
+        ('keep = ["photos"]', r"`keep` in \[tune.space\] is no key of \[finetune\] that can be searched"),
         ("learning_rate = 1e-3", "must be a list of values, or a table such as"),
         ("strategy = { low = 1, high = 2 }", "must be a list of values"),
         ("learning_rate = []", "a list of values, each once"),

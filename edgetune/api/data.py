@@ -13,6 +13,7 @@ from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
 from edgetune.records import DataFinding, DataSpec, Recipe
 from edgetune.surroundings import look_around
+from edgetune.whole_file import write_new
 
 
 def init(
@@ -34,8 +35,7 @@ def init(
     text = (propose_text_recipe if is_text_data(source) else propose_recipe)(source, path.parent, noted)
     try:
         content = text.encode("utf-8")
-        with path.open("xb") as file:
-            file.write(content)
+        write_new({path: content})
     except UnicodeEncodeError as error:
         raise InputError("the data's path is not UTF-8, so that no recipe can name it", hint="rename it") from error
     except FileExistsError:
@@ -76,9 +76,10 @@ def check(
     from edgetune.data.folds import too_few_for_folds
     from edgetune.data.index import build_index
     from edgetune.data.label_errors import label_errors_by_words
+    from edgetune.data.scan import exists
 
     reporter, path = reporter or Quiet(), Path(path)
-    is_recipe = path.suffix == ".toml" or (path / DEFAULT_NAME).is_file()
+    is_recipe = path.suffix == ".toml" or (exists(path) and (path / DEFAULT_NAME).is_file())
     recipe = load_recipe(path) if is_recipe else None
     spec = recipe.data if recipe else DataSpec(path=str(path))
     data = recipe.base / spec.path if recipe else path.absolute()

@@ -1,5 +1,6 @@
 """What commands share: options, errors as messages and exit codes, results as text or JSON."""
 
+import errno
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import click
 from edgetune_runtime.visible import visible
 
-from edgetune.errors import EdgetuneError, Interrupted
+from edgetune.errors import EdgetuneError, InputError, Interrupted
 
 
 def example(text: str) -> str:
@@ -39,19 +40,29 @@ def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(1)
         except (click.ClickException, click.Abort):
             raise
+        except OSError as error:
+            fail(_of_the_system(error), verbose)
         except Exception as error:  # noqa: BLE001 - the last line of defence: a message, not a traceback
-            fail(
-                EdgetuneError(
-                    f"unexpected {type(error).__name__}: {error}",
-                    hint="this is a bug, or something edgetune does not know: see --verbose, and report it",
-                ),
-                verbose,
-            )
+            fail(_unexpected(error), verbose)
         else:
             if code:
                 sys.exit(code)
 
     return wrapped
+
+
+def _unexpected(error: Exception) -> EdgetuneError:
+    return EdgetuneError(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="this is a bug, or something edgetune does not know: see --verbose, and report it",
+    )
+
+
+def _of_the_system(error: OSError) -> EdgetuneError:
+    """What to say of an error of the system that no command expected."""
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"cannot use {error.filename}: {error.strerror}", hint="shorten the name")
+    return _unexpected(error)
 
 
 def fail(error: EdgetuneError, verbose: bool) -> None:

@@ -21,6 +21,7 @@ from edgetune.data.wording import counted
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file, digest_json
 from edgetune.records import DataFinding
+from edgetune.whole_file import write_new
 
 CARD, CROISSANT, SAMPLES = "dataset-card.md", "croissant.json", "samples.csv"
 SHOWN = 3  # examples of a finding
@@ -57,19 +58,25 @@ def write_card(index: DatasetIndex, data: Path, findings: Sequence[DataFinding],
     contents[CARD] = _card(index, name, licence, findings, {file: digest for file, (digest, _) in tables.items()})
     described = croissant(name, _summary(index), licence.spdx_url or licence.told, tables, endings)
     contents[CROISSANT] = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-    if there := [file for file in contents if (folder / file).exists()]:
-        raise InputError(f"{folder / there[0]} exists and is not overwritten", hint="give another folder with --card")
-    return [_write(folder / file, text) for file, text in contents.items()]
-
-
-def _write(path: Path, text: str) -> Path:
+    files = {folder / file: text.encode("utf-8", "backslashreplace") for file, text in contents.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        folder.mkdir(parents=True, exist_ok=True)
+        there = [path for path in files if path.exists()]
+        begun = len(there) < len(files)  # the same command was killed between two of them
+        if taken := [path for path in there if not (begun and _holds(path, files[path]))]:
+            raise InputError(f"{taken[0]} exists and is not overwritten", hint="give another folder with --card")
+        write_new({path: content for path, content in files.items() if path not in there})
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}", hint="give another folder with --card") from error
-    return path
+        told = f"cannot write into {folder}: {error.strerror or error}"
+        raise InputError(told, hint="give another folder with --card") from error
+    return list(files)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _samples(index: DatasetIndex) -> str:

@@ -54,7 +54,7 @@ def look_alikes(first: Sequence[str], second: Sequence[str], within: int) -> lis
 
 
 def _words(hashes: Sequence[str]) -> NDArray[np.uint64]:
-    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), -1)
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), SIDE * SIDE // 64)
 
 
 def _structured(words: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ def scan(path: Path) -> Listing:
     Raises:
         DataError: missing, empty or inconsistent data; one class only; a class of val or test that train lacks.
     """
-    if not path.exists():
+    if not exists(path):
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
     kind, rows = _csv_rows(path) if path.is_file() else _folder_rows(path)
     _check_names(rows, path)
@@ -68,6 +68,18 @@ def scan(path: Path) -> Listing:
     )
     unlabelled = tuple(sorted(name for name, label, _ in rows if not label))
     return Listing(root=data_root(path), kind=kind, labels=labels, samples=samples, unlabelled=unlabelled)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at ``path``.
+
+    Raises:
+        DataError: the system does not say: a name in it is too long, or a folder on the way is closed to us.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"cannot look at {path}: {error.strerror}", hint="check the path") from error
 
 
 def data_root(path: Path) -> Path:
@@ -248,6 +260,7 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
                 hint="the first line must be `path,label` or `path,label,split`, of texts `text,label` or "
                 "`text,label,split`, " + _separated(columns),
             )
+        refuse_twice(columns, ("path", "label", "split"), path.name)
         for fields in reader:
             if not any(fields):
                 continue
@@ -266,6 +279,13 @@ def _csv_fields(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
             yield reader.line_num, name, label, SPLITS[split.lower()] if split else None
     except csv.Error as error:
         raise DataError(f"{path.name}:{reader.line_num}: not readable as CSV: {error}") from error
+
+
+def refuse_twice(names: Sequence[str], read: Sequence[str], where: str, noun: str = "columns") -> None:
+    """Raise a DataError if a name of those that are ``read`` is there more than once: which one counts is a guess."""
+    for name in read:
+        if names.count(name) > 1:
+            raise DataError(f"{where}: two {noun} are called {name}", hint="remove or rename all but one")
 
 
 def _separated(columns: Sequence[str]) -> str:

@@ -10,16 +10,17 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.data.scan import SPLIT_NAMES, SPLITS, check_classes, not_utf8
+from edgetune.data.scan import SPLIT_NAMES, SPLITS, check_classes, exists, not_utf8, refuse_twice
 from edgetune.errors import DataError
 from edgetune.hashing import digest_file, digest_json
 
 UNPAIRED = re.compile("[\ud800-\udfff]")
 ENDINGS = (".csv", ".jsonl", ".ndjson")
+FIELDS = ("text", "label", "split")
 COLUMNS = 'columns `text,label` or `text,label,split`; JSON Lines: {"text": "...", "label": "..."} a line'
 
 
@@ -45,7 +46,13 @@ class TextListing:
 
 
 def is_text_data(path: Path) -> bool:
-    """Whether ``path`` is a dataset of texts, by its name and first line alone."""
+    """Whether ``path`` is a dataset of texts, by its name and first line alone.
+
+    Raises:
+        DataError: a path that cannot be looked at.
+    """
+    if not exists(path):
+        return False
     if path.is_dir():
         return any(path.glob("train.*")) and bool(_split_files(path)) and all(map(_is_text_file, _split_files(path)))
     return path.is_file() and _is_text_file(path)
@@ -57,7 +64,7 @@ def scan_texts(path: Path) -> TextListing:
     Raises:
         DataError: missing, empty or inconsistent data; one class only; a class of val or test that train lacks.
     """
-    if not path.exists():
+    if not exists(path):
         raise DataError(f"there is no dataset at {path}", hint="check `[data] path`; it is relative to the recipe")
     if path.is_dir():
         files = _split_files(path)
@@ -162,6 +169,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         columns = [name.strip().lower() for name in next(reader, [])]
         if "text" not in columns or "label" not in columns:
             raise DataError(f"{path.name} has columns {', '.join(columns) or 'none'}", hint=f"expected {COLUMNS}")
+        refuse_twice(columns, FIELDS, path.name)
         start = reader.line_num + 1
         for fields in reader:
             where, start = f"{path.name}:{start}", reader.line_num + 1
@@ -180,17 +188,26 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         ) from error
 
 
+class _Object(dict[str, object]):
+    """A JSON object that remembers its keys in small letters, those that are there twice, too."""
+
+    def __init__(self, pairs: Sequence[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.keys_there = [key.lower() for key, _ in pairs]
+
+
 def _json_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     for number, line in enumerate(_content(path).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path.name}:{number}"
         try:
-            content = json.loads(line)
+            content = json.loads(line, object_pairs_hook=_Object)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON: {error}", hint=f"expected {COLUMNS}") from error
-        if not isinstance(content, dict):
+        if not isinstance(content, _Object):
             raise DataError(f"{where}: not a JSON object", hint=f"expected {COLUMNS}")
+        refuse_twice(content.keys_there, FIELDS, where, "keys")
         if any(UNPAIRED.search(str(value)) for key, value in content.items() if str(key).lower() != "text"):
             raise DataError(f"{where}: a label with half a character (an unpaired surrogate)", hint="mend that line")
         yield where, {str(key).lower(): value for key, value in content.items()}

@@ -42,17 +42,20 @@ def resolve(storage: str | None, base: Path, usual: str = "tune/search.db") -> s
     """The URL of a storage as the recipe or the command line names it, else the ``usual``; files lie by the recipe.
 
     Raises:
-        InputError: not a URL.
+        InputError: neither a URL nor a path.
     """
+    unreadable = InputError(  # without its text, which may hold a password
+        "the storage is not a URL or path that can be read",
+        hint="such as postgresql://user@host/database, sqlite:///search.db, or the path of a file",
+    )
+    if "\0" in (storage or ""):
+        raise unreadable
     if storage is None or "://" not in storage:
         return _sqlite(base / (storage or usual))
     try:
         url = sqlalchemy.make_url(storage)
-    except sqlalchemy.exc.ArgumentError:
-        raise InputError(
-            "the storage is not a URL that can be read",
-            hint="such as postgresql://user@host/database, sqlite:///search.db, or the path of a file",
-        ) from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise unreadable from None
     if url.get_backend_name() == "sqlite":
         return _sqlite(base / (url.database or usual))
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
@@ -94,8 +97,8 @@ def open_storage(url: str) -> BaseStorage:
             f"there is no driver here for {parts.drivername}",
             hint="pip install 'edgetune[tune-postgresql]', for MySQL and MariaDB 'edgetune[tune-mysql]'",
         ) from None
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        raise TuneError(
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, RuntimeError, TypeError, ValueError) as error:
+        raise TuneError(  # the last two are drivers' words for an option of the URL that they do not take
             f"the storage {shown(url)} cannot be opened: {reason(error)}",
             hint="check the address, the user and that the database runs; nothing was started",
         ) from error

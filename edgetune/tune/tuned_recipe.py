@@ -12,6 +12,7 @@ from edgetune.hashing import digest_json
 from edgetune.recipe import parse_recipe
 from edgetune.records import Recipe
 from edgetune.toml import TomlFile
+from edgetune.whole_file import write_over
 
 
 def name_for(recipe: Path, how: str = "tuned") -> Path:
@@ -74,9 +75,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
+        write_over(path, text.encode("utf-8"))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}", hint="make its folder writable") from error

@@ -13,7 +13,8 @@ from edgetune.data.clean import write_list
 from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.data.wording import told_apart
-from edgetune.errors import DataError
+from edgetune.errors import DataError, InputError
+from edgetune.recipe import load_recipe
 
 
 def lines(count=12, labels=("positive", "negative")):
@@ -245,3 +246,78 @@ def test_escape_sequences_in_labels_and_file_names_do_not_reach_the_terminal(tmp
 def test_escape_sequences_in_a_list_do_not_either(tmp_path, content):
     result = CliRunner().invoke(cli, ["check", str(write(tmp_path / "list.csv", content))])
     assert result.exit_code in (0, 1, 2) and "\x1b" not in result.output
+
+
+def test_a_class_of_copies_is_not_in_the_cleaned_list(tmp_path):
+    """One row of it would be too few once val and test are carved."""
+    path = write(tmp_path / "t.csv", "text,label\n" + lines() + "the same words,copies\n" * 12)
+    write_list(found(path)[0], tmp_path / "clean.csv")
+    index, here = found(tmp_path / "clean.csv")
+    assert index.labels == ("negative", "positive") and len(index.samples) == 24 and "too-few" not in here
+    path = write(tmp_path / "u.csv", "text,label\n" + "the same words,copies\nother words,others\n" * 9)
+    with pytest.raises(DataError, match="fewer than two classes are left"):
+        write_list(found(path)[0], tmp_path / "none.csv")
+
+
+def test_half_a_character_is_named_where_a_list_cannot_hold_it(tmp_path):
+    rows = "".join(f'{{"text": "words {i} of {i % 2}", "label": "{i % 2}"}}\n' for i in range(18))
+    path = write(tmp_path / "t.jsonl", rows + '{"text": "a\\ud800", "label": "1"}\n')
+    with pytest.raises(DataError, match=r"1 text with half a character .* no CSV can hold: t\.jsonl:19"):
+        write_list(found(path)[0], tmp_path / "clean.csv")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.jsonl"]
+    twice = write(tmp_path / "t.jsonl", rows + '{"text": "longer words than a\\ud800", "label": "1"}\n' * 2)
+    api.check(twice, card=tmp_path / "card")
+
+
+def test_one_picture_a_class_is_too_few_and_no_crash(tmp_path):
+    told = api.check(write_images(tmp_path / "d", splits={"": 1}))
+    assert told["failed"] and told["findings"][0]["id"] == "too-few" and told["findings"][0]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", "text,label, Text\na,b,c\nd,e,f\n", r"t\.csv: two columns are called text"),
+        ("t.csv", "path,label,label\na.png,b,c\n", r"t\.csv: two columns are called label"),
+        (
+            "t.jsonl",
+            '{"text": "a", "label": "b"}\n{"label": 1, "text": "c", "label": 2}\n',
+            r"t\.jsonl:2: two keys are",
+        ),
+        ("t.jsonl", '{"text": "a", "Text": "b", "label": "c"}\n', r"t\.jsonl:1: two keys are called text"),
+    ],
+)
+def test_two_columns_of_a_name_are_refused(tmp_path, name, content, told):
+    path = write(tmp_path / name, content)
+    write(tmp_path / "a.png", "")
+    with pytest.raises(DataError, match=told):
+        found(path)
+
+
+def test_two_columns_that_are_not_read_do_no_harm(tmp_path):
+    rows = "".join(f"words {i} of {i % 2},{i % 2},x,y\n" for i in range(18))
+    assert len(found(write(tmp_path / "t.csv", "text,label,note,note\n" + rows))[0].samples) == 18
+    rows = "".join(
+        f'{{"text": "{i} and {i % 2}", "label": {i % 2}, "x": {{"text": 1, "text": 2}}}}\n' for i in range(18)
+    )
+    assert len(found(write(tmp_path / "t.jsonl", rows))[0].samples) == 18
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    long = "x" * 300
+    recipe = f'[model]\nname = "torchvision/resnet18"\n[data]\npath = "{long}"\n'
+    write(tmp_path / "edgetune.toml", recipe)
+    for call in (
+        lambda: api.check(tmp_path),
+        lambda: api.plan(tmp_path / "edgetune.toml"),
+        lambda: api.check(tmp_path / long),
+        lambda: api.check(tmp_path / f"{long}.csv"),
+        lambda: api.init(tmp_path / long, tmp_path / "new.toml"),
+        lambda: load_recipe(tmp_path / long),
+    ):
+        with pytest.raises(InputError, match=r"cannot look at .*: File name too long"):
+            call()
+    write(tmp_path / "edgetune.toml", recipe.replace(long, ".").replace("[data]", f'weights = "{long}.pt"\n[data]'))
+    write_images(tmp_path, splits={"train": 1})
+    told = CliRunner().invoke(cli, ["plan", str(tmp_path / "edgetune.toml")])
+    assert told.exit_code == 2 and "File name too long" in told.output and "bug" not in told.output

@@ -1,6 +1,7 @@
 """The card tells what is known, says what is not, names nobody; the Croissant file is as its specification asks."""
 
 import csv
+import errno
 import getpass
 import hashlib
 import json
@@ -99,6 +100,27 @@ def test_nothing_is_overwritten_and_no_class_is_made(pictures, tmp_path):
         api.check(pictures, card=pictures / "card")
     api.check(pictures, card=pictures)
     assert api.check(pictures)["counts"]["train"] == {"blob": 14, "cross": 14, "stripes": 14}
+
+
+def test_a_card_that_was_begun_is_finished_and_one_that_failed_leaves_nothing(pictures, tmp_path, monkeypatch):
+    def full(files):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    card = tmp_path / "card"
+    with monkeypatch.context() as patch:
+        patch.setattr("edgetune.data.card.write_new", full)
+        with pytest.raises(InputError, match=r"cannot write into .*card: No space left"):
+            api.check(pictures, card=card)
+    api.check(pictures, card=card)
+    before = {path.name: path.read_bytes() for path in card.iterdir()}
+    (card / "croissant.json").unlink()  # as a kill before the last file leaves it
+    assert len(api.check(pictures, card=card)["card"]) == 3
+    assert before == {path.name: path.read_bytes() for path in card.iterdir()}
+    (card / "croissant.json").unlink()
+    (card / "samples.csv").write_text("mine\n")
+    with pytest.raises(InputError, match=r"samples\.csv exists and is not overwritten"):
+        api.check(pictures, card=card)
+    assert not (card / "croissant.json").exists() and (card / "samples.csv").read_text() == "mine\n"
 
 
 def test_markdown_in_names_stays_text(tmp_path):

@@ -1,5 +1,6 @@
 """Each finding is found in data that has it, and in no other."""
 
+import resource
 import shutil
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_a_list_that_names_a_file_twice(data, tmp_path):
     )
     assert write_list(index_of(path), tmp_path / "clean.csv") == 5
     assert ids(tmp_path / "clean.csv") == set()
+
+
+def test_a_list_for_which_there_is_no_room_is_not_begun(data, tmp_path):
+    index, before = index_of(data), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write"):
+            write_list(index, tmp_path / "clean.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == [data.name]
+    assert write_list(index, tmp_path / "clean.csv") == 0
 
 
 def test_the_cleaned_list_has_no_findings_and_reads_back(data, tmp_path):

@@ -1,5 +1,6 @@
 """Addresses of storages, and patience with one that is away."""
 
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -40,6 +41,13 @@ def test_an_address_is_read_or_refused_with_a_sentence(text):
         assert "no address" in error.message
     else:
         assert host and 0 <= port <= 65535
+
+
+@pytest.mark.parametrize("text", ["postgresql://u:geheim@:x/", "postgresql://u:geheim@h/a\0b", "geheim\0.db", "://"])
+def test_what_is_no_storage_is_refused_and_its_password_not_shown(text):
+    with pytest.raises(InputError, match="not a URL or path") as caught:
+        resolve(text, Path("/"))
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_addresses_with_and_without_scheme():
@@ -84,6 +92,8 @@ def test_what_cannot_be_opened(tmp_path):
         open_storage(resolve("file", tmp_path))
     with pytest.raises(InputError, match="cannot make"):
         open_storage(resolve("file/search.db", tmp_path))
+    with pytest.raises(TuneError, match=r"u:\*\*\*@h/db.* cannot be opened: .*'x'"):
+        open_storage("mysql+pymysql://u:geheim@h/db?x=1")
     with pytest.raises(InputError, match="no driver here"):
         open_storage("oracle+nonsense://host/db")
 
