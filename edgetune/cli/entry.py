@@ -4,6 +4,7 @@ import atexit
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from edgetune.cli.group import cli
@@ -15,6 +16,9 @@ from edgetune.processes import several
 def main() -> None:
     """Entry point of ``edgetune`` and ``python -m edgetune``."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    for name in ("stdout", "stderr"):  # closed by who started us, as services do: there is nobody to tell
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
     signal.signal(signal.SIGTERM, _stop)
     try:
         if several():

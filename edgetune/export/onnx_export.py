@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -44,7 +45,7 @@ def export_onnx(
         ExportError: an operator without a counterpart in ONNX, or a file that ONNX's checker refuses.
     """
     sample = torch.cat([example, example])
-    free = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+    free = _free_batch()
     if max_length is not None:
         free[1] = torch.export.Dim("length", min=2, max=max_length)
     try:
@@ -68,13 +69,7 @@ def export_onnx(
     except ExportError:
         raise
     except Exception as problem:  # the exporter raises many unrelated types
-        cause = first_cause(problem)
-        first = str(cause).strip().splitlines()[0] if str(cause).strip() else ""
-        raise ExportError(
-            f"the network cannot be exported to ONNX{blamed(network, cause)}: {type(cause).__name__}: {first}",
-            hint="write that place with operators that torch.onnx knows and without control flow on values, or "
-            "register a translation of the operator (docs/quantization.md)",
-        ) from problem
+        raise _failed(network, problem) from problem
     fold_quantized_weights(model)
     model = lower_opset(model, opset)
     _strip(model)
@@ -99,16 +94,55 @@ def _strip(model: onnx.ModelProto) -> None:
             del item.metadata_props[:]
 
 
+def check_traceable(network: nn.Module, example: Tensor) -> None:
+    """Trace ``network``, in eval mode, as ``export_onnx`` will: seconds now instead of an error after its training.
+
+    Args:
+        example: one input [1, 3, H, W].
+
+    Raises:
+        ExportError: neither way of tracing takes it, as with control flow on values.
+    """
+    sample, problem = torch.cat([example, example]), None
+    for strict in (False, True):  # as torch.onnx tries
+        try:
+            with _quiet():
+                torch.export.export(network.eval(), (sample,), dynamic_shapes=(_free_batch(),), strict=strict)
+            return
+        except Exception as error:  # noqa: BLE001 - the exporter raises many unrelated types
+            problem = problem or error
+    assert problem is not None
+    raise _failed(network, problem) from problem
+
+
+def _free_batch() -> dict[int, Any]:
+    return {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+
+
+def _failed(network: nn.Module, problem: Exception) -> ExportError:
+    cause = first_cause(problem)
+    first = str(cause).strip().splitlines()[0] if str(cause).strip() else ""
+    return ExportError(
+        f"the network cannot be exported to ONNX{blamed(network, cause)}: {type(cause).__name__}: {first}",
+        hint="write that place with operators that torch.onnx knows and without control flow on values, or "
+        "register a translation of the operator (docs/quantization.md)",
+    )
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's chatter off the user's terminal."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "onnx_ir")]
+    names = ("torch.onnx", "onnxscript", "torch.export", "onnx_ir", "torch.fx.experimental.symbolic_shapes")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))  # whole graphs, when tracing fails
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

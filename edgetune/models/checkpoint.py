@@ -54,7 +54,10 @@ class NetworkSpec:
 
 def save_checkpoint(folder: Path, spec: NetworkSpec, network: nn.Module, pruning: PruningHistory) -> None:
     """Write ``model.safetensors`` and ``model.json``."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    state = {  # copies: tied weights share memory, which safetensors does not store
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in network.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")
     macs, parameters = tp.utils.count_ops_and_params(copy.deepcopy(network).cpu().eval(), spec.example())
     content = {

@@ -6,19 +6,59 @@ from torch.nn.parameter import UninitializedParameter
 
 from edgetune.errors import ModelError
 from edgetune.tasks.image_classification import logits_of
+from edgetune.user_code import blamed
 
+NUMBERS = {1: "one input", 2: "two inputs", 3: "three inputs"}
 HINT = "it must be an nn.Module that maps float32 [N, 3, H, W] to logits [N, num_classes]"
 
 
 def check_network(network: nn.Module, example: Tensor, num_classes: int, label: str) -> None:
-    """Run ``network`` once on two copies of ``example``, in eval mode, without changing it.
+    """Run ``network`` on copies of ``example``, in eval mode and as in training, without changing it.
 
     Args:
         label: what the network is called in an error.
 
     Raises:
-        ModelError: it fails, has nothing to train, or gives something else than logits [2, num_classes].
+        ModelError: it fails, has nothing to train or weights of another type than float32, or gives something else
+            than logits [N, num_classes] for N inputs.
     """
+    _check_weights(network, label)
+    modes = {module: module.training for module in network.modules()}
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    size = "x".join(map(str, example.shape[1:]))
+    try:
+        for count, training in ((2, False), (1, False), (3, False), (2, True)):
+            network.train(training)
+            when = f" of {size}" + (" in training" if training else "") + (f", {count} at once" if count != 2 else "")
+            try:
+                with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                    output = network(torch.cat([example] * count))
+                shape = tuple(logits_of(output).shape)
+            except Exception as problem:  # the user's code may raise anything
+                message = f"{label} fails on an input{when}{blamed(network, problem)}: {_plainly(problem)}"
+                raise ModelError(message, hint=HINT) from problem
+            if shape != (count, num_classes):
+                raise ModelError(
+                    f"{label} gives {list(shape)} for {NUMBERS[count]}, not logits [{count}, {num_classes}]",
+                    hint=f"the data has {num_classes} classes; {HINT}",
+                )
+            if not (training or isinstance(output, Tensor)):
+                raise ModelError(
+                    f"{label} gives a {type(output).__name__} of {len(output)}, of which engines have no use",
+                    hint=f"let it return the logits alone in eval mode; {HINT}",
+                )
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for name, buffer in network.named_buffers():
+                if name in buffers and buffer.shape == buffers[name].shape:
+                    buffer.copy_(buffers[name])
+
+
+def _check_weights(network: nn.Module, label: str) -> None:
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ModelError(f"{label} is TorchScript, which is not trained here", hint="return the nn.Module itself")
     parameters = list(network.parameters())
     if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
         raise ModelError(f"{label} has lazy layers that have no weights yet", hint="run it once in its factory")
@@ -27,23 +67,19 @@ def check_network(network: nn.Module, example: Tensor, num_classes: int, label: 
         raise ModelError(
             f"{label} has {what}: there is nothing to train", hint="leave freezing to `[finetune] strategy`"
         )
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        with torch.no_grad():
-            output = network(torch.cat([example, example]))
-        shape = tuple(logits_of(output).shape)
-    except Exception as problem:  # the user's code may raise anything
-        size = "x".join(map(str, example.shape[1:]))
-        raise ModelError(f"{label} fails on an input of {size}: {_plainly(problem)}", hint=HINT) from problem
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    if shape != (2, num_classes):
+    state = network.state_dict()
+    if odd := next((key for key, value in state.items() if not isinstance(value, Tensor)), None):
         raise ModelError(
-            f"{label} gives {list(shape)} for two inputs, not logits [2, {num_classes}]",
-            hint=f"the data has {num_classes} classes; {HINT}",
+            f"{label} keeps something in its state_dict that is no tensor: {odd}",
+            hint="leave get_extra_state out; what must be kept is a buffer",
         )
+    for key, value in state.items():
+        if (value.is_floating_point() or value.is_complex()) and value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{label} has weights in {kind} ({key}); engines and training start from float32",
+                hint="return it as network.float(); `[finetune] precision` says how it is computed",
+            )
 
 
 def _plainly(problem: Exception) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.data.mixing import make_mix
+from edgetune.export.onnx_export import check_traceable
 from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import auto
@@ -105,7 +106,9 @@ def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str],
     if spec.max_length is not None:
         network, fresh = pretrained(spec, context, frozenset())
         return spec, network, head_of(network), fresh
-    check_network(spec.make(context.base), spec.example(), classes, spec.name)
+    trial = spec.make(context.base)
+    check_network(trial, spec.example(), classes, spec.name)
+    check_traceable(trial, spec.example())
     head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     network, fresh = pretrained(spec, context, head)
     return spec, network, head, fresh

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgetune.errors import ExportError
-from edgetune.export.onnx_export import export_onnx
+from edgetune.export.onnx_export import check_traceable, export_onnx
 from edgetune.export.parity import check_parity
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
@@ -79,14 +79,22 @@ def test_the_same_network_gives_the_same_bytes(files, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_what_cannot_be_exported_says_so(tmp_path):
-    class Branches(nn.Module):
-        def forward(self, x):
-            return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
+class Branches(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
 
+
+def test_what_cannot_be_exported_says_so_in_one_sentence(tmp_path, capfd):
     with pytest.raises(ExportError, match="cannot be exported to ONNX"):
         export_onnx(Branches(), EXAMPLE, tmp_path / "x.onnx", opset=20)
     assert not (tmp_path / "x.onnx").exists()
+    with pytest.raises(ExportError, match=r"to ONNX in the network itself \(Branches, test_onnx_export.py, line \d+\)"):
+        check_traceable(nn.ModuleList([Branches()])[0], EXAMPLE)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_traced_in_one_of_two_ways_passes():
+    check_traceable(nn.Sequential(nn.Flatten(), nn.Linear(EXAMPLE[0].numel(), 2)), EXAMPLE)
 
 
 def test_nothing_is_printed(capfd, tmp_path):

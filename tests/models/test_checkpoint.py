@@ -36,6 +36,30 @@ def test_a_fresh_process_gives_the_same_outputs(tmp_path, ratios):
     assert sorted(path.name for path in tmp_path.glob("model.*")) == ["model.json", "model.safetensors"]
 
 
+TIED = """
+from torch import nn
+class Tied(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, num_classes)
+        self.b.weight, self.again = self.a.weight, self.head
+    def forward(self, x):
+        return self.again(self.b(self.a(x.mean((2, 3)))))
+"""
+
+
+def test_weights_that_share_memory_are_kept_and_share_it_again(tmp_path):
+    (tmp_path / "tied_net.py").write_text(TIED)
+    spec = NetworkSpec(name="tied_net:Tied", num_classes=4, image_size=8, args={})
+    network = spec.make(tmp_path).eval()
+    torch.nn.init.normal_(network.a.weight)
+    save_checkpoint(tmp_path, spec, network, [])
+    _, again, _ = load_checkpoint(tmp_path, tmp_path)
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(again(images), network(images))
+    assert again.b.weight is again.a.weight and again.again is again.head
+
+
 def test_counts_are_those_of_the_network(tmp_path):
     import json
 

@@ -28,7 +28,57 @@ def test_a_good_one_stays_as_it_is():
     check_network(network, EXAMPLE, 4, "it")
     assert network.training and not network[2].training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    check_network(Answer(lambda logits: (logits, logits)), EXAMPLE, 4, "it")
+
+
+class Auxiliary(Answer):
+    """More than logits in training alone, as GoogLeNet gives; what is random there is drawn from no one's generator."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        return (torch.dropout(logits, 0.5, True), logits) if self.training else logits
+
+
+def test_auxiliary_outputs_in_training_are_as_they_should_be():
+    torch.manual_seed(0)
+    network = Auxiliary(lambda logits: logits)
+    before = torch.random.get_rng_state()
+    check_network(network, EXAMPLE, 4, "it")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class TrainsNot(Answer):
+    def forward(self, images):
+        if self.training:
+            raise RuntimeError("only in training")
+        return super().forward(images)
+
+
+class Extra(Answer):
+    def get_extra_state(self):
+        return {"version": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (Answer(lambda logits: (logits, logits)), "gives a tuple of 2"),
+        (Answer(lambda logits: logits.squeeze()), r"gives \[4\] for one input, not logits \[1, 4\]"),
+        (Answer(lambda logits: logits.reshape(2, 4)), "1 at once"),
+        (TrainsNot(lambda logits: logits), r"in training in the network itself \(TrainsNot, test_trial.py, line \d+\)"),
+        (Answer(lambda logits: logits).double(), "weights in float64"),
+        (Answer(lambda logits: logits).bfloat16(), "weights in bfloat16"),
+        (Answer(lambda logits: logits).to(torch.complex64), "weights in complex64"),
+        (Extra(lambda logits: logits), "no tensor: _extra_state"),
+        (torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(192, 4))), "is TorchScript"),
+    ],
+)
+def test_what_would_fail_after_hours_fails_at_once(network, says):
+    with pytest.raises(ModelError, match=says) as caught:
+        check_network(network, EXAMPLE, 4, "it")
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
