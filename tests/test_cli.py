@@ -43,6 +43,26 @@ def test_python_dash_m_works():
     assert re.fullmatch(r"edgetune, version \d+\.\d+\.\d+\n", done.stdout)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("args", [["--help"], ["targets"], ["targets", "--json"]])
+def test_output_that_cannot_be_written_is_told_in_a_sentence(args):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgetune", *args]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    told = "error: cannot write to stdout: No space left on device\n  files that a command made are kept\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_letters_that_the_output_cannot_hold_are_written_as_codes(tmp_path):
+    rows = "".join(f"words {i} of {label},{label}\n" for i in range(9) for label in ("caf\u00e9", "\u0436"))
+    (tmp_path / "t.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetune", "check", str(tmp_path / "t.csv")],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert "caf\u00e9: " in done.stdout.decode("latin-1") and rb"\u0436: " in done.stdout
+
+
 @pytest.mark.parametrize("args", [["--help"], ["targets"], ["targets", "show", "jetson"], ["build", "--help"]])
 def test_starting_up_loads_no_heavy_library(args):
     code = (

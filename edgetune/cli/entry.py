@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from edgetune.cli.group import cli
+from edgetune.cli.options import fail, unwritten
 from edgetune.errors import Interrupted
 from edgetune.processes import several
 
@@ -25,13 +26,20 @@ def main() -> None:
 
             api.as_one_of_several(lambda: cli(prog_name="edgetune"))
         else:
-            cli(prog_name="edgetune")
+            _alone()
     except KeyboardInterrupt:  # before or after a command's own handling
         _leave_interrupted()
     except SystemExit as end:
         if end.code != Interrupted.exit_code:
             raise
         _leave_interrupted()
+
+
+def _alone() -> None:
+    try:
+        cli(prog_name="edgetune")
+    except OSError as error:  # of --help or --version: commands handle their own
+        fail(unwritten(error), verbose=False)
 
 
 def _leave_interrupted() -> NoReturn:

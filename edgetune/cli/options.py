@@ -36,7 +36,7 @@ def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
         except EdgetuneError as error:
             fail(error, verbose)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: nothing to tell
+            _drop_output()  # the reader went away
             sys.exit(1)
         except (click.ClickException, click.Abort):
             raise
@@ -78,8 +78,30 @@ def fail(error: EdgetuneError, verbose: bool) -> None:
 
 
 def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """The result on stdout: JSON or text."""
-    click.echo(json.dumps(data, indent=2) if as_json else visible(text()))
+    """The result on stdout: JSON or text, with codes for letters that its encoding lacks.
+
+    Raises:
+        EdgetuneError: it cannot be written.
+    """
+    told = json.dumps(data, indent=2) if as_json else visible(text())
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        click.echo(told.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritten(error) from error
+
+
+def unwritten(error: OSError) -> EdgetuneError:
+    """What to say where stdout takes nothing."""
+    _drop_output()
+    return EdgetuneError(f"cannot write to stdout: {error.strerror}", hint="files that a command made are kept")
+
+
+def _drop_output() -> None:
+    """Nothing more is to be told, nor tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
