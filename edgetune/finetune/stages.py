@@ -65,8 +65,11 @@ def stage_ends(network: nn.Module) -> tuple[str, ...]:
 
 
 def _head_modules(head: frozenset[str]) -> list[str]:
-    """The head's modules; of auxiliary heads (GoogLeNet, Inception: all but the main one) the whole branch."""
-    modules = sorted({key.rpartition(".")[0] for key in head})
+    """The head's modules; of auxiliary heads (GoogLeNet, Inception: all but the main one) the whole branch.
+
+    A head that is a weight of the network itself has no module and is called by its own name.
+    """
+    modules = sorted({key.rpartition(".")[0] or key for key in head})
     branches = [name.rpartition(".")[0] for name in modules]
     if len(modules) < 2:
         return modules

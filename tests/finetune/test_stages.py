@@ -68,3 +68,20 @@ def test_a_small_network_of_the_users_own_and_one_of_text():
     assert stages.parts[1] == ("encoder.layers.0",) and len(stages) == 5
     lone = nn.Linear(3, 2)
     assert len(split_stages(lone)) == 1 and split_stages(lone).of("weight") == 0
+
+
+class Bare(nn.Module):
+    """Its head is a weight of its own, in no module."""
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        self.w = nn.Parameter(torch.zeros(4, classes))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.body(inputs) @ self.w
+
+
+def test_a_head_that_is_a_weight_of_the_network_itself():
+    stages = split_stages(Bare(3), head_keys(Bare, 3))
+    assert stages.of("w") == stages.head and stages.of("body.1.weight") < stages.head
