@@ -1,13 +1,16 @@
 """Recipes: defaults, every bad value with file, line and hint, and no crash on any text."""
 
+import re
 import tomllib
+import typing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.errors import RecipeError
-from edgetune.recipe import CHOICES, load_recipe, parse_recipe
+from edgetune.recipe import CHOICES, LIMITS, load_recipe, parse_recipe
+from edgetune.records import Recipe
 from edgetune.toml import TomlFile, line_of
 
 MINIMAL = '[model]\nname = "torchvision/mobilenet_v2"\n[data]\npath = "data"\n'
@@ -45,7 +48,11 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
         (MINIMAL + "[finetune]\nepoch = 3\n", "edgetune.toml:6: unknown key `epoch` in [finetune]", "`epochs`"),
         (MINIMAL + "[finetune]\nepochs = '3'\n", "edgetune.toml:6: `finetune.epochs` must be a whole number", None),
         (MINIMAL + "[finetune]\nepochs = true\n", "must be a whole number, not true or false", None),
-        (MINIMAL + "[finetune]\nepochs = 0\n", "edgetune.toml:6: `finetune.epochs` is 0; it must be 1 or more", None),
+        (
+            MINIMAL + "[finetune]\nepochs = 0\n",
+            "edgetune.toml:6: `finetune.epochs` is 0; it must be from 1 to 10000",
+            None,
+        ),
         (MINIMAL + "[finetune]\nmicro_batch = 1\n", "`finetune.micro_batch` is 1; it must be 0", None),
         (MINIMAL + "[finetune]\nema = 1.0\n", "`finetune.ema` is 1.0; it must be from 0 (not used) to below 1", None),
         (MINIMAL + '[finetune]\nstrategy = "gradal"\n', '`finetune.strategy` cannot be "gradal"', "gradual"),
@@ -146,8 +153,6 @@ def test_line_of_never_fails(text, keys):
 
 
 def test_every_limit_and_choice_names_a_real_key():
-    from edgetune.recipe import CHOICES, LIMITS
-
     recipe = parse_recipe(
         TomlFile(
             path=__import__("pathlib").Path("edgetune.toml"), text="", data=tomllib.loads(MINIMAL), error=RecipeError
@@ -155,6 +160,21 @@ def test_every_limit_and_choice_names_a_real_key():
     )
     for section, key in [*CHOICES, *LIMITS]:
         getattr(getattr(recipe, section), key)
+
+
+@pytest.mark.parametrize(("section", "key"), list(LIMITS))
+def test_what_is_said_of_a_number_tells_its_upper_bound(section, key):
+    """Where there is one, it is the largest number of the sentence: allowed, or the first that is not."""
+    (test, says), kind = LIMITS[section, key], typing.get_type_hints(typing.get_type_hints(Recipe)[section])[key]
+    if "Mapping" in str(kind) or not re.search("int|float", str(kind)):
+        return
+    several = "tuple" in str(kind)
+    holds = (lambda value: test((value,))) if several else test
+    if holds(2**62 - 1):
+        return
+    highest = max(float(number) for number in re.findall(r"\d+(?:\.\d+)?", says))
+    assert not holds(highest * 1.001 if kind is not int else int(highest) + 1), says
+    assert holds(highest) != ("below" in says), says
 
 
 def test_every_strategy_of_the_recipe_exists():

@@ -46,7 +46,7 @@ def test_ranges_and_lists_become_dimensions(tmp_path):
         ('epochs = ["four"]', "holds 'four'; it must be a whole number"),
         ("epochs = [4.5]", "holds 4.5; it must be a whole number"),
         ("epochs = { low = 1.5, high = 3 }", "it must be whole numbers"),
-        ("epochs = { low = 0, high = 3 }", "`tune.space.epochs` holds 0; it must be 1 or more"),
+        ("epochs = { low = 0, high = 3 }", "`tune.space.epochs` holds 0; it must be from 1 to 10000"),
         ("learning_rate = { low = 1e-2, high = 1e-3 }", "low must be below high"),
         ("weight_decay = { low = 0, high = 0.1, log = true }", "it must begin above 0"),
         ("learning_rate = { low = 1e-4, high = 11 }", "holds 11.0; it must be above 0 and at most 10"),
