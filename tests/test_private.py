@@ -23,7 +23,6 @@ WANTED = {
 USER, KEY, PASSWORD = "plantedname", "planted-key-0123456789", "planted-password"
 NETWORK = '''
 import os
-import traceback
 import torch
 from tiny_network import tiny
 
@@ -33,8 +32,7 @@ class Refusing(torch.nn.Module):
         super().__init__()
         self.network, self.file = network, file
     def forward(self, x):
-        quantizing = any("quantization" in frame.filename for frame in traceback.extract_stack())
-        if quantizing and torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export():
+        if torch.compiler.is_exporting() and not torch.onnx.is_in_onnx_export():
             key = os.environ["PLANTED_TOKEN"]
             raise RuntimeError(f"no {self.file}, tried {key} at s3://me:planted-password@host/x")
         return self.network(x)

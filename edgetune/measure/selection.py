@@ -19,7 +19,7 @@ def select(candidates: Sequence[Mapping[str, Any]], budget: Mapping[str, Any]) -
     proven = [c for c in inside if c["speedup"]["ci95"][0] > 1.0]
     fitting = [c for c in proven if not over_limits(c, budget)]
     if len(by_name) == 1:
-        return BASELINE, ["The recipe asks for no compressed engine, so the float engine ships."]
+        return BASELINE, ["No compressed engine was asked for or tried, so the float engine ships."]
     said = [_told(baseline, others, inside, proven, budget) + _too_few(baseline, others, inside, budget)]
     if not proven:
         return BASELINE, [*said, "So the float engine ships" + _closest(baseline, others, inside) + "."]

@@ -67,17 +67,16 @@ def _check_weights(network: nn.Module, label: str) -> None:
         raise ModelError(
             f"{label} has {what}: there is nothing to train", hint="leave freezing to `[finetune] strategy`"
         )
-    state = network.state_dict()
-    if odd := next((key for key, value in state.items() if not isinstance(value, Tensor)), None):
+    if odd := next((key for key, value in network.state_dict().items() if not isinstance(value, Tensor)), None):
         raise ModelError(
             f"{label} keeps something in its state_dict that is no tensor: {odd}",
             hint="leave get_extra_state out; what must be kept is a buffer",
         )
-    for key, value in state.items():
-        if (value.is_floating_point() or value.is_complex()) and value.dtype != torch.float32:
-            kind = str(value.dtype).removeprefix("torch.")
+    for name, weight in network.named_parameters():
+        if weight.dtype != torch.float32:
+            kind = str(weight.dtype).removeprefix("torch.")
             raise ModelError(
-                f"{label} has weights in {kind} ({key}); engines and training start from float32",
+                f"{label} has weights in {kind} ({name}); engines and training start from float32",
                 hint="return it as network.float(); `[finetune] precision` says how it is computed",
             )
 

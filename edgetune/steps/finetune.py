@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgetune.data.mixing import make_mix
-from edgetune.export.onnx_export import check_traceable
+from edgetune.export.onnx_export import check_exportable
 from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.stages import split_stages
 from edgetune.finetune.strategies import auto
@@ -108,7 +108,7 @@ def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str],
         return spec, network, head_of(network), fresh
     trial = spec.make(context.base)
     check_network(trial, spec.example(), classes, spec.name)
-    check_traceable(trial, spec.example())
+    check_exportable(trial, spec.example())
     head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     network, fresh = pretrained(spec, context, head)
     return spec, network, head, fresh

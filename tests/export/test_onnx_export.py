@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgetune.errors import ExportError
-from edgetune.export.onnx_export import check_traceable, export_onnx
+from edgetune.export.onnx_export import check_exportable, export_onnx
 from edgetune.export.parity import check_parity
 from edgetune.models.zoo import make_network
 from edgetune.quantization.quantize import quantize
@@ -89,12 +89,29 @@ def test_what_cannot_be_exported_says_so_in_one_sentence(tmp_path, capfd):
         export_onnx(Branches(), EXAMPLE, tmp_path / "x.onnx", opset=20)
     assert not (tmp_path / "x.onnx").exists()
     with pytest.raises(ExportError, match=r"to ONNX in the network itself \(Branches, test_onnx_export.py, line \d+\)"):
-        check_traceable(nn.ModuleList([Branches()])[0], EXAMPLE)
+        check_exportable(Branches(), EXAMPLE)
     assert capfd.readouterr().err == ""
 
 
-def test_what_is_traced_in_one_of_two_ways_passes():
-    check_traceable(nn.Sequential(nn.Flatten(), nn.Linear(EXAMPLE[0].numel(), 2)), EXAMPLE)
+class RefusesPlainTracing(nn.Module):
+    """Goes another way for ONNX, as networks of libraries do."""
+
+    def __init__(self, fails):
+        super().__init__()
+        self.layer, self.fails = nn.Linear(EXAMPLE[0].numel(), 2), fails
+
+    def forward(self, x):
+        if self.fails() and torch.compiler.is_exporting():
+            raise RuntimeError("not this way")
+        return self.layer(x.flatten(1))
+
+
+def test_what_only_the_exporter_takes_may_be_exported(tmp_path):
+    network = RefusesPlainTracing(lambda: not torch.onnx.is_in_onnx_export())
+    export_onnx(network, EXAMPLE, tmp_path / "x.onnx", opset=20)  # and so it passes beforehand
+    check_exportable(network, EXAMPLE)
+    with pytest.raises(ExportError, match="not this way"):
+        check_exportable(RefusesPlainTracing(lambda: True), EXAMPLE)
 
 
 def test_nothing_is_printed(capfd, tmp_path):
