@@ -251,6 +251,9 @@ class Candidate:
     evaluate_step: str | None
 
 
+ERROR, WARNING, INFO = "error", "warning", "info"  # how grave a finding on data is
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFinding:
     """Something suspicious about a dataset, found ``count`` times; ``examples`` are in words.
@@ -259,7 +262,7 @@ class DataFinding:
     """
 
     id: str
-    severity: str  # error: the build fails; warning: look at it; info
+    severity: str  # ERROR: the build fails; WARNING: look at it; INFO
     count: int
     problem: str
     examples: tuple[str, ...]

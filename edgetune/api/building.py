@@ -154,9 +154,9 @@ def _check_network(recipe: Recipe, surroundings: Surroundings, store: Store) -> 
     """Refuse now what a step would refuse later; of a network in the store that is only modules it does not have."""
     named = recipe.prune.protect or recipe.prune.layers or recipe.quantize.keep_float
     if named or "finetune" not in pipeline.recall(make_finetune_plan(recipe, surroundings.facts), store):
-        from edgetune.finetune.foresee import check_network  # what is in the store does without torch
+        from edgetune.finetune.foresee import check_before_training  # what is in the store does without torch
 
-        check_network(recipe)
+        check_before_training(recipe)
 
 
 def _looked_around(

@@ -11,7 +11,7 @@ from edgetune.errors import InputError
 from edgetune.plan import make_check_labels_plan
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import DEFAULT_NAME, load_recipe
-from edgetune.records import DataFinding, DataSpec, Recipe
+from edgetune.records import ERROR, DataFinding, DataSpec, Recipe
 from edgetune.surroundings import look_around
 from edgetune.whole_file import write_new
 
@@ -94,7 +94,7 @@ def check(
     reporter.close()
     findings = examine(index, allow_leaks=spec.allow_leaks)
     findings += too_few_for_folds(index, spec.folds) if spec.folds else []
-    stops = any(f.severity == "error" or (f.id == "unusable" and spec.on_bad_file == "error") for f in findings)
+    stops = any(f.severity == ERROR or (f.id == "unusable" and spec.on_bad_file == "error") for f in findings)
     if labels and recipe is None and not hardly_labels(index):
         findings += label_errors_by_words(index, reporter.tick("check labels"))
         reporter.close()
@@ -105,7 +105,7 @@ def check(
         "findings": [finding.to_json() for finding in findings],
         "counts": index.counts(),
         "noun": index.noun,
-        "failed": any(finding.severity == "error" for finding in findings),
+        "failed": any(finding.severity == ERROR for finding in findings),
     }
     if fix is not None:
         found["left_out"] = write_list(index, Path(fix))

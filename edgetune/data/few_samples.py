@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from edgetune.data.index import DatasetIndex
 from edgetune.data.scan import first_few
 from edgetune.data.wording import counted, told_apart
-from edgetune.records import DataFinding
+from edgetune.records import ERROR, INFO, DataFinding
 from edgetune.toml import similar
 
-ERROR, INFO = "error", "info"
 FEW = 20  # training samples of a class: with fewer, accuracy is a guess
 FEWEST = 10  # samples of a class to judge it by
 

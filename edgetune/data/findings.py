@@ -15,10 +15,9 @@ from edgetune.data.perceptual import look_alikes
 from edgetune.data.trigger_patches import trigger_patches
 from edgetune.data.trigger_words import trigger_words
 from edgetune.data.wording import counted, quoted, shortened, told_apart
-from edgetune.records import DataFinding
+from edgetune.records import ERROR, INFO, WARNING, DataFinding
 from edgetune.toml import similar
 
-ERROR, WARNING, INFO = "error", "warning", "info"
 LOOK_ALIKE_BITS = 8  # of 256: none on two real datasets of photos, and what re-encoding and resizing change
 NEAR_TEXT = 0.8  # of all 5-letter pieces of two texts are in both: a word or two differ in a sentence
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest

@@ -9,7 +9,7 @@ from edgetune.data.scan import first_few
 from edgetune.data.splits import carve, rank
 from edgetune.data.wording import told_apart
 from edgetune.errors import DataError
-from edgetune.records import DataFinding
+from edgetune.records import ERROR, DataFinding
 
 FEWEST = 3  # with two folds a small class may leave nothing to choose the epoch by
 
@@ -63,7 +63,7 @@ def too_few_for_folds(index: DatasetIndex, count: int) -> list[DataFinding]:
     return [
         DataFinding(
             id="few-for-folds",
-            severity="error",
+            severity=ERROR,
             count=len(small),
             problem=f"{count} folds need {count} different {index.noun}s of every class in train and val; too few",
             examples=tuple(f"{name} ({number})" for name, number in small),

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgetune.data.findings import INFO, WARNING
 from edgetune.data.index import DatasetIndex
 from edgetune.data.out_of_fold import FOLDS, Features, out_of_fold
 from edgetune.data.tfidf import tfidf
 from edgetune.data.wording import counted, quoted, shortened, told_apart
 from edgetune.errors import InputError
 from edgetune.progress import Tick, silent
-from edgetune.records import DataFinding
+from edgetune.records import INFO, WARNING, DataFinding
 
 ODDS = 10  # of the suggested label against the given one
 ODDS_IN_DOUBT = 100  # where a classifier of dense features agrees with less than

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from statistics import median
 
 from edgetune.data.index import DatasetIndex, IndexedSample
-from edgetune.records import DataFinding
+from edgetune.records import INFO, WARNING, DataFinding
 
-WARNING, INFO = "warning", "info"
 PLACEHOLDERS = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "tbd"})
 OF_LABELS = frozenset({"na", "n/a", "#n/a", "nan", "null", "?", "missing"})  # "none" may well be a class
 SMALL = 4  # times shorter than the median short side

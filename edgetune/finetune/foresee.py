@@ -7,7 +7,7 @@ from edgetune.models.zoo import check_name, make_network
 from edgetune.records import Recipe
 
 
-def check_network(recipe: Recipe) -> None:
+def check_before_training(recipe: Recipe) -> None:
     """Look for the network, the modules that ``recipe`` names and what its strategy needs; makes it only for these.
 
     Of encoders, whose files are looked at elsewhere, nothing is looked at here.

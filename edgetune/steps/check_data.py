@@ -1,9 +1,10 @@
 """Read every sample once: what is broken, how big it is, which split it is in."""
 
-from edgetune.data.findings import ERROR, examine
+from edgetune.data.findings import examine
 from edgetune.data.index import build_index
 from edgetune.errors import DataError
 from edgetune.hashing import canonical_json
+from edgetune.records import ERROR
 from edgetune.steps.context import StepContext
 
 SHOWN = 10

@@ -11,7 +11,6 @@ from edgetune_runtime.preprocessing import open_image
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from edgetune.data.findings import INFO
 from edgetune.data.images import eval_loader
 from edgetune.data.index import SPLITS, DatasetIndex
 from edgetune.data.label_errors import Suspect, doubt_labels, label_finding, unjudged
@@ -20,7 +19,7 @@ from edgetune.finetune.strategies.feature_extraction import features, last_layer
 from edgetune.finetune.update import to_device
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec
-from edgetune.records import DataFinding
+from edgetune.records import INFO, DataFinding
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import load_index
 from edgetune.steps.examples import EVAL_BATCH, decoded_images

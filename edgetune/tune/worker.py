@@ -105,10 +105,11 @@ def work(search: Search, deadline: float | None) -> bool:
 def _tell_of(others: int, reporter: Reporter) -> None:
     import torch
 
-    if not torch.cuda.is_available():
-        found = advice(others + 1, torch.get_num_threads(), local.describe()["cores_usable"])
-        if found:
-            reporter.say(found)
+    cores = local.describe()["cores_usable"]
+    if torch.cuda.is_available() or not isinstance(cores, int):  # "unknown" on a system that does not tell
+        return
+    if told := advice(others + 1, torch.get_num_threads(), cores):
+        reporter.say(told)
 
 
 def _is_surplus(search: Search, trial: Trial) -> bool:

@@ -50,7 +50,7 @@ def test_a_network_in_the_store_is_not_looked_for_again(project, monkeypatch):
     plan, surroundings = make_build_plan(recipe, None)
     steps = tuple(step for step in plan.steps if step.name in ("check_data", "finetune"))
     looked = []
-    monkeypatch.setattr(foresee, "check_network", looked.append)
+    monkeypatch.setattr(foresee, "check_before_training", looked.append)
     api.plan(recipe)
     assert len(looked) == 1
     pipeline.run(replace(plan, steps=steps, candidates=()), store, surroundings, Quiet())

@@ -41,6 +41,12 @@ def test_choice(others, chosen):
     assert 1 <= len(reasons) <= 3 and all(reason.endswith(".") for reason in reasons)
 
 
+def test_where_nothing_was_asked_for_nothing_has_failed():
+    assert select([FLOAT], BUDGET)[1] == ["No compressed engine was asked for or tried, so the float engine ships."]
+    failed = candidate("int8", 0.95, 9.0, 8.9, status="failed")
+    assert "could be made and measured" in select([FLOAT, failed], BUDGET)[1][0]
+
+
 def test_an_engine_that_keeps_to_the_other_limits_comes_first():
     small = candidate("small", 0.90, 1.5, 1.4, size=500_000)
     fast = candidate("fast", 0.90, 2.0, 1.9, size=2_000_000)
