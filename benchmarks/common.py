@@ -54,26 +54,36 @@ def find(data: Path, name: str) -> Path:
 
 
 class Units:
-    """Results of a long benchmark in one file, written after each unit; what is there already is not run again."""
+    """Results of a long benchmark in one file, written after each unit; what is there already is not run again.
+
+    ``environment`` is that of the last writing; ``made`` tells when each unit was made, and of which commit.
+    """
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        self.path, self.settings, self.done = path, settings, dict[str, Any]()
+        self.path, self.settings, self.done, self.made = path, settings, dict[str, Any](), dict[str, Any]()
         if path.exists():
             found = json.loads(path.read_text(encoding="utf-8"))
             if found["settings"] != settings:
                 raise SystemExit(f"{path} holds results of other settings; name another --output")
-            self.done = found["units"]
+            self.done, self.made = found["units"], found.get("made", {})
 
     def get(self, name: str, make: Callable[[], Any]) -> Any:
         """The result of the unit ``name``: kept, or made now and saved."""
         if name not in self.done:
             self.done[name] = make()
+            self.made[name] = {key: value for key, value in environment().items() if key in ("when", "commit")}
             self.write()
         return self.done[name]
 
     def write(self, **more: Any) -> None:
         """Save everything so far, and ``more``."""
-        content = {"environment": environment(), "settings": self.settings, "units": self.done, **more}
+        content = {
+            "environment": environment(),
+            "settings": self.settings,
+            "made": self.made,
+            "units": self.done,
+            **more,
+        }
         partial = self.path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

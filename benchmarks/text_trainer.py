@@ -161,9 +161,10 @@ def compare(args: argparse.Namespace, name: str, units: Units) -> list[dict[str,
         )
         for seed in args.seeds:
             for way, run in zip(WAYS, runs, strict=True):
-                if way not in args.ways:
+                key = f"{name}: {way}, seed {seed}"
+                if way not in args.ways and key not in units.done:
                     continue
-                found = units.get(f"{name}: {way}, seed {seed}", lambda run=run, seed=seed: run(seed))
+                found = units.get(key, lambda run=run, seed=seed: run(seed))
                 rows.append({"dataset": name, "way": way, "seed": seed, **found})
                 print(f"{name:14}{way:22}{seed:4}{found['test_accuracy']:9.2%}{found['seconds']:9.1f} s", flush=True)
     return rows
@@ -177,7 +178,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument(
+        "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="to run, if they are not in the file"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--quick", action="store_true", help="300 sentences, one epoch")
     args = parser.parse_args()

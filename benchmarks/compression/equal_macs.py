@@ -241,8 +241,8 @@ def main() -> None:
             if key not in units.done:
                 job = job or Job(args, seed)
                 if f"{seed}-unpruned" not in units.done:
-                    units.row(f"{seed}-unpruned", lambda job=job: {"test": job.test_accuracy(job.network)})
-            row = units.row(key, lambda job=job, share=share, arm=arm: job.unit(share, arm))
+                    units.get(f"{seed}-unpruned", lambda job=job: {"test": job.test_accuracy(job.network)})
+            row = units.get(key, lambda job=job, share=share, arm=arm: job.unit(share, arm))
             print(f"{seed} {arm:28}{row['macs_share']:>7.1%} MACs {row['test']:>7.1%}", flush=True)
     rows = [row for row in units.done.values() if "arm" in row]
     units.write(summary=summary(rows, sorted({row["share"] for row in rows}, reverse=True)))

@@ -110,7 +110,7 @@ def main() -> None:
     settle(args, f"qat_vs_ptq_{args.dataset}", {"image_size": 32, "epochs": 1, "qat_epochs": 1, "seeds": [0]})
     data, units = dataset(args, args.dataset), Units(args, which=("seeds",))
     for seed in args.seeds:
-        made = units.row(f"seed-{seed}", lambda seed=seed: unit(args, data, seed))
+        made = units.get(f"seed-{seed}", lambda seed=seed: unit(args, data, seed))
         for target in TARGETS:
             told = [f"{row['name']} {row['test']:.1%}" for row in made[target]]
             print(seed, target.ljust(12), *told, sep="  ", flush=True)

@@ -69,7 +69,7 @@ def main() -> None:
     settle(args, "resnet18_signdigits", quick)
     data, units = str(dataset(args, "signdigits")), Units(args, which=("seeds",))
     for seed in args.seeds:
-        made = units.row(f"seed-{seed}", lambda seed=seed: unit(args, data, seed))
+        made = units.get(f"seed-{seed}", lambda seed=seed: unit(args, data, seed))
         for row in made["rows"]:
             mark = "*" if row["name"] == made["chosen"] else " "
             faster = row["speedup"]["value"] if row["speedup"] else 1.0

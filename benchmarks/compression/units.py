@@ -10,14 +10,13 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import common
-from common import RESULTS, environment
+from common import RESULTS
 
 WHERE = ("data", "output", "work", "quick")  # no part of what is measured
 
@@ -82,10 +81,6 @@ class Units(common.Units):
         kept = {key: value for key, value in vars(args).items() if key not in (*WHERE, *which)}
         kept = {key: value.name if isinstance(value, Path) else value for key, value in kept.items()}
         super().__init__(args.output, json.loads(json.dumps(kept)))
-
-    def row(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of a unit, with the commit that made it: as it stands in the file, or made now and saved."""
-        return dict(self.get(key, lambda: make() | {"commit": environment()["commit"]}))
 
 
 def build(folder: Path, recipe: str, *targets: str) -> dict[str, Any]:
