@@ -4,10 +4,13 @@ The code of one is ``edgetune.backends.NAME``; that it can be planned for is one
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 FORMAT = "format"  # of ONNX Runtime's engines: onnx | ort
+OTHER_BUILDS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino")}  # the same package, with other providers
 OWN_OPTIONS = ("provider", "arena", "memory_pattern")  # how its sessions are opened
 
 
@@ -37,3 +40,11 @@ def session_settings(backend: str, options: Mapping[str, Any]) -> dict[str, Any]
         return {"config": dict(options)}
     own = {name: options[name] for name in OWN_OPTIONS if name in options}
     return {**own, "config": {name: value for name, value in options.items() if name not in (*OWN_OPTIONS, FORMAT)}}
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of what ``pip install`` knows by this name, or as another build of it; None: it is not installed."""
+    for name in (distribution, *OTHER_BUILDS.get(distribution, ())):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return None

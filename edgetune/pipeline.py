@@ -5,14 +5,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgetune_runtime.errors import RuntimeProblem
 
 from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, ProcessError, StoreError
-from edgetune.inference import INFERENCE_LIBRARIES
+from edgetune.inference import INFERENCE_LIBRARIES, installed_version
 from edgetune.likeness import Past
 from edgetune.processes import several
 from edgetune.progress import Reporter, Watch, unwatched
@@ -282,10 +281,7 @@ def carry_out(name: str, context: StepContext) -> None:
 
 @cache
 def _library_version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
+    return installed_version(name) or "missing"
 
 
 def library_versions() -> dict[str, str]:

@@ -6,14 +6,13 @@ run slowly on another of the same family. ``format = "ort"`` stores it without t
 
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgetune.backends.onnx_graph import written_with
 from edgetune.backends.processor import missing_feature
 from edgetune.errors import BackendError, TargetError
-from edgetune.inference import FORMAT, session_settings
+from edgetune.inference import FORMAT, installed_version, session_settings
 from edgetune.records import Target
 from edgetune.toml import nearest
 
@@ -68,9 +67,7 @@ def check_options(target: Target) -> None:
 
 def unavailable_reason(target: Target) -> str | None:
     """Why engines of ``target`` cannot run here: the library, its provider or a processor feature is missing."""
-    try:
-        version("onnxruntime")
-    except PackageNotFoundError:
+    if installed_version("onnxruntime") is None:
         return "onnxruntime is not installed (pip install onnxruntime)"
     provider = target.backend_options.get("provider", "cpu")
     if provider != "cpu":
@@ -105,7 +102,7 @@ def compile(
 
 def versions() -> dict[str, str]:
     """Version of ONNX Runtime."""
-    return {"onnxruntime": version("onnxruntime")}
+    return {"onnxruntime": installed_version("onnxruntime") or "missing"}
 
 
 def _limits(release: str) -> tuple[int, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ OPTIMIZATION = {
     "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
+ON_CUDA = ("cuda", "tensorrt")
 BESIDE = {"tensorrt": ["cuda"]}  # takes what the provider leaves; the CPU takes the rest
 KERNEL = "_kernel_time"  # what the profile appends to an operator's name
 TITLE = f"ONNX Runtime {ort.__version__}"
@@ -58,10 +61,21 @@ def open_engine(
         wished[0] = (wished[0], {"intra_op_num_threads": str(threads)})
         options.intra_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    missing = _load_cuda() if provider in ON_CUDA else ""
     session = ort.InferenceSession(content, options, providers=wished)
     if session.get_providers()[0] != PROVIDERS[provider]:  # it only warns, and runs on the CPU instead
-        raise LibraryError(f"{TITLE} has the provider {provider}, but it does not start here: is its driver installed?")
+        why = missing or "is its driver installed?"
+        raise LibraryError(f"{TITLE} has the provider {provider}, but it does not start here: {why}")
     return session
+
+
+def _load_cuda() -> str:
+    """Load CUDA's libraries where pip installs them, which the linker does not search; returns what is missing."""
+    told = io.StringIO()
+    if hasattr(ort, "preload_dlls"):  # from 1.21 on
+        with redirect_stdout(told):  # it prints what it does not find
+            ort.preload_dlls()
+    return " ".join(told.getvalue().split())
 
 
 class Profiled:
