@@ -216,13 +216,7 @@ def table(args: argparse.Namespace, name: str, units: Units) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = copied(find(args.data, name), Path(temporary) / name, args.per_class)
         shares = sorted({1.0, about["share"]})
-        base = [
-            units.get(
-                f"{name}: logistic regression, {share}", lambda share=share: logistic_regression(args, folder, share)
-            )
-            for share in shares
-        ]
-        print(f"{name} at {size} px; logistic regression: {[round(one['test_accuracy'], 4) for one in base]}")
+        print(f"{name} at {size} px")
         print(f"{'strategy':30}{'test accuracy':>14}{'spread':>8}{'seconds':>9}{'memory':>10}")
         rows = []
         for option in args.only:
@@ -236,6 +230,13 @@ def table(args: argparse.Namespace, name: str, units: Units) -> dict[str, Any]:
             last = rows[-1]
             accuracy, spread = f"{100 * last['test_accuracy']:.1f} %", f"{100 * last['test_accuracy_spread']:.1f}"
             print(f"{option:30}{accuracy:>14}{spread:>8}{last['seconds']:>9.1f}{last['peak_mb']:>7.0f} MB", flush=True)
+        base = [
+            units.get(
+                f"{name}: logistic regression, {share}", lambda share=share: logistic_regression(args, folder, share)
+            )
+            for share in shares
+        ]
+        print(f"logistic regression: {[round(one['test_accuracy'], 4) for one in base]}")
     best = max(rows, key=lambda one: float(one["val_accuracy"]))
     mine = next(one for one in base if one["share_of_training_images"] == about["share"])
     points = {
