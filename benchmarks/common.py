@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ def environment() -> dict[str, Any]:
         capture_output=True,
         text=True,
     ).stdout.strip()
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
         "when": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "commit": commit + ("+changes" if changed else ""),
         "machine": local.describe(),
+        **({"gpu": gpu} if gpu else {}),
         "telemetry": local.telemetry(),
         "versions": library_versions(),
     }
