@@ -282,7 +282,8 @@ class _Run:
         self.progress.step += 1
         self.steps_here += 1
         self.progress.epoch_seconds += time.perf_counter() - started
-        self.tick(self.progress.step, self.total_steps, f"loss {self.last_loss:.3f}")
+        known = math.isfinite(self.last_loss)  # on a GPU not before the second step
+        self.tick(self.progress.step, self.total_steps, f"loss {self.last_loss:.3f}" if known else "")
 
     def _consider_compiling(self, images: Tensor, labels: Tensor) -> None:
         changing = self.options.strategy == "gradual"
