@@ -28,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from edgetune.errors import Abandoned, StoreError
+from edgetune.errors import Abandoned, ProcessError, StoreError
 from edgetune.hashing import canonical_json, digest_file, digest_json, digest_tree
 from edgetune.records import Artifact, Step
 from edgetune.remote import Remote
@@ -85,6 +85,8 @@ def storage_errors(root: Path) -> Iterator[None]:
             ) from error
         if any(text in str(error) for text in NO_SPACE_TEXTS):  # shutil's own error has no number
             raise _no_space(root) from error
+        raise
+    except ProcessError:  # of another process, and its disk
         raise
     except Exception as error:
         if any(text in str(error) for text in NO_SPACE_TEXTS):

@@ -30,10 +30,10 @@ from tiny_network import tiny as whole
 
 def tiny(num_classes):
     network = whole(num_classes)
-    mark = Path(__file__).with_name("calls")
+    mark = Path(__file__).with_name("calls" if {ranks} == (1,) else f"calls-{{os.environ.get('RANK')}}")
     def look(module, inputs):
         learning = module.training and torch.is_grad_enabled()  # not when it is tried beforehand
-        if learning and distributed.is_initialized() and distributed.get_rank() == 1:
+        if learning and distributed.is_initialized() and distributed.get_rank() in {ranks}:
             mark.write_text(mark.read_text() + "x" if mark.exists() else "x")
             if len(mark.read_text()) == 9:
                 {action}
@@ -41,15 +41,23 @@ def tiny(num_classes):
     return network
 """
 
+NO_ROOM = """
+import os, shutil
+if os.environ.get("RANK") == "1":
+    def copytree(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+    shutil.copytree = copytree
+"""
 
-def prepare(project: Path, action: str | None = None, options: str = "") -> None:
+
+def prepare(project: Path, action: str | None = None, options: str = "", ranks: tuple[int, ...] = (1,)) -> None:
     """Float arithmetic, and a network that does ``action`` in the second process, in the ninth step."""
     recipe = project / "edgetune.toml"
     text = recipe.read_text().replace("[finetune]\n", f'[finetune]\nprecision = "fp32"\n{options}\n')
     text = text.replace("ratio = [0.0, 0.5]", "ratio = [0.0]").replace('mode = "ptq"', 'mode = "none"')
     text = text.replace("learning_rate = 0.01", "learning_rate = 0.002").replace("epochs = 6", "epochs = 2")
     if action:
-        (project / "dying.py").write_text(DIES.format(action=action))
+        (project / "dying.py").write_text(DIES.format(action=action, ranks=ranks))
         text = text.replace("tiny_network:tiny", "dying:tiny")
     recipe.write_text(text)
 
@@ -137,6 +145,27 @@ def test_an_error_in_one_process_is_a_sentence(project):
     assert done.returncode == 1
     assert done.stderr.count("error: process 1 failed: unexpected ValueError: a bad lens") == 1, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_an_unexpected_error_in_all_processes_is_told_once(project):
+    prepare(project, 'raise ValueError("a bad lens")', ranks=(0, 1))
+    done = build(project, "--max-restarts", "3")
+    assert done.returncode == 1
+    assert done.stderr.count("a bad lens") == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "error: unexpected ValueError: a bad lens" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_process_without_room_for_its_copy_is_a_sentence(project):
+    prepare(project)
+    (project / "sitecustomize.py").write_text(NO_ROOM)
+    paths = f"{project}{os.pathsep}{environment()['PYTHONPATH']}"
+    surroundings = {**environment(), "PYTHONPATH": paths}
+    done = subprocess.run(command(project), env=surroundings, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 1
+    assert "error: process 1 failed: unexpected OSError: [Errno 28] No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.slow

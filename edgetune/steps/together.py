@@ -98,15 +98,18 @@ def serve() -> None:
     """Wait for steps and run them, until the first process says that this is the end."""
     crew = _crews[0]
     while (posted := _wait(crew, f"job {crew.job}")) != THE_END:
-        content = json.loads(posted)
+        content, number = json.loads(posted), crew.job
         name = content.pop("name")
         try:
             with _own_folders(_from_json(content)) as context:
                 _run(name, context, crew)
         except ProcessError:
             leave(0)  # the others notice, and find our message
-        except EdgetuneError:
-            continue  # all failed alike; the first process tells
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the first process tells it
+            if crew.job == number:  # it failed before the step began, which the others wait for
+                _post(crew, number, problem if isinstance(problem, EdgetuneError) else _unexpected(problem))
+                leave(0)
+            continue  # all failed alike
 
 
 def dismiss() -> None:
