@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "edgetune/edgetune.hpp"
-#include "session.hpp"
+#include "session_onnxruntime.hpp"
 
 using namespace edgetune::detail;
 
@@ -49,7 +49,7 @@ int main(int count, char** words) try {
     options.self_test = false;
     const edgetune::Engine engine = edgetune::Engine::open(words[1], options);
     const Library& library = load_library("");
-    const Session session(library, bytes, manifest, 1);
+    const OnnxruntimeSession session(library, bytes, manifest, 1);
 
     std::vector<float> input(engine.input_size()), logits(engine.labels().size());
     std::normal_distribution<float> normal;

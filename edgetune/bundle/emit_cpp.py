@@ -15,6 +15,7 @@ from edgetune.errors import BundleError, InputError
 
 SOURCES = ("CMakeLists.txt", "README.md", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
 PROJECT = ("CMakeLists.txt", "main.cpp", "README.md")  # of runtime/cpp/project
+BACKENDS = ("onnxruntime", "tensorrt")  # that the C++ runtime has
 
 
 def emit_cpp(bundle: Path, folder: Path) -> None:
@@ -25,7 +26,7 @@ def emit_cpp(bundle: Path, folder: Path) -> None:
         folder: new, or empty.
 
     Raises:
-        BundleError: damaged, altered, of a newer schema, for texts or for another backend than ONNX Runtime.
+        BundleError: damaged, altered, of a newer schema, for texts or for a backend that C++ has not.
         InputError: ``folder`` holds something, or cannot be written.
     """
     try:
@@ -51,12 +52,13 @@ def _write(bundle: Path, project: Path) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copyfile(source, target)
-    versions = manifest.get("versions")
-    version = versions.get("onnxruntime") if isinstance(versions, dict) else None
+    versions, backend = manifest.get("versions"), manifest["backend"]
+    version = versions.get(backend) if isinstance(versions, dict) else None
+    library = (runtime / f"project/library-{backend}.md").read_text(encoding="utf-8").rstrip()
     facts = {
         "@NAME@": str(manifest.get("name")),
         "@TARGET@": str(manifest.get("target")),
-        "@ONNXRUNTIME@": str(version or "of an unknown version"),
+        "@LIBRARY@": library.replace(f"@{backend.upper()}@", str(version or "of an unknown version")),
     }
     for name in PROJECT:
         text = (runtime / "project" / name).read_text(encoding="utf-8")
@@ -84,9 +86,10 @@ def _copy_bundle(bundle: Path, folder: Path) -> dict[str, Any]:
     except RuntimeProblem as problem:
         raise BundleError(str(problem), hint="give a bundle of `edgetune build`: a folder or a .tar") from problem
     kind, backend = manifest["preprocessing"].get("kind"), manifest["backend"]
-    if kind != "image" or backend != "onnxruntime":
+    if kind != "image" or backend not in BACKENDS:
+        known = " or ".join(BACKENDS)
         raise BundleError(
-            f"the C++ runtime runs bundles for pictures with onnxruntime, this one is for {kind} with {backend}",
+            f"the C++ runtime runs bundles for pictures with {known}, this one is for {kind} with {backend}",
             hint="run it with the Python package edgetune-runtime",
         )
     return dict(manifest)

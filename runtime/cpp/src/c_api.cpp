@@ -85,6 +85,7 @@ int edgetune_open(const char* bundle, const edgetune_options* options, edgetune_
       wanted.threads = options->threads;
       wanted.verify = options->no_verify == 0;
       wanted.self_test = options->no_self_test == 0;
+      wanted.tensorrt_plan = options->tensorrt_plan != nullptr ? options->tensorrt_plan : "";
     }
     *engine = new edgetune_engine{edgetune::Engine::open(bundle, wanted)};
   });

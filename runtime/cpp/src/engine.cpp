@@ -9,7 +9,10 @@
 #include "external_data.hpp"
 #include "npz.hpp"
 #include "picture.hpp"
-#include "session.hpp"
+#include "session_onnxruntime.hpp"
+#ifdef EDGETUNE_HAS_TENSORRT
+#include "session_tensorrt.hpp"
+#endif
 
 namespace edgetune {
 
@@ -21,19 +24,35 @@ namespace {
 constexpr bool is_pixels(const float*) { return false; }
 constexpr bool is_pixels(const std::uint8_t*) { return true; }
 
+// The file of the bundle that runs; empty: Options::tensorrt_plan does.
+std::string what_runs(const detail::Manifest& manifest, const Options& options) {
+  if (!options.tensorrt_plan.empty()) {
+    if (!manifest.tensorrt) throw InputError("tensorrt_plan was given, and the bundle is not for TensorRT");
+    return "";
+  }
+  if (!manifest.tensorrt) return manifest.engine_file;
+  if (!manifest.plan) {
+    throw BundleError("the bundle brings no engine of TensorRT, only the ONNX file to build one from: build it on this "
+                      "device (trtexec --onnx=" + manifest.engine_file + " --saveEngine=engine.plan, with the flags of "
+                      "docs/tensorrt.md) and name it (Options::tensorrt_plan)");
+  }
+  return manifest.plan->file;
+}
+
 }  // namespace
 
 struct Engine::State {
-  State(detail::Files where, detail::Manifest what, bool check, Bytes bytes, int threads,
-        const detail::Library& library)
+  State(detail::Files where, detail::Manifest what, Bytes bytes, const Options& options)
       : files(std::move(where)),
         manifest(std::move(what)),
-        verify(check),
+        verify(options.verify),
         preprocessing(manifest.preprocessing),
         engine(std::move(bytes)),
-        session(library, engine, manifest, threads) {
+        session(open_session(options)) {
     if (!lends_bytes()) Bytes().swap(engine);
   }
+
+  std::unique_ptr<detail::Session> open_session(const Options& options) const;
 
   // Whether the manifest has ONNX Runtime read the engine's bytes where they are, as long as the session lives.
   bool lends_bytes() const {
@@ -47,7 +66,7 @@ struct Engine::State {
   bool verify;
   detail::Preprocessing preprocessing;
   Bytes engine;  // empty once the session is made, but for lends_bytes
-  detail::Session session;
+  std::unique_ptr<detail::Session> session;
 
   std::size_t input_size() const noexcept { return 3 * preprocessing.height() * preprocessing.width(); }
   bool takes_pixels() const noexcept { return manifest.preprocessing.pixels; }
@@ -66,6 +85,15 @@ struct Engine::State {
 
   std::vector<Prediction> best(const float* logits, std::size_t top) const;
 };
+
+std::unique_ptr<detail::Session> Engine::State::open_session(const Options& options) const {
+#ifdef EDGETUNE_HAS_TENSORRT
+  if (manifest.tensorrt) return detail::open_tensorrt(engine, manifest, options.tensorrt_plan.empty());
+#endif
+  const detail::Library& library = detail::load_library(options.onnxruntime);
+  const int threads = options.threads != 0 ? options.threads : manifest.threads;
+  return std::make_unique<detail::OnnxruntimeSession>(library, engine, manifest, threads);
+}
 
 template <typename T>
 void Engine::State::need() const {
@@ -112,21 +140,23 @@ Engine Engine::open(const std::string& bundle, const Options& options) {
   }
   detail::Files files(bundle);
   detail::Manifest manifest = detail::read_manifest(files, options.verify);
+  const std::string engine_file = what_runs(manifest, options);
   Bytes engine_bytes;  // what was verified is what runs: the file is read once
   for (const detail::FileFacts& facts : manifest.files) {
-    if (facts.name == manifest.engine_file) {
+    if (facts.name == engine_file) {
       engine_bytes = detail::read_listed(files, facts, options.verify);
     } else if (options.verify) {
       detail::read_listed(files, facts, true);
     }
   }
-  if (const std::string other = detail::external_name(engine_bytes); !other.empty()) {
-    throw BundleError("the engine keeps weights in another file, " + other + ", which no bundle's does: refused");
+  if (!options.tensorrt_plan.empty()) {
+    engine_bytes = detail::read_file(options.tensorrt_plan);
+  } else if (!manifest.tensorrt) {
+    if (const std::string other = detail::external_name(engine_bytes); !other.empty()) {
+      throw BundleError("the engine keeps weights in another file, " + other + ", which no bundle's does: refused");
+    }
   }
-  const detail::Library& library = detail::load_library(options.onnxruntime);
-  const int threads = options.threads != 0 ? options.threads : manifest.threads;
-  Engine engine(std::make_unique<State>(std::move(files), std::move(manifest), options.verify, std::move(engine_bytes),
-                                        threads, library));
+  Engine engine(std::make_unique<State>(std::move(files), std::move(manifest), std::move(engine_bytes), options));
   if (options.self_test && engine.has_golden()) engine.self_test();
   return engine;
 }
@@ -137,7 +167,7 @@ std::size_t Engine::input_height() const noexcept { return state_->preprocessing
 std::size_t Engine::input_width() const noexcept { return state_->preprocessing.width(); }
 std::size_t Engine::input_size() const noexcept { return 3 * input_height() * input_width(); }
 bool Engine::has_golden() const noexcept { return state_->manifest.golden.has_value(); }
-const std::string& Engine::onnxruntime_version() const noexcept { return state_->session.library().version; }
+const std::string& Engine::library() const noexcept { return state_->session->library(); }
 
 bool Engine::takes_pixels() const noexcept { return state_->takes_pixels(); }
 
@@ -161,14 +191,14 @@ void Engine::State::run(const T* inputs, std::size_t count, float* logits) const
   const std::int64_t fixed = manifest.input.shape[0];
   if (fixed == 1) {  // an engine of one sample takes them one by one
     for (std::size_t i = 0; i < count; ++i) {
-      session.run(inputs + i * input_size(), 1, logits + i * manifest.labels.size());
+      session->run(inputs + i * input_size(), 1, logits + i * manifest.labels.size());
     }
     return;
   }
   if (fixed > 0 && static_cast<std::uint64_t>(fixed) != count) {
     throw InputError("the engine takes " + std::to_string(fixed) + " pictures at once, not " + std::to_string(count));
   }
-  session.run(inputs, count, logits);
+  session->run(inputs, count, logits);
 }
 
 template <typename T>
@@ -238,6 +268,10 @@ double Engine::State::self_test() const {
   if (count == 0 || inputs.shape != shape ||
       expected.shape != std::vector<std::size_t>{count, classes}) {
     throw BundleError("the golden samples do not fit the engine");
+  }
+  if (manifest.input.shape[0] > 1) {
+    throw BundleError("the engine takes " + std::to_string(manifest.input.shape[0]) +
+                      " pictures at once, and golden samples are run one by one");
   }
   std::vector<float> actual(classes);
   std::size_t other_labels = 0;

@@ -175,6 +175,14 @@ Bytes Files::read(const std::string& name, std::uint64_t limit) const {
   return read_span(file, found->second.offset, found->second.size, name);
 }
 
+Bytes read_file(const std::string& path) {
+  const Handle file(path, 0);
+  struct ::stat facts {};
+  if (file.number() < 0 || ::fstat(file.number(), &facts) != 0) throw InputError(path + " cannot be read: " + reason());
+  if (!S_ISREG(facts.st_mode)) throw InputError(path + " is no plain file");
+  return read_span(file, 0, static_cast<std::uint64_t>(facts.st_size), path);
+}
+
 bool is_safe_name(std::string_view name) {
   for (std::size_t position = 0; position < name.size();) {
     const std::uint32_t c = next_character(name, position);

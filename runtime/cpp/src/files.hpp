@@ -36,6 +36,9 @@ class Files {
   std::map<std::string, Span> members_;  // of a tar
 };
 
+// All bytes of a file of the caller's. Throws InputError.
+Bytes read_file(const std::string& path);
+
 // Whether a relative name stays inside the folder it is joined to, on every system, and can be shown in one line.
 bool is_safe_name(std::string_view name);
 

@@ -100,7 +100,14 @@ class Reader {
       throw BundleError("the bundle reads texts, which need its tokenizer: run it with the Python package "
                         "edgetune-runtime[text]; this runtime is for pictures");
     }
-    if (backend.text != "onnxruntime") {
+    result.tensorrt = backend.text == "tensorrt";
+#ifndef EDGETUNE_HAS_TENSORRT
+    if (result.tensorrt) {
+      throw BundleError("the bundle is for tensorrt, which this library was built without: build it where TensorRT's "
+                        "and CUDA's headers are (on a Jetson: apt install nvidia-jetpack), with -DEDGETUNE_TENSORRT=ON");
+    }
+#endif
+    if (!result.tensorrt && backend.text != "onnxruntime") {
       throw BundleError("the bundle is for " + backend.text + ", which this version does not run");
     }
     result.engine_file = listed(need(root_, "engine", Kind::object, "an object"), "engine", result);
@@ -238,6 +245,7 @@ class Reader {
     }
     result.arena = flag(session, "arena");
     result.memory_pattern = flag(session, "memory_pattern");
+    if (result.tensorrt) read_tensorrt(session, result);
     const Json* config = session.find("config");
     if (config == nullptr) return;
     if (!config->is(Kind::object)) fail("session config must map names to values");
@@ -249,6 +257,19 @@ class Reader {
       const std::string boolean = value.boolean ? "True" : "False";  // as Python spells them
       result.session_config.emplace_back(config->keys[i], value.is(Kind::boolean) ? boolean : value.text);
     }
+  }
+
+  void read_tensorrt(const Json& session, Manifest& result) const {
+    const Json& found = need(session, "tensorrt", Kind::object, "an object");
+    if (const Json* core = found.find("dla_core"); core != nullptr && !core->is(Kind::null)) {
+      if (!core->is(Kind::integer) || core->integer < 0 || core->integer > 7) fail("session.tensorrt.dla_core must be 0 to 7");
+      result.dla_core = static_cast<int>(core->integer);
+    }
+    const Json* plan = found.find("plan");
+    if (plan == nullptr || plan->is(Kind::null)) return;
+    if (!plan->is(Kind::object)) fail("session.tensorrt.plan must be an object");
+    const auto text = [&](const char* key) { return need(*plan, key, Kind::text, "a text").text; };
+    result.plan = TensorrtPlan{listed(*plan, "plan", result), text("tensorrt"), text("sm"), text("arch")};
   }
 
   // Of the session; true where it is not said.

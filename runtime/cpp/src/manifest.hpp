@@ -36,7 +36,13 @@ struct FileFacts {
   std::uint64_t size = 0;
 };
 
+// An engine of TensorRT in the bundle, and what it is tied to; "unknown" where that could not be told.
+struct TensorrtPlan {
+  std::string file, version, sm, arch;
+};
+
 struct Manifest {
+  bool tensorrt = false;  // else for ONNX Runtime
   std::string engine_file;
   Signature input, output;
   PictureSteps preprocessing;
@@ -46,6 +52,8 @@ struct Manifest {
   int graph_optimization = 99;  // as ONNX Runtime numbers its levels
   bool arena = true, memory_pattern = true;  // how ONNX Runtime keeps memory between runs
   std::vector<std::pair<std::string, std::string>> session_config;
+  std::optional<TensorrtPlan> plan;
+  int dla_core = -1;  // -1: the GPU
   std::optional<Golden> golden;
   std::vector<FileFacts> files;
 

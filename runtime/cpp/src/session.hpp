@@ -1,53 +1,24 @@
-// ONNX Runtime, loaded at run time, and an engine in it.
+// An engine that runs, whatever library runs it.
 #pragma once
 
-#include <memory>
+#include <cstddef>
 #include <string>
-
-#include "manifest.hpp"
-#include "ort_abi.hpp"
 
 namespace edgetune::detail {
 
-// ONNX Runtime in this process; loaded once for each path and never unloaded.
-struct Library {
-  const ort::Api* api = nullptr;
-  ort::Env* env = nullptr;
-  ort::MemoryInfo* memory = nullptr;  // the processor's
-  std::string version;
-
-  // Throws BackendError for a status that is an error, and releases it.
-  void check(ort::Status* status, const char* what) const;
-};
-
-// `path` as in Options::onnxruntime. Throws BackendError: not found, no ONNX Runtime, or one that is unknown here.
-const Library& load_library(const std::string& path);
-
-// An engine on the processor. Throws BundleError: refused, or of another signature than the manifest's.
 class Session {
  public:
-  Session(const Library& library, const Bytes& engine, const Manifest& manifest, int threads);
-  ~Session();
+  Session() = default;
+  virtual ~Session() = default;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // float32 [count, 3, H, W], or uint8 [count, H, W, 3] of an engine that takes pixels -> [count, K], straight into
-  // `outputs`. Throws BackendError.
-  void run(const void* inputs, std::size_t count, float* outputs) const;
+  // float32 [count, 3, H, W], or uint8 [count, H, W, 3] of an engine that takes pixels -> float32 [count, K], straight
+  // into `outputs`. May be called from several threads at once. Throws BackendError.
+  virtual void run(const void* inputs, std::size_t count, float* outputs) const = 0;
 
-  const Library& library() const noexcept { return library_; }
-  ort::Session* raw() const noexcept { return session_; }
-  const Signature& input() const noexcept { return input_; }
-  const Signature& output() const noexcept { return output_; }
-
- private:
-  void check_signature(const char* key, const Signature& declared, int type, bool of_inputs) const;
-
-  const Library& library_;
-  Signature input_, output_;
-  std::size_t input_values_ = 1, output_values_ = 1;  // of one sample
-  int input_type_;                                    // as ONNX Runtime numbers them
-  ort::Session* session_ = nullptr;
+  // What runs it: "ONNX Runtime 1.31.1".
+  virtual const std::string& library() const noexcept = 0;
 };
 
 }  // namespace edgetune::detail

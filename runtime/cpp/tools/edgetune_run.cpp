@@ -17,11 +17,12 @@ using edgetune::InputError;
 
 constexpr const char* kUsage =
     "usage: edgetune-run-cpp BUNDLE [--self-test] [--top N] [--threads N] [--json] [--raw WxH]\n"
-    "                        [--onnxruntime PATH] [IMAGE...]\n"
+    "                        [--onnxruntime PATH] [--tensorrt-plan PATH] [IMAGE...]\n"
     "  BUNDLE         folder or .tar\n"
     "  IMAGE          .ppm or .pgm (binary, 8 bits); with --raw: WxH pixels of RGB bytes\n"
     "  --self-test    run the golden inputs and say by how much the outputs differ\n"
     "  --onnxruntime  libonnxruntime (default: $EDGETUNE_ONNXRUNTIME, else the loader's own search)\n"
+    "  --tensorrt-plan  of a bundle for TensorRT: an engine built on this device, instead of the bundle's own\n"
     "example: edgetune-run-cpp bundles/x86-cpu photo.ppm\n";
 
 // Wrong usage: the message, the usage, exit code 2.
@@ -75,6 +76,8 @@ Arguments parse(int count, char** words) {
       result.options.threads = static_cast<int>(positive(value(), 1024));
     } else if (word == "--onnxruntime") {
       result.options.onnxruntime = value();
+    } else if (word == "--tensorrt-plan") {
+      result.options.tensorrt_plan = value();
     } else if (word == "--raw") {
       const std::string size = value();
       const std::size_t cross = size.find('x');
@@ -215,8 +218,8 @@ void run(Arguments arguments) {
   const auto engine = edgetune::Engine::open(arguments.bundle, arguments.options);
   if (self_test) {
     const double difference = engine.self_test();
-    std::fprintf(arguments.json ? stderr : stdout, "self-test passed: outputs differ by up to %.3g (ONNX Runtime %s)\n",
-                 difference, engine.onnxruntime_version().c_str());
+    std::fprintf(arguments.json ? stderr : stdout, "self-test passed: outputs differ by up to %.3g (%s)\n",
+                 difference, engine.library().c_str());
   }
   for (const std::string& name : arguments.images) {
     const Picture picture = arguments.raw_width != 0 ? read_raw(name, arguments.raw_width, arguments.raw_height)

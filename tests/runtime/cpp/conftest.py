@@ -31,6 +31,7 @@ class Options(ctypes.Structure):
         ("threads", ctypes.c_int32),
         ("no_verify", ctypes.c_int32),
         ("no_self_test", ctypes.c_int32),
+        ("tensorrt_plan", ctypes.c_char_p),
     )
 
 
@@ -40,9 +41,9 @@ class Prediction(ctypes.Structure):
     _fields_ = (("index", ctypes.c_size_t), ("label", ctypes.c_char_p), ("probability", ctypes.c_double))
 
 
-def declare(path: Path) -> ctypes.CDLL:
+def declare(path: Path, mode: int = ctypes.DEFAULT_MODE) -> ctypes.CDLL:
     """libedgetune with the types of its functions."""
-    library = ctypes.CDLL(str(path))
+    library = ctypes.CDLL(str(path), mode)
     pointer, size, double = ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_double)
     for name, result, arguments in (
         ("last_error", ctypes.c_char_p, ()),
@@ -176,10 +177,16 @@ def sources() -> Path:
     return SOURCE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_build():
     """``make``, for builds of another kind."""
     return make
+
+
+@pytest.fixture(scope="session")
+def load_library():
+    """``declare``, for libraries of another build."""
+    return declare
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,17 @@ def test_a_tar_gives_the_project_that_its_folder_gives(bundle, tmp_path):
     assert {"main.cpp", "bundle/engine.onnx", "edgetune/include/edgetune/edgetune.hpp"} <= set(files_of(tmp_path / "a"))
 
 
+def test_a_bundle_for_tensorrt_says_what_its_project_needs(change, tmp_path):
+    assert emit(change(lambda m: m.update(backend="tensorrt")), tmp_path / "project").exit_code == 0
+    text = (tmp_path / "project/README.md").read_text()
+    assert "made with TensorRT of an unknown version" in text and "ONNX Runtime" not in text and "@" not in text
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda m: m.update(schema="edgetune.bundle/2"), "newer than this version reads"),
-        (lambda m: m.update(backend="tensorrt"), "with tensorrt"),
+        (lambda m: m.update(backend="openvino"), "with openvino"),
         (lambda m: m["files"]["engine.onnx"].update(sha256="0" * 64), "was altered"),
     ],
 )

@@ -20,7 +20,7 @@ enum {
   EDGETUNE_OK = 0,
   EDGETUNE_BUNDLE_ERROR = 1,  /* damaged, altered, unsafe or unknown bundle */
   EDGETUNE_INPUT_ERROR = 2,   /* a picture, array or option that does not fit, a null pointer */
-  EDGETUNE_BACKEND_ERROR = 3, /* ONNX Runtime cannot be loaded, or failed */
+  EDGETUNE_BACKEND_ERROR = 3, /* ONNX Runtime or TensorRT cannot be loaded, or failed */
   EDGETUNE_OTHER_ERROR = 4    /* out of memory */
 };
 
@@ -31,6 +31,7 @@ typedef struct edgetune_options {
   int32_t threads;         /* of one inference; 0: what the bundle was measured with */
   int32_t no_verify;       /* not 0: do not hold the files against their digests */
   int32_t no_self_test;    /* not 0: do not run the golden inputs */
+  const char* tensorrt_plan; /* of a bundle for TensorRT: an engine built on this device; NULL: the bundle's own */
 } edgetune_options;
 
 typedef struct edgetune_prediction {

@@ -3,7 +3,8 @@
 //     edgetune::Engine engine = edgetune::Engine::open("bundles/x86-cpu");
 //     for (const auto& best : engine.predict({pixels, width, height}, 3)) ...
 //
-// ONNX Runtime is loaded when the first engine is opened; nothing is linked. POSIX systems, little-endian.
+// ONNX Runtime is loaded when the first engine is opened, and not linked; TensorRT is, where its headers were found when
+// this library was built. POSIX systems, little-endian.
 #ifndef EDGETUNE_EDGETUNE_HPP
 #define EDGETUNE_EDGETUNE_HPP
 
@@ -41,7 +42,7 @@ class EDGETUNE_EXPORT InputError : public Error {
   using Error::Error;
 };
 
-// ONNX Runtime cannot be loaded, or failed at a run.
+// ONNX Runtime or TensorRT cannot be loaded, or failed at a run.
 class EDGETUNE_EXPORT BackendError : public Error {
  public:
   using Error::Error;
@@ -52,6 +53,7 @@ struct Options {
   int threads = 0;          // of one inference; 0: what the bundle was measured with
   bool verify = true;       // hold every file against its digest
   bool self_test = true;    // run the golden inputs, if the bundle has them, and compare
+  std::string tensorrt_plan;  // of a bundle for TensorRT: an engine built on this device, instead of the bundle's own
 };
 
 // A decoded picture: rows of RGB bytes. The pixels stay the caller's.
@@ -87,7 +89,7 @@ class EDGETUNE_EXPORT Engine {
   std::size_t input_size() const noexcept;  // values of one preprocessed picture: 3 * height * width
   bool takes_pixels() const noexcept;       // the engine normalises: it takes uint8 [N, H, W, 3] instead of floats
   bool has_golden() const noexcept;
-  const std::string& onnxruntime_version() const noexcept;
+  const std::string& library() const noexcept;  // what runs it: "ONNX Runtime 1.31.1", "TensorRT 10.3.0"
 
   // Resizes the short side, crops the centre, normalises: float32 [3, H, W] into `values`, room for input_size().
   // Throws InputError for an empty picture, or one too long and thin.

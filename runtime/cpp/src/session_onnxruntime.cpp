@@ -1,4 +1,4 @@
-#include "session.hpp"
+#include "session_onnxruntime.hpp"
 
 #include <dlfcn.h>
 
@@ -53,12 +53,12 @@ void* open_library(const std::string& path) {
 }
 
 // The table's beginning must do what it should before anything else of it is called.
-void try_table(const ort::Api& api, const std::string& version) {
+void try_table(const ort::Api& api, const std::string& title) {
   static constexpr const char* kMessage = "edgetune";
   ort::Status* status = api.create_status(ort::kFail, kMessage);
   const bool right = status != nullptr && api.error_code(status) == ort::kFail &&
                      std::strcmp(api.error_message(status), kMessage) == 0;
-  if (!right) throw BackendError("ONNX Runtime " + version + " has another interface than is known here");
+  if (!right) throw BackendError(title + " has another interface than is known here");
   api.release_status(status);
 }
 
@@ -71,11 +71,12 @@ Library open(const std::string& path) {
   std::memcpy(&get_base, &symbol, sizeof symbol);
   const ort::ApiBase* base = get_base();
   Library result;
-  result.version = base->version();
-  if (result.version.compare(0, 2, "1.") != 0 || (result.api = base->get_api(ort::kApiVersion)) == nullptr) {
-    throw BackendError("ONNX Runtime " + result.version + " has another interface than is known here (1.5 or newer)");
+  const std::string version = base->version();
+  result.title = "ONNX Runtime " + version;
+  if (version.compare(0, 2, "1.") != 0 || (result.api = base->get_api(ort::kApiVersion)) == nullptr) {
+    throw BackendError(result.title + " has another interface than is known here (1.5 or newer)");
   }
-  try_table(*result.api, result.version);
+  try_table(*result.api, result.title);
   result.check(result.api->create_env(ort::kLogError, "edgetune", &result.env), "cannot start");
   result.check(result.api->disable_telemetry(result.env), "cannot start");
   result.check(result.api->create_cpu_memory_info(ort::kDeviceAllocator, ort::kDefaultMemory, &result.memory),
@@ -89,7 +90,7 @@ void Library::check(ort::Status* status, const char* what) const {
   if (status == nullptr) return;
   const std::string message = api->error_message(status);
   api->release_status(status);
-  throw BackendError("ONNX Runtime " + version + " " + what + ": " + message);
+  throw BackendError(title + " " + what + ": " + message);
 }
 
 const Library& load_library(const std::string& path) {
@@ -102,7 +103,7 @@ const Library& load_library(const std::string& path) {
   return found != loaded->end() ? found->second : loaded->emplace(name, open(name)).first->second;
 }
 
-Session::Session(const Library& library, const Bytes& engine, const Manifest& manifest, int threads)
+OnnxruntimeSession::OnnxruntimeSession(const Library& library, const Bytes& engine, const Manifest& manifest, int threads)
     : library_(library),
       input_(manifest.input),
       output_(manifest.output),
@@ -135,9 +136,9 @@ Session::Session(const Library& library, const Bytes& engine, const Manifest& ma
   }
 }
 
-Session::~Session() { library_.api->release_session(session_); }
+OnnxruntimeSession::~OnnxruntimeSession() { library_.api->release_session(session_); }
 
-void Session::check_signature(const char* key, const Signature& declared, int type, bool of_inputs) const {
+void OnnxruntimeSession::check_signature(const char* key, const Signature& declared, int type, bool of_inputs) const {
   const ort::Api& api = *library_.api;
   std::size_t count = 0, dimensions = 0;
   library_.check((of_inputs ? api.input_count : api.output_count)(session_, &count), "does not tell the signature");
@@ -177,7 +178,7 @@ void Session::check_signature(const char* key, const Signature& declared, int ty
   }
 }
 
-void Session::run(const void* inputs, std::size_t count, float* outputs) const {
+void OnnxruntimeSession::run(const void* inputs, std::size_t count, float* outputs) const {
   const ort::Api& api = *library_.api;
   std::int64_t input_shape[] = {static_cast<std::int64_t>(count), input_.shape[1], input_.shape[2], input_.shape[3]};
   const std::int64_t output_shape[] = {input_shape[0], static_cast<std::int64_t>(output_values_)};
