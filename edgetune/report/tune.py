@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from edgetune.measure.proportion import SIGNIFICANCE, binomial_tail
 from edgetune.private import cleaned
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
@@ -76,12 +76,15 @@ def verdict(data: view.Json) -> list[str]:
 
 
 def at_guessing(data: view.Json) -> bool:
-    """Whether the best trial is within two standard errors of always naming the commonest class of validation."""
+    """Whether the best trial may be no better than always naming the commonest class of validation.
+
+    By a binomial test at 5 %, divided by the number of trials (Bonferroni): the best of many is lucky.
+    """
     best = next((t["accuracy"] for t in data["trials"] if t["number"] == data["best_trial"]), None)
     guess, samples = data.get("guessing"), data["validation_samples"]
     if best is None or not guess or guess == 1:  # files of before do not tell it
         return False
-    return bool(best <= guess + 2 * math.sqrt(guess * (1 - guess) / samples))
+    return binomial_tail(round(best * samples), samples, guess) >= SIGNIFICANCE / len(data["trials"])
 
 
 def _guessed(data: view.Json, best: float) -> list[str]:

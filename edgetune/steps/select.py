@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from edgetune.hashing import canonical_json
 from edgetune.measure.calibration import calibration
 from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
-from edgetune.measure.proportion import SIGNIFICANCE
+from edgetune.measure.proportion import SIGNIFICANCE, binomial_tail
 from edgetune.measure.selection import BASELINE, gates, select, unmeasured
 from edgetune.measure.states import summary
 from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
@@ -80,7 +79,7 @@ def _no_better_than_chance(logits: dict[str, Any], labels: list[str]) -> list[st
         truth = logits[f"{split}_labels"]
         counts = np.bincount(truth, minlength=len(labels))
         share, most = float(counts.max() / len(truth)), labels[int(counts.argmax())]
-        if binomtest(int(_right(logits, split).sum()), len(truth), share, "greater").pvalue >= SIGNIFICANCE:
+        if binomial_tail(int(_right(logits, split).sum()), len(truth), share) >= SIGNIFICANCE:
             return [
                 f"The float network itself is not proven better than always answering {most}, which is right for "
                 f"{share:.0%} of the {len(truth)} {name} samples: train longer, look at the data (`edgetune check`), "
