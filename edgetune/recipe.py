@@ -8,6 +8,7 @@ from typing import Any
 from edgetune.errors import RecipeError
 from edgetune.records import Recipe
 from edgetune.search_space import read_search_space, read_space
+from edgetune.specs import MOST_EPOCHS
 from edgetune.toml import TomlFile, into_record, read_toml
 
 DEFAULT_NAME = "edgetune.toml"
@@ -62,7 +63,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("data", "folds"): (lambda v: v == 0 or 3 <= v <= 20, "0 (no cross-validation), or from 3 to 20"),
     ("data", "cache_mb"): (lambda v: v >= 0, "0 or more"),
     ("data", "workers"): (lambda v: -1 <= v <= 64, "-1 (chosen for you) to 64"),
-    ("finetune", "epochs"): (lambda v: 1 <= v <= 10_000, "from 1 to 10000"),
+    ("finetune", "epochs"): (lambda v: 1 <= v <= MOST_EPOCHS, f"from 1 to {MOST_EPOCHS}"),
     ("finetune", "batch_size"): (lambda v: 2 <= v <= 65_536, "from 2 (batch norm needs two) to 65536"),
     ("finetune", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("finetune", "weight_decay"): (lambda v: 0 <= v <= 1, "from 0 to 1"),

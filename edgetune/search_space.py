@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgetune.records import Dimension, FinetuneSpec, PruneSpec, QuantizeSpec, Recipe
+from edgetune.specs import MOST_EPOCHS
 from edgetune.toml import TYPE_NAMES, TomlFile, into_record, nearest
 
 Check = Callable[[Any, tuple[str, ...]], None]
@@ -65,7 +66,7 @@ def _read(
 def usual_space(recipe: Recipe) -> tuple[Dimension, ...]:
     """What is searched where the recipe does not say: around the recipe's own values."""
     own = recipe.finetune
-    epochs = sorted({max(1, own.epochs // 2), own.epochs, 2 * own.epochs})
+    epochs = sorted({max(1, own.epochs // 2), own.epochs, min(MOST_EPOCHS, 2 * own.epochs)})
     space = [
         Dimension(name="learning_rate", low=own.learning_rate / 10, high=min(10.0, own.learning_rate * 10), log=True),
         Dimension(name="weight_decay", low=DECAYS[0], high=DECAYS[1], log=True),

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_EPOCHS = 10_000  # of a training
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:

@@ -53,6 +53,13 @@ def test_output_that_cannot_be_written_is_told_in_a_sentence(args):
     assert (done.returncode, done.stderr) == (1, told)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_stderr_leaves_the_exit_code(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgetune", "check", str(tmp_path / "nowhere")]
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
 def test_letters_that_the_output_cannot_hold_are_written_as_codes(tmp_path):
     rows = "".join(f"words {i} of {label},{label}\n" for i in range(9) for label in ("caf\u00e9", "\u0436"))
     (tmp_path / "t.csv").write_text("text,label\n" + rows, encoding="utf-8")

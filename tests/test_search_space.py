@@ -86,6 +86,8 @@ def test_the_usual_space_is_of_values_that_finetune_takes(tmp_path_factory, rate
         test, _ = LIMITS[("finetune", name)]
         assert test(space[name].low) and test(space[name].high) and space[name].low < space[name].high
     assert space["learning_rate"].holds(rate) and space["epochs"].holds(epochs)
+    test, _ = LIMITS[("finetune", "epochs")]
+    assert all(test(choice) for choice in space["epochs"].choices)
 
 
 def test_sections_of_a_search_become_dimensions(tmp_path):

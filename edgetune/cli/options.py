@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from edgetune_runtime.visible import visible
@@ -36,7 +36,7 @@ def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
         except EdgetuneError as error:
             fail(error, verbose)
         except BrokenPipeError:
-            _drop_output()  # the reader went away
+            _drop(sys.stdout)  # the reader went away
             sys.exit(1)
         except (click.ClickException, click.Abort):
             raise
@@ -66,14 +66,17 @@ def _of_the_system(error: OSError) -> EdgetuneError:
 
 
 def fail(error: EdgetuneError, verbose: bool) -> None:
-    """Print an error (with its traceback if asked for) and leave with its code."""
-    if verbose:
-        import traceback
+    """Print an error (with its traceback if asked for) and leave with its code, also where stderr takes nothing."""
+    try:
+        if verbose:
+            import traceback
 
-        click.echo(visible(traceback.format_exc()), err=True)
-    click.secho(f"error: {visible(error.message)}", fg="red", err=True)
-    if error.hint:
-        click.echo(f"  {visible(error.hint)}", err=True)
+            click.echo(visible(traceback.format_exc()), err=True)
+        click.secho(f"error: {visible(error.message)}", fg="red", err=True)
+        if error.hint:
+            click.echo(f"  {visible(error.hint)}", err=True)
+    except OSError:
+        _drop(sys.stderr)
     sys.exit(error.exit_code)
 
 
@@ -95,13 +98,13 @@ def emit(data: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 def unwritten(error: OSError) -> EdgetuneError:
     """What to say where stdout takes nothing."""
-    _drop_output()
+    _drop(sys.stdout)
     return EdgetuneError(f"cannot write to stdout: {error.strerror}", hint="files that a command made are kept")
 
 
-def _drop_output() -> None:
-    """Nothing more is to be told, nor tried again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop(stream: TextIO) -> None:
+    """Nothing more is to be told there, nor tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), default=Path("edgetune.toml"))
