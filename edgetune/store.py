@@ -86,7 +86,9 @@ def storage_errors(root: Path) -> Iterator[None]:
         if any(text in str(error) for text in NO_SPACE_TEXTS):  # shutil's own error has no number
             raise _no_space(root) from error
         raise
-    except ProcessError:  # of another process, and its disk
+    except ProcessError as error:
+        if error.__cause__ is not None and any(text in str(error) for text in NO_SPACE_TEXTS):  # else another's disk
+            raise _no_space(root) from error
         raise
     except Exception as error:
         if any(text in str(error) for text in NO_SPACE_TEXTS):

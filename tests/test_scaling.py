@@ -169,6 +169,14 @@ def test_a_process_without_room_for_its_copy_is_a_sentence(project):
 
 
 @pytest.mark.slow
+def test_a_full_disk_of_the_first_process_is_told_as_ever(project):
+    prepare(project, 'raise OSError(28, "No space left on device")', ranks=(0,))
+    done = build(project)
+    assert done.returncode == 1
+    assert f"error: no space left for {project / 'store'}" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_next_build_goes_on(project):
     prepare(project, "import time; time.sleep(3); Path(__file__).with_name('there').touch()")
     running = subprocess.Popen(command(project), env=environment(), stderr=subprocess.PIPE, text=True)

@@ -22,6 +22,7 @@ from typing import Any
 from units import Units, build, candidate_rows, dataset, parser, settle
 
 SIZES = {"clothing10": 160, "signdigits": 96}  # pixels
+REFUSED = 3  # exit code of a check that found what fails a build
 TEXTS = ("rt_polarity", "banking77")
 GOALS = {"clothing10": 2.2, "rt_polarity": 4.0, "banking77": 4.0}
 RECIPE = """
@@ -39,18 +40,18 @@ max_accuracy_drop = 1.0
 def trusted(folder: Path, target: Path) -> Path:
     """``folder``, or the cleaned list of it at ``target``, if the check of the data finds what fails a build."""
     command = [sys.executable, "-m", "edgetune", "check", str(folder)]
-    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0:
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode != REFUSED:
         return folder
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.is_file():
         subprocess.run([*command, "--fix", str(target)], stdout=subprocess.DEVNULL)
-    return target.absolute()
+    return target.resolve(strict=True)
 
 
 def unit(args: argparse.Namespace, name: str) -> dict[str, Any]:
     """What one build chose, and why."""
     text = name in TEXTS
-    folder = args.work / name
+    folder = args.work / f"build-{name}"
     data = trusted(dataset(args, name), folder / "cleaned.csv")
     recipe = RECIPE.format(
         name=json.dumps("transformers/encoder" if text else "torchvision/mobilenet_v2"),

@@ -1,5 +1,6 @@
 """A CMake project for one bundle: the C++ runtime's sources, a program to begin with, and the bundle beside it."""
 
+import shlex
 import shutil
 import tempfile
 from importlib.resources import files
@@ -9,6 +10,8 @@ from typing import Any
 from edgetune_runtime.archive import unpack
 from edgetune_runtime.errors import RuntimeProblem
 from edgetune_runtime.manifest import read_manifest, verify_files
+from edgetune_runtime.tensorrt_settings import read_settings
+from edgetune_runtime.trtexec import precision_flags, shape_flags
 
 from edgetune.bundle.manifest import DIGEST
 from edgetune.errors import BundleError, InputError
@@ -55,7 +58,10 @@ def _write(bundle: Path, project: Path) -> None:
     versions, backend = manifest.get("versions"), manifest["backend"]
     version = versions.get(backend) if isinstance(versions, dict) else None
     library = (runtime / f"project/library-{backend}.md").read_text(encoding="utf-8").rstrip()
+    if backend == "tensorrt":
+        library = library.replace("@TRTEXEC@", _trtexec(manifest))
     facts = {
+        "@OPTIONS@": 'set(EDGETUNE_TENSORRT ON CACHE BOOL "")\n' if backend == "tensorrt" else "",
         "@NAME@": str(manifest.get("name")),
         "@TARGET@": str(manifest.get("target")),
         "@LIBRARY@": library.replace(f"@{backend.upper()}@", str(version or "of an unknown version")),
@@ -65,6 +71,26 @@ def _write(bundle: Path, project: Path) -> None:
         for mark, value in facts.items():
             text = text.replace(mark, value)
         (project / name).write_text(text, encoding="utf-8")
+
+
+def _trtexec(manifest: dict[str, Any]) -> str:
+    """The command that builds an engine from the bundle's ONNX file, in the project's folder.
+
+    Raises:
+        BundleError: the manifest does not say how.
+    """
+    try:
+        settings = read_settings(manifest["session"])
+    except RuntimeProblem as problem:
+        raise BundleError(str(problem), hint="build it again") from problem
+    command = (
+        "trtexec",
+        f"--onnx=bundle/{manifest['engine']['file']}",
+        "--saveEngine=engine.plan",
+        *shape_flags(settings.input, settings.sample, settings.max_batch),
+        *precision_flags(settings.family, settings.precision, settings.dla_core),
+    )
+    return shlex.join(command)
 
 
 def _copy_bundle(bundle: Path, folder: Path) -> dict[str, Any]:

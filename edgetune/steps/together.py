@@ -164,7 +164,7 @@ def _is_loss(problem: Exception) -> bool:
 def _unexpected(problem: Exception) -> EdgetuneError:
     return EdgetuneError(
         f"unexpected {type(problem).__name__}: {problem}",
-        hint="see --verbose, and whether it also fails without --launcher",
+        hint="see whether it also fails without --launcher, and there --verbose",
     )
 
 

@@ -32,9 +32,9 @@ std::string what_runs(const detail::Manifest& manifest, const Options& options) 
   }
   if (!manifest.tensorrt) return manifest.engine_file;
   if (!manifest.plan) {
-    throw BundleError("the bundle brings no engine of TensorRT, only the ONNX file to build one from: build it on this "
-                      "device (trtexec --onnx=" + manifest.engine_file + " --saveEngine=engine.plan, with the flags of "
-                      "docs/tensorrt.md) and name it (Options::tensorrt_plan)");
+    throw BundleError("the bundle brings no engine of TensorRT, only " + manifest.engine_file + " to build one from: "
+                      "build it on this device by trtexec, as the README of the project that edgetune wrote for the "
+                      "bundle says, and name it (Options::tensorrt_plan)");
   }
   return manifest.plan->file;
 }

@@ -180,7 +180,11 @@ Bytes read_file(const std::string& path) {
   struct ::stat facts {};
   if (file.number() < 0 || ::fstat(file.number(), &facts) != 0) throw InputError(path + " cannot be read: " + reason());
   if (!S_ISREG(facts.st_mode)) throw InputError(path + " is no plain file");
-  return read_span(file, 0, static_cast<std::uint64_t>(facts.st_size), path);
+  try {
+    return read_span(file, 0, static_cast<std::uint64_t>(facts.st_size), path);
+  } catch (const BundleError&) {
+    throw InputError(path + " cannot be read whole: is it being written?");
+  }
 }
 
 bool is_safe_name(std::string_view name) {

@@ -269,7 +269,7 @@ class Reader {
     if (plan == nullptr || plan->is(Kind::null)) return;
     if (!plan->is(Kind::object)) fail("session.tensorrt.plan must be an object");
     const auto text = [&](const char* key) { return need(*plan, key, Kind::text, "a text").text; };
-    result.plan = TensorrtPlan{listed(*plan, "plan", result), text("tensorrt"), text("sm"), text("arch")};
+    result.plan = TensorrtPlan{listed(*plan, "plan", result), text("tensorrt"), text("sm"), text("gpu"), text("arch")};
   }
 
   // Of the session; true where it is not said.

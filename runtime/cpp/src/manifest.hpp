@@ -38,7 +38,7 @@ struct FileFacts {
 
 // An engine of TensorRT in the bundle, and what it is tied to; "unknown" where that could not be told.
 struct TensorrtPlan {
-  std::string file, version, sm, arch;
+  std::string file, version, sm, gpu, arch;
 };
 
 struct Manifest {

@@ -16,10 +16,12 @@ namespace edgetune::detail {
 namespace {
 
 void check(cudaError_t error, const char* what) {
-  if (error != cudaSuccess) throw BackendError(std::string("CUDA ") + what + ": " + ::cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  ::cudaGetLastError();  // or the next call that looks there would be blamed for it
+  throw BackendError(std::string("CUDA ") + what + ": " + ::cudaGetErrorString(error));
 }
 
-// Keeps TensorRT's last error, for the message of ours. Never destroyed: TensorRT may log until the process ends.
+// Keeps TensorRT's first error since `take`, which is the cause, for the message of ours. Never destroyed: TensorRT may log until the process ends.
 class Log final : public nvinfer1::ILogger {
  public:
   static Log& instance() {
@@ -30,21 +32,42 @@ class Log final : public nvinfer1::ILogger {
   void log(Severity severity, const char* message) noexcept override {
     if (severity > Severity::kERROR) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::strncpy(last_, message, sizeof last_ - 1);
+    if (first_[0] == '\0') std::strncpy(first_, message, sizeof first_ - 1);
   }
 
   // " (its own words)", and forgets them.
   std::string take() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const std::string found = last_[0] != '\0' ? std::string(" (") + last_ + ")" : "";
-    last_[0] = '\0';
+    const std::string found = first_[0] != '\0' ? std::string(" (") + first_ + ")" : "";
+    first_[0] = '\0';
     return found;
   }
 
  private:
   std::mutex mutex_;
-  char last_[512] = {};
+  char first_[512] = {};
 };
+
+// CUDA's current GPU is each thread's own: makes `device` the current one, and gives back the caller's.
+class Current {
+ public:
+  explicit Current(int device) {
+    check(::cudaGetDevice(&before_), "finds no GPU");
+    check(::cudaSetDevice(device), "does not find its GPU again");
+  }
+  ~Current() { ::cudaSetDevice(before_); }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+int current_device() {
+  int device = 0;
+  check(::cudaGetDevice(&device), "finds no GPU");
+  return device;
+}
 
 // Memory of the GPU that grows with what is asked of it.
 class Buffer {
@@ -88,14 +111,6 @@ std::string version() {
   return std::to_string(number / unit) + "." + std::to_string(number % unit / 100) + "." + std::to_string(number % 100);
 }
 
-// "8.7", the compute capability of the GPU in use.
-std::string capability() {
-  int device = 0, major = 0, minor = 0;
-  check(::cudaGetDevice(&device), "finds no GPU");
-  check(::cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "does not tell of its GPU");
-  check(::cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "does not tell of its GPU");
-  return std::to_string(major) + "." + std::to_string(minor);
-}
 
 std::string processor() {
   utsname found{};
@@ -104,9 +119,12 @@ std::string processor() {
 
 // What the manifest says of a bundled engine must be so here; what one of both cannot tell is left to TensorRT.
 void check_tied(const TensorrtPlan& plan) {
-  const std::string here[] = {version(), capability(), processor()};
+  cudaDeviceProp gpu{};
+  check(::cudaGetDeviceProperties(&gpu, current_device()), "does not tell of its GPU");
+  const std::string here[] = {version(), std::to_string(gpu.major) + "." + std::to_string(gpu.minor), gpu.name,
+                              processor()};
   const std::pair<const char*, const std::string*> built[] = {
-      {"TensorRT", &plan.version}, {"compute capability", &plan.sm}, {"processor", &plan.arch}};
+      {"TensorRT", &plan.version}, {"compute capability", &plan.sm}, {"GPU", &plan.gpu}, {"processor", &plan.arch}};
   for (std::size_t i = 0; i < std::size(here); ++i) {
     const auto& [title, value] = built[i];
     if (*value == here[i] || *value == "unknown" || here[i] == "unknown") continue;
@@ -138,17 +156,24 @@ class TensorrtSession final : public Session {
     }
     check_tensor(input_, type_, nvinfer1::TensorIOMode::kINPUT);
     check_tensor(output_, nvinfer1::DataType::kFLOAT, nvinfer1::TensorIOMode::kOUTPUT);
-    const auto most = engine_->getProfileShape(input_.name.c_str(), 0, nvinfer1::OptProfileSelector::kMAX);
-    if (most.nbDims != 4 || most.d[0] < 1) throw BundleError("the engine does not say how many pictures it takes");
-    most_ = static_cast<std::size_t>(most.d[0]);
+    const nvinfer1::Dims least = takes(nvinfer1::OptProfileSelector::kMIN);
+    if (least.d[0] != 1) {
+      throw BundleError("the engine takes no less than " + std::to_string(least.d[0]) +
+                        " pictures at once: build one that takes a single one");
+    }
+    most_ = static_cast<std::size_t>(takes(nvinfer1::OptProfileSelector::kMAX).d[0]);
     context_.reset(engine_->createExecutionContext());
     if (context_ == nullptr) {
       throw BackendError(title_ + " has no room to run the engine; is the GPU's memory full?" + log.take());
     }
   }
 
+  ~TensorrtSession() override { ::cudaSetDevice(device_); }  // what is freed now lies there
+
   void run(const void* inputs, std::size_t count, float* outputs) const override {
     const std::lock_guard<std::mutex> lock(mutex_);  // a context runs one inference at a time
+    const Current current(device_);
+    Log::instance().take();  // what was said before is not of this run
     const char* input = static_cast<const char*>(inputs);
     for (std::size_t start = 0; start < count; start += most_) {
       run_part(input + start * sample_bytes_, std::min(most_, count - start), outputs + start * classes_);
@@ -158,10 +183,18 @@ class TensorrtSession final : public Session {
   const std::string& library() const noexcept override { return title_; }
 
  private:
+  // [count, 3, H, W] of the engine's only profile, or of an engine that takes one size alone.
+  nvinfer1::Dims takes(nvinfer1::OptProfileSelector which) const {
+    const nvinfer1::Dims found = engine_->getProfileShape(input_.name.c_str(), 0, which);
+    if (found.nbDims != 4 || found.d[0] < 1) throw BundleError("the engine does not say how many pictures it takes");
+    return found;
+  }
+
   void check_tensor(const Signature& declared, nvinfer1::DataType type, nvinfer1::TensorIOMode mode) const {
     const char* name = declared.name.c_str();
     bool fits = engine_->getNbIOTensors() == 2 && engine_->getTensorIOMode(name) == mode &&
-                engine_->getTensorDataType(name) == type;
+                engine_->getTensorDataType(name) == type &&
+                engine_->getTensorFormat(name) == nvinfer1::TensorFormat::kLINEAR;
     if (fits) {
       const nvinfer1::Dims shape = engine_->getTensorShape(name);
       fits = shape.nbDims == static_cast<int>(declared.shape.size());
@@ -169,7 +202,10 @@ class TensorrtSession final : public Session {
         fits = shape.d[i] < 0 || declared.shape[i] < 0 || shape.d[i] == declared.shape[i];
       }
     }
-    if (!fits) throw BundleError("the engine has no " + declared.name + " as the manifest says it: was it built for another bundle?");
+    if (!fits) {
+      throw BundleError("the engine has no " + declared.name +
+                        " as the manifest says it: was it built for another bundle?");
+    }
   }
 
   void run_part(const void* input, std::size_t count, float* output) const {
@@ -181,17 +217,22 @@ class TensorrtSession final : public Session {
     }
     const std::size_t input_bytes = count * sample_bytes_, output_bytes = count * classes_ * sizeof(float);
     void *sent = given_.room(input_bytes), *made = found_.room(output_bytes);
-    const cudaStream_t stream = stream_.get();
-    check(::cudaMemcpyAsync(sent, input, input_bytes, cudaMemcpyHostToDevice, stream), "does not take the input");
     if (!context_->setInputShape(input_.name.c_str(), shape) ||
         !context_->setTensorAddress(input_.name.c_str(), sent) ||
-        !context_->setTensorAddress(output_.name.c_str(), made) || !context_->enqueueV3(stream)) {
+        !context_->setTensorAddress(output_.name.c_str(), made)) {
       throw BackendError(title_ + " could not run the engine" + Log::instance().take());
     }
-    check(::cudaMemcpyAsync(output, made, output_bytes, cudaMemcpyDeviceToHost, stream), "does not give the output");
-    check(::cudaStreamSynchronize(stream), "failed at the run");
+    const cudaStream_t stream = stream_.get();
+    cudaError_t error = ::cudaMemcpyAsync(sent, input, input_bytes, cudaMemcpyHostToDevice, stream);
+    const bool begun = error == cudaSuccess && context_->enqueueV3(stream);
+    if (begun) error = ::cudaMemcpyAsync(output, made, output_bytes, cudaMemcpyDeviceToHost, stream);
+    const cudaError_t ended = ::cudaStreamSynchronize(stream);  // whatever happened: the caller's memory is in use
+    check(error, "does not copy");
+    if (!begun) throw BackendError(title_ + " could not run the engine" + Log::instance().take());
+    check(ended, "failed at the run");
   }
 
+  int device_ = current_device();
   std::string title_;
   Signature input_, output_;
   nvinfer1::DataType type_;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -24,6 +25,8 @@ OPTIMIZATION = {
 ON_CUDA = ("cuda", "tensorrt")
 BESIDE = {"tensorrt": ["cuda"]}  # takes what the provider leaves; the CPU takes the rest
 KERNEL = "_kernel_time"  # what the profile appends to an operator's name
+_loading = threading.Lock()
+_told: list[str] = []  # what CUDA's libraries said, once they were looked for
 TITLE = f"ONNX Runtime {ort.__version__}"
 
 
@@ -71,11 +74,13 @@ def open_engine(
 
 def _load_cuda() -> str:
     """Load CUDA's libraries where pip installs them, which the linker does not search; returns what is missing."""
-    told = io.StringIO()
-    if hasattr(ort, "preload_dlls"):  # from 1.21 on
-        with redirect_stdout(told):  # it prints what it does not find
-            ort.preload_dlls()
-    return " ".join(told.getvalue().split())
+    with _loading:
+        if not _told and hasattr(ort, "preload_dlls"):  # from 1.21 on
+            found = io.StringIO()
+            with redirect_stdout(found):  # it prints what it does not find
+                ort.preload_dlls()
+            _told.append(" ".join(found.getvalue().split()))
+    return _told[0] if _told else ""
 
 
 class Profiled:

@@ -55,15 +55,24 @@ def test_a_tar_gives_the_project_that_its_folder_gives(bundle, tmp_path):
 
 
 def test_a_bundle_for_tensorrt_says_what_its_project_needs(change, tmp_path):
-    assert emit(change(lambda m: m.update(backend="tensorrt")), tmp_path / "project").exit_code == 0
+    settings = {
+        "family": 10, "precision": "fp16", "input": "image", "sample": [3, 8, 8], "dtype": "float32", "max_batch": 4,
+        "dla_core": None, "plan": None,
+    }  # fmt: skip
+    bundle = change(lambda m: m.update(backend="tensorrt", session={"threads": 1, "tensorrt": settings}))
+    assert emit(bundle, tmp_path / "project").exit_code == 0
     text = (tmp_path / "project/README.md").read_text()
     assert "made with TensorRT of an unknown version" in text and "ONNX Runtime" not in text and "@" not in text
+    assert "trtexec --onnx=bundle/engine.onnx --saveEngine=engine.plan --minShapes=image:1x3x8x8" in text
+    assert "--stronglyTyped" in text
+    assert "set(EDGETUNE_TENSORRT ON" in (tmp_path / "project/CMakeLists.txt").read_text()
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda m: m.update(schema="edgetune.bundle/2"), "newer than this version reads"),
+        (lambda m: m.update(backend="tensorrt"), "does not say how its TensorRT engine is built"),
         (lambda m: m.update(backend="openvino"), "with openvino"),
         (lambda m: m["files"]["engine.onnx"].update(sha256="0" * 64), "was altered"),
     ],

@@ -110,6 +110,7 @@ def test_golden_samples_are_run_when_it_is_opened(tmp_path, open_engine, failed)
     [
         ({"tensorrt": "10.7.0"}, "built with TensorRT 10.7.0, and here is 10.3.0"),
         ({"sm": "7.2"}, "built with compute capability 7.2, and here is 8.7"),
+        ({"gpu": "Thor"}, "built with GPU Thor, and here is Orin"),
         ({"arch": "riscv64"}, "built with processor riscv64, and here is"),
     ],
 )
@@ -131,12 +132,15 @@ def test_what_the_manifest_cannot_tell_is_left_to_tensorrt(tmp_path, open_engine
 
 def test_an_engine_built_on_the_device_is_taken_by_its_path(tmp_path, open_engine, failed):
     folder = tensorrt_bundle(tmp_path / "bundle", plan=None)
-    with pytest.raises(failed, match=r"brings no engine of TensorRT.*trtexec --onnx=engine\.onnx"):
+    with pytest.raises(failed, match=r"brings no engine of TensorRT, only engine\.onnx.*by trtexec"):
         open_engine(folder)
     built = tmp_path / "built.plan"
     built.write_bytes(b"PLAN 10.3.0 1 " + (folder / "engine.onnx").read_bytes())
     engine = open_engine(folder, tensorrt_plan=str(built).encode())
     assert np.array_equal(engine.run(batch(3)), expected(folder, batch(3)))  # one by one
+    built.write_bytes(b"PLAN 10.3.0 9 " + (folder / "engine.onnx").read_bytes())
+    with pytest.raises(failed, match="takes no less than 9 pictures at once"):
+        open_engine(folder, tensorrt_plan=str(built).encode())
     with pytest.raises(failed, match=r"none\.plan cannot be read"):
         open_engine(folder, tensorrt_plan=str(tmp_path / "none.plan").encode())
     with pytest.raises(failed, match="is not for TensorRT"):
@@ -170,10 +174,11 @@ def test_a_wrong_manifest_is_refused(tmp_path, open_engine, failed, settings, me
     ("variable", "message"),
     [
         ("STAND_IN_NO_GPU", "no CUDA-capable device is detected"),
+        ("STAND_IN_HWC8", "the engine has no image as the manifest says it"),
         ("STAND_IN_FULL", "has no memory for a batch: out of memory"),
     ],
 )
-def test_a_machine_without_a_gpu_or_memory_in_it(tmp_path, built, variable, message):
+def test_what_the_machine_or_the_engine_has_not_is_told(tmp_path, built, variable, message):
     folder, picture = tensorrt_bundle(tmp_path / "bundle"), tmp_path / "picture.ppm"
     picture.write_bytes(b"P6 8 8 255\n" + bytes(192))
     runner = str(built / "edgetune-run-cpp")
@@ -188,5 +193,5 @@ def test_wanted_and_not_found_it_is_no_build(tmp_path, sources):
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
     command = ["cmake", "-S", str(sources), "-B", str(tmp_path / "build"), *WITH, f"-DTENSORRT_INCLUDE_DIR={BESIDE}"]
-    done = subprocess.run([*command, "-DTENSORRT_LIBRARY=TENSORRT_LIBRARY-NOTFOUND"], capture_output=True, text=True)
+    done = subprocess.run([*command, "-DTENSORRT_LIBRARY=OFF"], capture_output=True, text=True)
     assert done.returncode and "these were not found" in done.stderr and "TENSORRT_LIBRARY" in done.stderr

@@ -13,6 +13,7 @@ namespace nvinfer1 {
 
 enum class DataType : std::int32_t { kFLOAT = 0, kHALF = 1, kINT8 = 2, kINT32 = 3, kBOOL = 4, kUINT8 = 5 };
 enum class TensorIOMode : std::int32_t { kNONE = 0, kINPUT = 1, kOUTPUT = 2 };
+enum class TensorFormat : std::int32_t { kLINEAR = 0, kCHW2 = 1, kHWC8 = 2 };
 enum class OptProfileSelector : std::int32_t { kMIN = 0, kOPT = 1, kMAX = 2 };
 
 struct Dims64 {
@@ -42,6 +43,7 @@ class ICudaEngine {
   virtual std::int32_t getNbIOTensors() const noexcept = 0;
   virtual TensorIOMode getTensorIOMode(char const* tensorName) const noexcept = 0;
   virtual DataType getTensorDataType(char const* tensorName) const noexcept = 0;
+  virtual TensorFormat getTensorFormat(char const* tensorName) const noexcept = 0;
   virtual Dims getTensorShape(char const* tensorName) const noexcept = 0;
   virtual Dims getProfileShape(char const* tensorName, std::int32_t profileIndex, OptProfileSelector select) const
       noexcept = 0;

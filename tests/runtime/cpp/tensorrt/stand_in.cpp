@@ -69,8 +69,12 @@ class Engine final : public nvinfer1::ICudaEngine {
     if (std::strcmp(name, "image") == 0) return {4, {-1, 3, 8, 8}};
     return {2, {-1, kClasses}};
   }
-  nvinfer1::Dims getProfileShape(char const*, std::int32_t, nvinfer1::OptProfileSelector) const noexcept override {
-    return {4, {most_, 3, 8, 8}};
+  nvinfer1::TensorFormat getTensorFormat(char const*) const noexcept override {
+    return set("STAND_IN_HWC8") ? nvinfer1::TensorFormat::kHWC8 : nvinfer1::TensorFormat::kLINEAR;
+  }
+  nvinfer1::Dims getProfileShape(char const*, std::int32_t, nvinfer1::OptProfileSelector which) const noexcept override {
+    const std::int64_t least = most_ == 9 ? 9 : 1;  // a plan of nine takes nine and nothing else
+    return {4, {which == nvinfer1::OptProfileSelector::kMIN ? least : most_, 3, 8, 8}};
   }
   nvinfer1::IExecutionContext* createExecutionContext() noexcept override { return new Context(*session_, most_); }
 
@@ -89,6 +93,7 @@ class Runtime final : public nvinfer1::IRuntime {
     const char* begin = static_cast<const char*>(blob);
     if (size < kMark.size() + 2 || kMark.compare(0, std::string::npos, begin, kMark.size()) != 0) {
       logger_.log(nvinfer1::ILogger::Severity::kERROR, "Error Code 1: Serialization (Version tag does not match.)");
+      logger_.log(nvinfer1::ILogger::Severity::kERROR, "Error Code 4: Internal Error (Engine deserialization failed.)");
       return nullptr;
     }
     begin += kMark.size();
@@ -127,10 +132,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int*) { return set("STAND_IN_NO_GPU") ? cudaErrorNoDevice : cudaSuccess; }
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attr, int) {
-  *value = attr == cudaDevAttrComputeCapabilityMajor ? 8 : 7;
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int) {
+  std::strcpy(prop->name, "Orin");
+  prop->major = 8;
+  prop->minor = 7;
   return cudaSuccess;
 }
+cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "out of memory";
 }
