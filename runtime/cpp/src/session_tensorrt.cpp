@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <mutex>
+#include <type_traits>
 #include <utility>
 
 #include "edgetune/edgetune.hpp"
@@ -111,7 +113,6 @@ std::string version() {
   return std::to_string(number / unit) + "." + std::to_string(number % unit / 100) + "." + std::to_string(number % 100);
 }
 
-
 std::string processor() {
   utsname found{};
   return ::uname(&found) == 0 ? found.machine : "unknown";
@@ -185,7 +186,8 @@ class TensorrtSession final : public Session {
  private:
   // [count, 3, H, W] of the engine's only profile, or of an engine that takes one size alone.
   nvinfer1::Dims takes(nvinfer1::OptProfileSelector which) const {
-    const nvinfer1::Dims found = engine_->getProfileShape(input_.name.c_str(), 0, which);
+    nvinfer1::Dims found = engine_->getProfileShape(input_.name.c_str(), 0, which);
+    if (found.nbDims != 4) found = engine_->getTensorShape(input_.name.c_str());
     if (found.nbDims != 4 || found.d[0] < 1) throw BundleError("the engine does not say how many pictures it takes");
     return found;
   }
