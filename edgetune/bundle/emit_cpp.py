@@ -1,5 +1,6 @@
 """A CMake project for one bundle: the C++ runtime's sources, a program to begin with, and the bundle beside it."""
 
+import re
 import shlex
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from edgetune.errors import BundleError, InputError
 
 SOURCES = ("CMakeLists.txt", "README.md", "cmake", "include", "src", "tools", "tests")  # of runtime/cpp
 PROJECT = ("CMakeLists.txt", "main.cpp", "README.md")  # of runtime/cpp/project
+MARK = re.compile(r"@([A-Z]+)@")
 BACKENDS = ("onnxruntime", "tensorrt")  # that the C++ runtime has
 
 
@@ -55,34 +57,48 @@ def _write(bundle: Path, project: Path) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copyfile(source, target)
-    versions, backend = manifest.get("versions"), manifest["backend"]
-    version = versions.get(backend) if isinstance(versions, dict) else None
-    library = (runtime / f"project/library-{backend}.md").read_text(encoding="utf-8").rstrip()
+    backend = manifest["backend"]
+    facts = {"NAME": _line(manifest.get("name")), "TARGET": _line(manifest.get("target")), "OPTIONS": ""}
     if backend == "tensorrt":
-        library = library.replace("@TRTEXEC@", _trtexec(manifest))
-    facts = {
-        "@OPTIONS@": 'set(EDGETUNE_TENSORRT ON CACHE BOOL "")\n' if backend == "tensorrt" else "",
-        "@NAME@": str(manifest.get("name")),
-        "@TARGET@": str(manifest.get("target")),
-        "@LIBRARY@": library.replace(f"@{backend.upper()}@", str(version or "of an unknown version")),
-    }
+        facts |= {"OPTIONS": 'set(EDGETUNE_TENSORRT ON CACHE BOOL "")\n', **_tensorrt(manifest)}
+    else:
+        facts["ONNXRUNTIME"] = _version(manifest, backend)
+    library = (runtime / f"project/library-{backend}.md").read_text(encoding="utf-8").rstrip()
+    facts["LIBRARY"] = _filled(library, facts)
     for name in PROJECT:
         text = (runtime / "project" / name).read_text(encoding="utf-8")
-        for mark, value in facts.items():
-            text = text.replace(mark, value)
-        (project / name).write_text(text, encoding="utf-8")
+        (project / name).write_text(_filled(text, facts), encoding="utf-8")
 
 
-def _trtexec(manifest: dict[str, Any]) -> str:
-    """The command that builds an engine from the bundle's ONNX file, in the project's folder.
+def _filled(text: str, facts: dict[str, str]) -> str:
+    """With a fact for each mark such as ``@NAME@``; what stands in a fact is no mark."""
+    return MARK.sub(lambda found: facts[found[1]], text)
+
+
+def _line(value: Any) -> str:
+    return " ".join(str(value).split())
+
+
+def _version(manifest: dict[str, Any], library: str) -> str:
+    versions = manifest.get("versions")
+    return _line((versions.get(library) if isinstance(versions, dict) else None) or "of an unknown version")
+
+
+def _tensorrt(manifest: dict[str, Any]) -> dict[str, str]:
+    """The version, and the command that builds an engine from the bundle's ONNX file, in the project's folder.
 
     Raises:
-        BundleError: the manifest does not say how.
+        BundleError: the manifest does not say how, or not as it describes the engine.
     """
     try:
         settings = read_settings(manifest["session"])
     except RuntimeProblem as problem:
         raise BundleError(str(problem), hint="build it again") from problem
+    declared, plan = manifest["inputs"][0], settings.plan
+    if (settings.input, list(settings.sample)) != (declared["name"], list(declared["shape"][1:])):
+        raise BundleError("the bundle's session.tensorrt is of another input than its engine", hint="build it again")
+    if plan is not None and plan["file"] not in manifest["files"]:
+        raise BundleError(f"the bundle lacks {plan['file']}, its engine of TensorRT", hint="copy the bundle again")
     command = (
         "trtexec",
         f"--onnx=bundle/{manifest['engine']['file']}",
@@ -90,7 +106,8 @@ def _trtexec(manifest: dict[str, Any]) -> str:
         *shape_flags(settings.input, settings.sample, settings.max_batch),
         *precision_flags(settings.family, settings.precision, settings.dla_core),
     )
-    return shlex.join(command)
+    version = _line(plan["tensorrt"]) if plan else _version(manifest, "tensorrt")
+    return {"TENSORRT": version, "TRTEXEC": shlex.join(command)}
 
 
 def _copy_bundle(bundle: Path, folder: Path) -> dict[str, Any]:

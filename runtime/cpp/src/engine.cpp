@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <sstream>
 #include <utility>
@@ -27,14 +26,14 @@ constexpr bool is_pixels(const std::uint8_t*) { return true; }
 // The file of the bundle that runs; empty: Options::tensorrt_plan does.
 std::string what_runs(const detail::Manifest& manifest, const Options& options) {
   if (!options.tensorrt_plan.empty()) {
-    if (!manifest.tensorrt) throw InputError("tensorrt_plan was given, and the bundle is not for TensorRT");
+    if (!manifest.tensorrt) throw InputError("an engine of TensorRT was given, and the bundle is not for TensorRT: leave it out");
     return "";
   }
   if (!manifest.tensorrt) return manifest.engine_file;
   if (!manifest.plan) {
     throw BundleError("the bundle brings no engine of TensorRT, only " + manifest.engine_file + " to build one from: "
                       "build it on this device by trtexec, as the README of the project that edgetune wrote for the "
-                      "bundle says, and name it (Options::tensorrt_plan)");
+                      "bundle says, and name it (Options::tensorrt_plan, --tensorrt-plan)");
   }
   return manifest.plan->file;
 }
@@ -107,7 +106,7 @@ std::vector<Prediction> Engine::State::best(const float* logits, std::size_t top
   const std::size_t classes = manifest.labels.size(), count = std::min(top, classes);
   float highest = logits[0];
   for (std::size_t i = 0; i < classes; ++i) {
-    if (!(logits[i] <= std::numeric_limits<float>::max())) {  // NaN too
+    if (!std::isfinite(logits[i])) {
       throw BackendError("the engine computed an output that is no finite number");
     }
     highest = std::max(highest, logits[i]);
@@ -271,7 +270,8 @@ double Engine::State::self_test() const {
   }
   if (manifest.input.shape[0] > 1) {
     throw BundleError("the engine takes " + std::to_string(manifest.input.shape[0]) +
-                      " pictures at once, and golden samples are run one by one");
+                      " pictures at once, and golden samples are run one by one: build it for one picture or any number, "
+                      "or open it without the self-test");
   }
   std::vector<float> actual(classes);
   std::size_t other_labels = 0;

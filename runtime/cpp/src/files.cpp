@@ -16,6 +16,8 @@
 namespace edgetune::detail {
 namespace {
 
+constexpr std::int64_t kMaxOwnBytes = std::int64_t{8} << 30;  // of a file of the caller's
+
 constexpr std::size_t kBlock = 512;
 
 // An open file, closed at the end.
@@ -179,7 +181,10 @@ Bytes read_file(const std::string& path) {
   const Handle file(path, 0);
   struct ::stat facts {};
   if (file.number() < 0 || ::fstat(file.number(), &facts) != 0) throw InputError(path + " cannot be read: " + reason());
-  if (!S_ISREG(facts.st_mode)) throw InputError(path + " is no plain file");
+  if (!S_ISREG(facts.st_mode)) throw InputError(path + " is no plain file: name the engine that trtexec saved");
+  if (facts.st_size > kMaxOwnBytes) {
+    throw InputError(path + " has " + std::to_string(facts.st_size) + " bytes, more than any engine");
+  }
   try {
     return read_span(file, 0, static_cast<std::uint64_t>(facts.st_size), path);
   } catch (const BundleError&) {

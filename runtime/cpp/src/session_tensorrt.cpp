@@ -23,7 +23,8 @@ void check(cudaError_t error, const char* what) {
   throw BackendError(std::string("CUDA ") + what + ": " + ::cudaGetErrorString(error));
 }
 
-// Keeps TensorRT's first error since `take`, which is the cause, for the message of ours. Never destroyed: TensorRT may log until the process ends.
+// Keeps the first error, which is the cause, that TensorRT told the calling thread since `take`. Never destroyed: TensorRT
+// may log until the process ends.
 class Log final : public nvinfer1::ILogger {
  public:
   static Log& instance() {
@@ -32,29 +33,27 @@ class Log final : public nvinfer1::ILogger {
   }
 
   void log(Severity severity, const char* message) noexcept override {
-    if (severity > Severity::kERROR) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (first_[0] == '\0') std::strncpy(first_, message, sizeof first_ - 1);
+    if (severity <= Severity::kERROR && first_[0] == '\0') std::strncpy(first_, message, sizeof first_ - 1);
   }
 
   // " (its own words)", and forgets them.
-  std::string take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+  static std::string take() {
     const std::string found = first_[0] != '\0' ? std::string(" (") + first_ + ")" : "";
     first_[0] = '\0';
     return found;
   }
 
  private:
-  std::mutex mutex_;
-  char first_[512] = {};
+  static thread_local char first_[512];
 };
+
+thread_local char Log::first_[512] = {};
 
 // CUDA's current GPU is each thread's own: makes `device` the current one, and gives back the caller's.
 class Current {
  public:
   explicit Current(int device) {
-    check(::cudaGetDevice(&before_), "finds no GPU");
+    check(::cudaGetDevice(&before_), "finds no GPU (is its driver there?)");
     check(::cudaSetDevice(device), "does not find its GPU again");
   }
   ~Current() { ::cudaSetDevice(before_); }
@@ -67,7 +66,7 @@ class Current {
 
 int current_device() {
   int device = 0;
-  check(::cudaGetDevice(&device), "finds no GPU");
+  check(::cudaGetDevice(&device), "finds no GPU (is its driver there?)");
   return device;
 }
 
@@ -131,7 +130,7 @@ void check_tied(const TensorrtPlan& plan) {
     if (*value == here[i] || *value == "unknown" || here[i] == "unknown") continue;
     throw BundleError(plan.file + " cannot run here: it was built with " + title + " " + *value + ", and here is " +
                       here[i] + ". Engines never leave their version of TensorRT and their GPU: build one on this "
-                      "device from the bundle's ONNX file, and name it (Options::tensorrt_plan)");
+                      "device from the bundle's ONNX file, and name it (Options::tensorrt_plan, --tensorrt-plan)");
   }
 }
 
@@ -146,14 +145,14 @@ class TensorrtSession final : public Session {
     for (std::size_t i = 1; i < input_.shape.size(); ++i) sample_bytes_ *= static_cast<std::size_t>(input_.shape[i]);
     if (!manifest.preprocessing.pixels) sample_bytes_ *= sizeof(float);
     Log& log = Log::instance();
-    log.take();
+    Log::take();
     runtime_.reset(nvinfer1::createInferRuntime(log));
-    if (runtime_ == nullptr) throw BackendError(title_ + " does not start" + log.take());
+    if (runtime_ == nullptr) throw BackendError(title_ + " does not start" + Log::take());
     if (manifest.dla_core >= 0) runtime_->setDLACore(manifest.dla_core);
     engine_.reset(runtime_->deserializeCudaEngine(plan.data(), plan.size()));
     if (engine_ == nullptr) {
       throw BundleError(title_ + " does not load the engine: it is damaged, or was built with another version or for "
-                        "another GPU; engines never leave either, so build it here from its ONNX file" + log.take());
+                        "another GPU; engines never leave either, so build it here from its ONNX file" + Log::take());
     }
     check_tensor(input_, type_, nvinfer1::TensorIOMode::kINPUT);
     check_tensor(output_, nvinfer1::DataType::kFLOAT, nvinfer1::TensorIOMode::kOUTPUT);
@@ -165,16 +164,19 @@ class TensorrtSession final : public Session {
     most_ = static_cast<std::size_t>(takes(nvinfer1::OptProfileSelector::kMAX).d[0]);
     context_.reset(engine_->createExecutionContext());
     if (context_ == nullptr) {
-      throw BackendError(title_ + " has no room to run the engine; is the GPU's memory full?" + log.take());
+      throw BackendError(title_ + " has no room to run the engine; is the GPU's memory full?" + Log::take());
     }
   }
 
-  ~TensorrtSession() override { ::cudaSetDevice(device_); }  // what is freed now lies there
+  ~TensorrtSession() override {  // what is freed now lies on our GPU
+    if (::cudaGetDevice(&back_.device) != cudaSuccess) back_.device = -1;
+    ::cudaSetDevice(device_);
+  }
 
   void run(const void* inputs, std::size_t count, float* outputs) const override {
     const std::lock_guard<std::mutex> lock(mutex_);  // a context runs one inference at a time
     const Current current(device_);
-    Log::instance().take();  // what was said before is not of this run
+    Log::take();  // what was said before is not of this run
     const char* input = static_cast<const char*>(inputs);
     for (std::size_t start = 0; start < count; start += most_) {
       run_part(input + start * sample_bytes_, std::min(most_, count - start), outputs + start * classes_);
@@ -188,7 +190,7 @@ class TensorrtSession final : public Session {
   nvinfer1::Dims takes(nvinfer1::OptProfileSelector which) const {
     nvinfer1::Dims found = engine_->getProfileShape(input_.name.c_str(), 0, which);
     if (found.nbDims != 4) found = engine_->getTensorShape(input_.name.c_str());
-    if (found.nbDims != 4 || found.d[0] < 1) throw BundleError("the engine does not say how many pictures it takes");
+    if (found.nbDims != 4 || found.d[0] < 1) throw BundleError("the engine does not say how many pictures it takes: build it with trtexec's --minShapes");
     return found;
   }
 
@@ -222,7 +224,12 @@ class TensorrtSession final : public Session {
     if (!context_->setInputShape(input_.name.c_str(), shape) ||
         !context_->setTensorAddress(input_.name.c_str(), sent) ||
         !context_->setTensorAddress(output_.name.c_str(), made)) {
-      throw BackendError(title_ + " could not run the engine" + Log::instance().take());
+      throw BackendError(title_ + " could not run the engine" + Log::take());
+    }
+    const nvinfer1::Dims given = context_->getTensorShape(output_.name.c_str());
+    if (given.nbDims != 2 || given.d[0] != shape.d[0] || static_cast<std::size_t>(given.d[1]) != classes_) {
+      throw BackendError("the engine's outputs for " + std::to_string(count) + " pictures are not as many, of " +
+                         std::to_string(classes_) + " classes: was it built for another bundle?");
     }
     const cudaStream_t stream = stream_.get();
     cudaError_t error = ::cudaMemcpyAsync(sent, input, input_bytes, cudaMemcpyHostToDevice, stream);
@@ -230,10 +237,17 @@ class TensorrtSession final : public Session {
     if (begun) error = ::cudaMemcpyAsync(output, made, output_bytes, cudaMemcpyDeviceToHost, stream);
     const cudaError_t ended = ::cudaStreamSynchronize(stream);  // whatever happened: the caller's memory is in use
     check(error, "does not copy");
-    if (!begun) throw BackendError(title_ + " could not run the engine" + Log::instance().take());
+    if (!begun) throw BackendError(title_ + " could not run the engine" + Log::take());
     check(ended, "failed at the run");
   }
 
+  // Destroyed last: gives the thread that closes an engine its GPU back.
+  struct Back {
+    int device = -1;
+    ~Back() {
+      if (device >= 0) ::cudaSetDevice(device);
+    }
+  } back_;
   int device_ = current_device();
   std::string title_;
   Signature input_, output_;

@@ -78,6 +78,7 @@ Arguments parse(int count, char** words) {
       result.options.onnxruntime = value();
     } else if (word == "--tensorrt-plan") {
       result.options.tensorrt_plan = value();
+      if (result.options.tensorrt_plan.empty()) throw UsageError{"--tensorrt-plan needs a file"};
     } else if (word == "--raw") {
       const std::string size = value();
       const std::size_t cross = size.find('x');
@@ -243,10 +244,10 @@ int main(int count, char** words) {
     std::fprintf(stderr, "%serror: %s\n", kUsage, problem.message.c_str());
     return 2;
   } catch (const edgetune::Error& problem) {
-    std::fprintf(stderr, "error: %s\n", problem.what());
+    std::fprintf(stderr, "error: %s\n", visible(problem.what()).c_str());
     return 2;
   } catch (const std::exception& problem) {
-    std::fprintf(stderr, "error: %s\n", problem.what());
+    std::fprintf(stderr, "error: %s\n", visible(problem.what()).c_str());
     return 1;
   }
 }

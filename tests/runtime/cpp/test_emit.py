@@ -59,12 +59,17 @@ def test_a_bundle_for_tensorrt_says_what_its_project_needs(change, tmp_path):
         "family": 10, "precision": "fp16", "input": "image", "sample": [3, 8, 8], "dtype": "float32", "max_batch": 4,
         "dla_core": None, "plan": None,
     }  # fmt: skip
-    bundle = change(lambda m: m.update(backend="tensorrt", session={"threads": 1, "tensorrt": settings}))
+    bundle = change(
+        lambda m: m.update(backend="tensorrt", session={"threads": 1, "tensorrt": settings}, name="a\n@LIBRARY@")
+    )
     assert emit(bundle, tmp_path / "project").exit_code == 0
     text = (tmp_path / "project/README.md").read_text()
-    assert "made with TensorRT of an unknown version" in text and "ONNX Runtime" not in text and "@" not in text
+    assert "made with TensorRT of an unknown version" in text and "ONNX Runtime" not in text
+    assert text.startswith("# a @LIBRARY@ for x86-cpu, in C++\n") and text.count("@") == 2
     assert "trtexec --onnx=bundle/engine.onnx --saveEngine=engine.plan --minShapes=image:1x3x8x8" in text
     assert "--stronglyTyped" in text
+    bad = change(lambda m: m["session"]["tensorrt"].update(input="picture"))
+    assert "is of another input than its engine" in emit(bad, tmp_path / "other").output
     assert "set(EDGETUNE_TENSORRT ON" in (tmp_path / "project/CMakeLists.txt").read_text()
 
 

@@ -4,6 +4,7 @@ TensorRT cannot be installed here. The stand-in (in ``tensorrt/``) has the calls
 makes and computes with ONNX Runtime: this tests our side of them, and nothing of TensorRT.
 """
 
+import ctypes
 import os
 import platform
 import shutil
@@ -187,6 +188,24 @@ def test_what_the_machine_or_the_engine_has_not_is_told(tmp_path, built, variabl
     surroundings = {**os.environ, variable: "1"}
     done = subprocess.run([runner, str(folder), str(picture)], capture_output=True, text=True, env=surroundings)
     assert done.returncode == 2 and message in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["STAND_IN_OUT1", "STAND_IN_DYNAMIC"])
+def test_outputs_of_another_shape_are_never_read(tmp_path, open_engine, failed, variable):
+    folder = tensorrt_bundle(tmp_path / "bundle")
+    if variable == "STAND_IN_DYNAMIC":  # its ten classes are told at the run alone
+        content = {key: value for key, value in read_manifest(folder).items() if key not in ("schema", "files")}
+        content["labels"] = content["labels"][:5]
+        content["outputs"][0]["shape"] = ["batch", 5]
+        write_manifest(folder, content)
+    lib = ctypes.CDLL(None)
+    lib.setenv(variable.encode(), b"1", 1)  # the library reads C's environment
+    try:
+        engine = open_engine(folder)
+        with pytest.raises(failed, match="outputs for 2 pictures are not as many"):
+            engine.run(batch(2))
+    finally:
+        lib.unsetenv(variable.encode())
 
 
 def test_wanted_and_not_found_it_is_no_build(tmp_path, sources):

@@ -76,7 +76,7 @@ class EDGETUNE_EXPORT Engine {
   // Opens a bundle: a folder or a .tar. Throws BundleError, InputError (options), BackendError.
   static Engine open(const std::string& bundle, const Options& options = {});
 
-  Engine(Engine&&) noexcept;
+  Engine(Engine&&) noexcept;  // the one that was moved from may be destroyed or assigned to, and nothing else
   Engine& operator=(Engine&&) noexcept;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

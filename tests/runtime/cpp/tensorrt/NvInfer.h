@@ -33,6 +33,7 @@ class IExecutionContext {
  public:
   virtual ~IExecutionContext() noexcept = default;
   virtual bool setInputShape(char const* tensorName, Dims const& dims) noexcept = 0;
+  virtual Dims getTensorShape(char const* tensorName) const noexcept = 0;
   virtual bool setTensorAddress(char const* tensorName, void* data) noexcept = 0;
   virtual bool enqueueV3(cudaStream_t stream) noexcept = 0;
 };
