@@ -112,7 +112,7 @@ def _extended(file: TomlFile, base: Path | None, seen: tuple[Path, ...]) -> Toml
     if not isinstance(parent_name, str):
         raise file.fail("`extends` must be the name of a target", ("extends",))
     known = {name: path for name, path in target_files(base).items() if path not in seen}
-    parent = known.get(parent_name)
+    parent = known.get(parent_name) or _by_alias(parent_name)
     if parent is None and parent_name.endswith(".toml"):
         parent = _file(parent_name, file.path.parent)
     if parent is None or parent in seen:
@@ -124,6 +124,12 @@ def _extended(file: TomlFile, base: Path | None, seen: tuple[Path, ...]) -> Toml
     inherited = dict(_extended(read_toml(parent, TargetError), base, (*seen, parent)).data)
     inherited.pop("aliases", None)
     return TomlFile(path=file.path, text=file.text, data=_merged(inherited, own), error=file.error)
+
+
+def _by_alias(name: str) -> Path | None:
+    """The file of the shipped target that goes by this name, too; those of the user's own may be being read."""
+    files = target_files().values()
+    return next((path for path in files if name in read_toml(path, TargetError).data.get("aliases", ())), None)
 
 
 def _merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

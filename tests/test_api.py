@@ -86,6 +86,16 @@ def test_build_does_the_whole_job_and_does_nothing_twice(project):
     assert len(ran(edgetune.build())) == 0
 
 
+def test_prunings_that_take_times_are_told_of_where_nothing_is_timed(project):
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace("ratio = [0.0, 0.5]", "target_speedup = [1.5]"))
+    report = edgetune.build(target=["jetson", "arm-cpu"])
+    for entry in report.data["targets"]:
+        assert [candidate["name"] for candidate in entry["candidates"]] == ["float", "int8"]
+        (told,) = [sentence for sentence in entry["reason"] if "target_speedup" in sentence]
+        assert "say by how much in `ratio`" in told and ("--device" in told) == (entry["target"] == "arm-cpu")
+
+
 def test_targets_that_do_not_run_here_are_prepared(project):
     report = edgetune.build(target=["jetson", "arm-cpu"])
     assert report.exit_code == 4

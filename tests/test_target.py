@@ -100,6 +100,12 @@ def test_a_users_target_may_take_a_shipped_name_and_extend_it(tmp_path):
     assert load_target("mine", tmp_path).arch == "aarch64"
 
 
+def test_a_target_is_extended_by_its_alias_too(tmp_path):
+    own(tmp_path, 'extends = "jetson"\nsummary = "ours"\n', "mine")
+    assert load_target("mine", tmp_path).channel_multiple == load_target("jetson-orin-nano").channel_multiple
+    assert load_target("mine", tmp_path).backend == "tensorrt"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

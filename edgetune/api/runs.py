@@ -188,5 +188,7 @@ def _publish_prepared(plan: Plan, target: Target, outcomes: dict[str, pipeline.O
         if plan.recipe.reads_text:
             shapes = f"input_ids:1x{data.max_length}"
         core = tensorrt.dla_core(target.backend_options)
-        script = device_script(target.name, tensorrt.check_options(target), found, shapes=shapes, dla_core=core)
+        most = target.backend_options.get("max_batch", 1)
+        release = tensorrt.check_options(target)
+        script = device_script(target.name, release, found, shapes=shapes, max_batch=most, dla_core=core)
         (folder / SCRIPT).write_text(script, encoding="utf-8")

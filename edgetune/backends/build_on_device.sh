@@ -107,7 +107,7 @@ describe_device() { # what the times depend on; what cannot be told is unknown
     say "jetson linux: $( (sed -n 1p /etc/nv_tegra_release) 2>/dev/null || say unknown)"
     say "kernel: $(uname -srm)"
     say "tensorrt: $major.$minor ($version)"
-    say "power mode: $( (nvpmodel -q | tr '\n' ' ') 2>/dev/null || say unknown)"
+    say "power mode: $( (nvpmodel -q 2>/dev/null || say unknown) | tr '\n' ' ')"
     say "workspace: $workspace MiB"
 }
 
@@ -138,11 +138,15 @@ build() { # name precision
 }
 
 find_trtexec
+out=${OUT:-engines}
+case $out in
+    /* | engines) ;;
+    *) out=$PWD/$out ;;
+esac
 cd -- "$(dirname -- "$0")" || exit 2
 check_version
 check_files "$@"
 choose_workspace
-out=${OUT:-engines}
 mkdir -p -- "$out" || exit 2
 describe_device >"$out/device.txt"
 

@@ -34,17 +34,30 @@ class Prepared:
 
 
 def device_script(
-    target: str, release: Release, candidates: Iterable[Prepared], *, shapes: str, dla_core: int | None = None
+    target: str,
+    release: Release,
+    candidates: Iterable[Prepared],
+    *,
+    shapes: str,
+    max_batch: int = 1,
+    dla_core: int | None = None,
 ) -> str:
     """POSIX shell that checks the files, builds an engine from each with trtexec, and times it.
 
     Args:
         shapes: of the network's input, as trtexec wants them: ``image:1x3x224x224``.
+        max_batch: the most samples at once that engines take.
         dla_core: the deep-learning accelerator the engines are for; None: the GPU.
     """
     rows = [" ".join(_plain(text) for text in (item.name, item.precision, item.digest)) for item in candidates]
     command = trtexec.command(
-        release, FILES, precision=None, shapes=shapes, workspace_mb="$workspace", trtexec="$trtexec"
+        release,
+        FILES,
+        precision=None,
+        shapes=shapes,
+        max_batch=max_batch,
+        workspace_mb="$workspace",
+        trtexec="$trtexec",
     )
     texts = {
         "TARGET": re.sub(r"[^\w.-]", "_", target),  # of the user's choice, and only told in a comment

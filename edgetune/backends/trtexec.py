@@ -55,18 +55,22 @@ def command(
     shapes: str,
     workspace_mb: int | str,
     trtexec: str,
+    max_batch: int = 1,
     dla_core: int | None = None,
 ) -> tuple[str, ...]:
-    """The arguments that build, save and time one engine of one shape.
+    """The arguments that build, save and time one engine.
 
     Args:
         precision: ``fp16`` or ``int8``; None leaves these flags out (they are added later, as ``"$@"``).
-        shapes: ``image:1x3x224x224``; the only shape the engine takes, as its batch is dynamic in the ONNX file.
+        shapes: ``image:1x3x224x224``, what the engine is made fast for.
+        max_batch: up to so many samples at once, as the batch is dynamic in the ONNX file.
         workspace_mb: MiB; text, for a variable of a shell.
     """
+    name, _, sizes = shapes.partition(":")
+    flags = called.shape_flags(name, [int(size) for size in sizes.split("x")[1:]], max_batch)
     made: tuple[str, ...] = called.build_command(
-        release.family, files, precision=precision, shapes=(f"--shapes={shapes}",), workspace_mb=workspace_mb,
-        trtexec=trtexec, dla_core=dla_core,
+        release.family, files, precision=precision, shapes=flags, workspace_mb=workspace_mb, trtexec=trtexec,
+        dla_core=dla_core,
     )  # fmt: skip
     return made
 

@@ -1,5 +1,6 @@
 """Commands that build, and show what was built."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -185,4 +186,5 @@ def bundle(bundle: Path, program: tuple[str, Path], as_json: bool) -> None:
     language, folder = program
     api.emit_cpp(bundle, folder)
     result = {"language": language, "project": str(folder)}
-    emit(result, as_json, lambda: f"wrote {folder}\nnext: cmake -S {folder} -B build && cmake --build build")
+    command = f"cd {shlex.quote(str(folder))} && cmake -S . -B build && cmake --build build"
+    emit(result, as_json, lambda: f"wrote {folder}\nnext: {command}")

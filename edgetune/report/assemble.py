@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import __version__
+from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.measure.selection import unmeasured
 from edgetune.plan.as_data import recipe_as_data
 from edgetune.plan.candidates import describe
@@ -143,12 +144,26 @@ def _prepared(
             f"The ONNX files under prepared/{target.name} are what the device compiles"
             + (" (sh build_on_device.sh)" if validation else "")
             + "; none of them was timed.",
+            *_unpruned(target, plan),
             *([_validated(validation)] if validation else []),
         ],
         "confusion": None,
         "bundle": None,
         "validation": validation,
     }
+
+
+def _unpruned(target: Target, plan: Plan) -> list[str]:
+    """A sentence where a recipe asks for prunings by speed, which take the target's layers timed."""
+    asked = [name for name in ("target_speedup", "target_latency_ms") if getattr(plan.recipe.prune, name)]
+    if not asked:
+        return []
+    timing = INFERENCE_LIBRARIES[target.backend].times_layers
+    else_ = ", or build with `--device`, which times them there" if timing else ""
+    return [
+        f"`[prune] {asked[0]}` takes layers timed on the target, so nothing was pruned by it here: say by how much in "
+        f"`ratio`{else_}."
+    ]
 
 
 def _validation(target: Target, artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:

@@ -25,6 +25,10 @@ def read_device_times(folder: Path) -> dict[str, Any]:
         InputError: no times are there. BackendError: a file that trtexec did not write to its end.
     """
     paths = sorted(folder.glob(f"*{TIMES}"))
+    if not paths and (logs := sorted(folder.glob("*.log"))):
+        raise InputError(
+            f"no engine was built in {folder}", hint=f"see why in {', '.join(path.name for path in logs)} there"
+        )
     if not paths:
         raise InputError(
             f"{folder} holds no *{TIMES}", hint="give the folder that build_on_device.sh wrote, `engines` beside it"

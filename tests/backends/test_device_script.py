@@ -151,7 +151,15 @@ def test_shellcheck_has_nothing_to_say(tmp_path):
 def test_only_those_asked_for(device):
     device.install("v100300")
     assert device.run("pruned-1.5x-int8", OUT="elsewhere").returncode == 0
-    assert [call[1] for call in device.calls()] == ["--saveEngine=elsewhere/pruned-1.5x-int8.plan"]
+    elsewhere = device.folder.parent / "elsewhere"  # from where it was called, not from where the script lies
+    assert [call[1] for call in device.calls()] == [f"--saveEngine={elsewhere}/pruned-1.5x-int8.plan"]
+    assert "power mode: unknown" in (elsewhere / "device.txt").read_text() or shutil.which("nvpmodel")
+
+
+def test_larger_batches_are_a_profile_of_the_engine(tmp_path):
+    made = device_script("board", find_release("10.3"), [], shapes="image:1x3x40x40", max_batch=4)
+    assert '"--minShapes=image:1x3x40x40"' in made and '"--maxShapes=image:4x3x40x40"' in made
+    assert "--shapes=" not in made
 
 
 @pytest.mark.parametrize("name", ["int", "pruned-1x5x-int8", "-v", "", "int8 float"])

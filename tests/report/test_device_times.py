@@ -33,6 +33,13 @@ def test_the_fastest_comes_first_with_what_its_reformats_cost(engines):
     json.dumps(found)
 
 
+def test_a_folder_where_nothing_was_built_names_its_logs(tmp_path):
+    (tmp_path / "int8.log").write_text("[E] no")
+    with pytest.raises(InputError, match="no engine was built in") as caught:
+        read_device_times(tmp_path)
+    assert "int8.log" in caught.value.hint
+
+
 def test_a_folder_without_times(tmp_path):
     with pytest.raises(InputError, match="holds no") as caught:
         read_device_times(tmp_path)
