@@ -38,7 +38,11 @@ def check_options(target: Target) -> Release:
     """
     options = target.backend_options
     version = options.get("version")
-    if not isinstance(version, str):
+    if version is not None and not isinstance(version, str):
+        raise TargetError(
+            f"target {target.name}: `version` cannot be {version!r}", hint=f'write `version = "{version}"`'
+        )
+    if version is None:
         raise TargetError(
             f"target {target.name} does not say which TensorRT it is for",
             hint='write `[backend_options]` with `version = "10.3"` into its file',
@@ -58,7 +62,8 @@ def check_options(target: Target) -> Release:
     if not oldest <= target.opset <= release.newest_opset:
         raise TargetError(
             f"target {target.name}: opset {target.opset} is not for TensorRT {release.name}",
-            hint=f"write `opset = {min(20, release.newest_opset)}` into its file ({oldest} to {release.newest_opset})",
+            hint=f'build for a target file with `extends = "{target.name}"`, `opset = {min(20, release.newest_opset)}` '
+            f'({oldest} to {release.newest_opset}) and under `[backend_options]` `version = "{release.name}"`',
         )
     if options.get("dla"):
         _check_dla(target, release)

@@ -33,7 +33,7 @@ def test_tensorrt_says_why_there_is_no_engine(target, tmp_path):
     ("options", "opset", "message"),
     [
         ({}, 20, "does not say which TensorRT it is for"),
-        ({"version": 10.3}, 20, "does not say which TensorRT it is for"),
+        ({"version": 10.3}, 20, "`version` cannot be 10.3"),
         ({"version": "9.2"}, 20, 'rules of "9.2" are not known'),
         ({"version": "8.5"}, 20, "opset 20 is not for TensorRT 8.5"),
         ({"version": "10.3"}, 22, "opset 22 is not for TensorRT 10.3"),
