@@ -54,6 +54,8 @@ def load_target(name: str, base: Path | None = None) -> Target:
     known = target_files(base)
     if name in known:
         return read_target(known[name], base)
+    if (shipped := _by_alias(name)) is not None:  # also where a file of the user's own is wrong
+        return read_target(known[shipped.stem], base)
     targets = all_targets(base)
     for target in targets:
         if name in target.aliases:

@@ -100,6 +100,14 @@ def test_a_users_target_may_take_a_shipped_name_and_extend_it(tmp_path):
     assert load_target("mine", tmp_path).arch == "aarch64"
 
 
+def test_a_wrong_file_of_the_users_own_is_no_matter_to_other_targets(tmp_path):
+    own(tmp_path, "nonsense\n", "broken")
+    assert load_target("jetson", tmp_path).name == "jetson-orin-nano"
+    own(tmp_path, 'extends = "jetson-orin-nano.toml"\nsummary = "x"\n', "other")
+    own(tmp_path, 'extends = "arm-cpu"\nsummary = "ours"\n', "jetson-orin-nano")
+    assert load_target("jetson", tmp_path).summary == "ours"
+
+
 def test_a_target_is_extended_by_its_alias_too(tmp_path):
     own(tmp_path, 'extends = "jetson"\nsummary = "ours"\n', "mine")
     assert load_target("mine", tmp_path).channel_multiple == load_target("jetson-orin-nano").channel_multiple
