@@ -41,7 +41,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             f"{path.name} is refused: loading it would run code from the file",
             hint="save `model.state_dict()` alone, best with safetensors.torch.save_file, and point `weights` at that",
         ) from problem
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError) as problem:
+    except MemoryError:
+        raise
+    except Exception as problem:  # damaged bytes make torch's unpickler raise anything
         what = f"{path.name} is damaged or no PyTorch checkpoint: {_first_line(problem)}"
         raise WeightsError(what, hint=AGAIN) from problem
     return _unwrap(content, path)

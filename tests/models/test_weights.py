@@ -100,6 +100,7 @@ def test_files_that_are_something_else(tmp_path, content):
 
 
 @example(content=b"garbage", beginning=b"\x80\x02")
+@example(b"r", b"\x80\x02")  # struct.error
 @given(st.binary(min_size=0, max_size=80), st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04"]))
 def test_any_bytes_are_refused_with_a_sentence(tmp_path_factory, content, beginning):
     path = tmp_path_factory.getbasetemp() / "any.pt"
