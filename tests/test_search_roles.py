@@ -118,6 +118,7 @@ def test_a_search_that_cannot_be_divided_says_why(project):
     recipe.write_text(recipe.read_text().replace("prune.ratio = [0.5]", "prune.target_speedup = [1.0, 1.5]"))
     steered = CliRunner().invoke(cli, ["search", "--work", "train", "--cache-url", "shared"])
     assert steered.exit_code == 2 and "timed on the device" in steered.output
+    assert "EDGETUNE_REMOTE" not in os.environ  # or whatever comes after in this process would share its steps there
 
 
 def test_who_trains_waits_for_a_device_and_then_says_so(project, monkeypatch):

@@ -118,12 +118,22 @@ device_option = click.option(
 )
 
 
+def _set_back(variable: str, value: str | None) -> None:
+    """In a process that goes on after a command, the next one must not find its options."""
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
+
+
 def cache_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--cache-dir``, and ``--cache-url``, which processes that a command starts find in the environment."""
+    """``--cache-dir``, and ``--cache-url``, which processes find in the environment that a command starts until it ends."""
 
     def share(context: click.Context, option: click.Parameter, url: str | None) -> None:
         if url:
+            before = os.environ.get("EDGETUNE_REMOTE")
             os.environ["EDGETUNE_REMOTE"] = url
+            context.call_on_close(lambda: _set_back("EDGETUNE_REMOTE", before))
 
     folder = click.option("--cache-dir", type=click.Path(path_type=Path), help="Where finished steps are kept.")
     shared = click.option(
