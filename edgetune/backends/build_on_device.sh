@@ -138,10 +138,10 @@ build() { # name precision
 }
 
 find_trtexec
-out=${OUT:-engines}
-case $out in
-    /* | engines) ;;
-    *) out=$PWD/$out ;;
+case ${OUT:-} in
+    "") out=engines ;; # beside this script
+    /*) out=$OUT ;;
+    *) out=$PWD/$OUT ;;
 esac
 cd -- "$(dirname -- "$0")" || exit 2
 check_version

@@ -7,12 +7,12 @@ The settings are those of ``edgetune_runtime.session_openvino``; they go into th
 
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgetune.backends.processor import missing_feature
 from edgetune.errors import BackendError, TargetError
+from edgetune.inference import installed_version
 from edgetune.records import Target
 
 PINNED = {
@@ -34,9 +34,7 @@ def check_options(target: Target) -> None:
 
 def unavailable_reason(target: Target) -> str | None:
     """Why engines of ``target`` cannot run here: the library or a processor feature is missing."""
-    try:
-        version("openvino")
-    except PackageNotFoundError:
+    if installed_version("openvino") is None:
         return "openvino is not installed (pip install 'edgetune[openvino]', or pip install openvino)"
     return missing_feature(target)
 
@@ -57,4 +55,4 @@ def compile(onnx: Path, folder: Path, *, threads: int, options: Mapping[str, Any
 
 def versions() -> dict[str, str]:
     """Version of OpenVINO."""
-    return {"openvino": version("openvino")}
+    return {"openvino": installed_version("openvino") or "missing"}

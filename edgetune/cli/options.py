@@ -127,7 +127,7 @@ def _set_back(variable: str, value: str | None) -> None:
 
 
 def cache_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--cache-dir``, and ``--cache-url``, which processes find in the environment that a command starts until it ends."""
+    """``--cache-dir``, and ``--cache-url``: in the environment until a command ends, for what the command starts."""
 
     def share(context: click.Context, option: click.Parameter, url: str | None) -> None:
         if url:

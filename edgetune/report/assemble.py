@@ -155,15 +155,16 @@ def _prepared(
 
 def _unpruned(target: Target, plan: Plan) -> list[str]:
     """A sentence where a recipe asks for prunings by speed, which take the target's layers timed."""
-    asked = [name for name in ("target_speedup", "target_latency_ms") if getattr(plan.recipe.prune, name)]
-    if not asked:
+    recipe, library = plan.recipe, INFERENCE_LIBRARIES[target.backend]
+    asked = [name for name in ("target_speedup", "target_latency_ms") if getattr(recipe.prune, name)]
+    usual = recipe.reads_text and recipe.prune.target_speedup is None  # encoders are pruned by speed alone
+    if not asked and not usual:
         return []
-    timing = INFERENCE_LIBRARIES[target.backend].times_layers
-    else_ = ", or build with `--device`, which times them there" if timing else ""
-    return [
-        f"`[prune] {asked[0]}` takes layers timed on the target, so nothing was pruned by it here: say by how much in "
-        f"`ratio`{else_}."
-    ]
+    ways = [] if recipe.reads_text else ["say by how much in `ratio`"]
+    ways += ["build with `--device`, which times them there"] if library.times_layers and library.over_ssh else []
+    key = asked[0] if asked else "target_speedup"
+    told = f"`[prune] {key}` takes layers timed on the target, so nothing was pruned by it here"
+    return [f"{told}: {', or '.join(ways)}." if ways else f"{told}."]
 
 
 def _validation(target: Target, artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:

@@ -126,13 +126,13 @@ def onnxruntime_library() -> Path:
     return found[0]
 
 
-def make(build: Path, *options: str) -> Path:
-    """Configure and compile runtime/cpp in ``build``; skips where cmake or a compiler is missing."""
+def make(build: Path, *options: str, source: Path = SOURCE) -> Path:
+    """Configure and compile runtime/cpp, or another ``source``, in ``build``; skips without cmake or a compiler."""
     compiler = os.environ.get("CXX", "c++")
     for program in ("cmake", compiler):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    for command in (["cmake", "-S", SOURCE, "-B", build, *options], ["cmake", "--build", build]):
+    for command in (["cmake", "-S", source, "-B", build, *options], ["cmake", "--build", build]):
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     return build

@@ -7,7 +7,6 @@ makes and computes with ONNX Runtime: this tests our side of them, and nothing o
 import ctypes
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,14 +31,7 @@ SETTINGS = {
 def built(tmp_path_factory, sources, make_build, ort_library):
     """The build folder of runtime/cpp with TensorRT; the stand-in finds ONNX Runtime as users say where it is."""
     folder = tmp_path_factory.mktemp("tensorrt")
-    for command in (
-        ["cmake", "-S", BESIDE, "-B", folder / "stand-in", f"-DEDGETUNE={sources}"],
-        ["cmake", "--build", folder / "stand-in"],
-    ):
-        if shutil.which("cmake") is None:
-            pytest.skip("cmake is not installed")
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    make_build(folder / "stand-in", f"-DEDGETUNE={sources}", source=BESIDE)
     return make_build(folder / "build", *WITH, *where(folder / "stand-in"), "-DBUILD_SHARED_LIBS=ON")
 
 
@@ -56,11 +48,10 @@ def onnxruntime_of_the_stand_in(monkeypatch, ort_library):
 
 
 def where(stand_in):
-    libraries = (("TENSORRT", "nvinfer"), ("CUDART", "cudart"))
-    return [
-        *(f"-D{name}_LIBRARY={stand_in}/lib{file}.so" for name, file in libraries),
-        *(f"-D{name}_INCLUDE_DIR={BESIDE}" for name, _ in libraries),
-    ]
+    """One library stands in for both."""
+    names = ("TENSORRT", "CUDART")
+    libraries = [f"-D{name}_LIBRARY={stand_in / 'libnvinfer.so'}" for name in names]
+    return [*libraries, *(f"-D{name}_INCLUDE_DIR={BESIDE}" for name in names)]
 
 
 def tensorrt_bundle(folder, plan=PLAN, **settings):
@@ -208,9 +199,7 @@ def test_outputs_of_another_shape_are_never_read(tmp_path, open_engine, failed, 
         lib.unsetenv(variable.encode())
 
 
-def test_wanted_and_not_found_it_is_no_build(tmp_path, sources):
-    if shutil.which("cmake") is None:
-        pytest.skip("cmake is not installed")
+def test_wanted_and_not_found_it_is_no_build(tmp_path, sources, built):
     command = ["cmake", "-S", str(sources), "-B", str(tmp_path / "build"), *WITH, f"-DTENSORRT_INCLUDE_DIR={BESIDE}"]
     done = subprocess.run([*command, "-DTENSORRT_LIBRARY=OFF"], capture_output=True, text=True)
     assert done.returncode and "these were not found" in done.stderr and "TENSORRT_LIBRARY" in done.stderr
