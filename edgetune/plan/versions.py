@@ -10,7 +10,7 @@ VERSIONS = {
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,
-    "prune": 3,
+    "prune": 4,
     "prune_encoder": 1,
     "export": 1,
     "quantize": 4,
