@@ -111,7 +111,7 @@ class Table:
 
     def points(self, values: Values) -> tuple[float, ...]:
         """Share of errors and latency ratio."""
-        return to_minimise(objectives(self.rows[self.key(values)], self.baseline, size=False))
+        return to_minimise(objectives(self.rows[self.key(values)], self.baseline, self.recipe.search))
 
 
 class Drawn(optuna.trial.FixedTrial):
@@ -165,7 +165,7 @@ def tpe(table: Table, seed: int) -> Iterator[dict[str, Any]]:
         row = table.rows[table.key(values)]
         for name, value in broken(row, table.baseline.accuracy, recipe).items():
             trial.set_constraint(name, value)
-        study.tell(trial, objectives(row, table.baseline, size=False), state=TrialState.COMPLETE)
+        study.tell(trial, objectives(row, table.baseline, table.recipe.search), state=TrialState.COMPLETE)
         yield values
 
 
@@ -196,7 +196,7 @@ METHODS: dict[str, Callable[[Table, int], Iterator[dict[str, Any]]]] = {
 
 def curve(table: Table, method: Iterator[dict[str, Any]], epochs: int, most_trials: int) -> list[dict[str, Any]]:
     """(trained epochs, trials, hypervolume) after each trial, until ``epochs`` are spent."""
-    reference = reference_point(table.baseline, size=False)
+    reference = reference_point(table.baseline, table.recipe.search)
     trained: set[Key] = set()
     spent, points, rows = 0, [], []
     for values in itertools.islice(method, most_trials):
@@ -211,7 +211,7 @@ def curve(table: Table, method: Iterator[dict[str, Any]], epochs: int, most_tria
 
 def compare(table: Table) -> dict[str, Any]:
     """Hypervolume as a share of the table's, for each method, at each share of the table's epochs."""
-    reference = reference_point(table.baseline, size=False)
+    reference = reference_point(table.baseline, table.recipe.search)
     trained: set[Key] = set()
     total = sum(table.epochs(dict(key), trained) for key in table.rows)
     whole = hypervolume([table.points(dict(key)) for key in table.rows], reference)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import __version__
+from edgetune.data.licence import find_licence
 from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.measure.selection import unmeasured
 from edgetune.plan.as_data import recipe_as_data
@@ -65,6 +66,7 @@ def assemble(
             "counts": dataset["counts"],
             "carved": dataset["carved"],
             "skipped": dataset["skipped"],
+            "licence": _licence(plan),
         },
         "environment": dict(environment),
         "targets": entries,
@@ -80,6 +82,12 @@ def assemble(
         "next_commands": next_commands,
         **_label_errors(artifacts),
     }
+
+
+def _licence(plan: Plan) -> dict[str, Any]:
+    """Files beside the data that may hold its licence, and which it is by SPDX where that is known."""
+    found = find_licence(plan.recipe.base / plan.recipe.data.path)
+    return {"files": list(found.files), "spdx": found.spdx}
 
 
 def _collapsed(entries: list[dict[str, Any]], plan: Plan) -> list[str]:
