@@ -252,6 +252,7 @@ def test_bad_files_can_be_skipped_and_are_counted_in_the_report(project):
     assert result.exit_code in (0, 3), result.output
     report = json.loads(result.stdout)
     assert len(report["dataset"]["skipped"]) == 6
+    assert report["dataset"]["licence"] == {"files": [], "spdx": None}
     assert any("really_a_gif.jpg" in finding for finding in report["data_findings"])
 
 

@@ -61,22 +61,30 @@ def send_report(run: str | Path, sinks: Sequence[str]) -> list[str]:
     return send(find_report(run), tuple(sinks))
 
 
-def push_to_hub(run: str | Path, repository: str, *, upload: bool = False, public: bool = False) -> dict[str, Any]:
+def push_to_hub(
+    run: str | Path, repository: str, *, upload: bool = False, public: bool = False, licence: str | None = None
+) -> dict[str, Any]:
     """Prepare a run for a model hub, in its folder ``hub``, and upload that if asked to.
 
+    Args:
+        licence: of the engines, by the hub's identifier; None: unknown.
+
     Returns:
-        ``folder``, ``repository``, ``files`` with their sizes, and ``url``, which is None where nothing was uploaded.
+        ``folder``, ``repository``, ``files`` with their sizes, and, where it was uploaded, the ``url`` and whether that
+        is ``private``; else both are None.
 
     Raises:
-        InputError: no such run, no bundle, a name that cannot be. ReportError: the hub does not take it.
+        InputError: no such run, no bundle, a name that cannot be; a repository that everybody can see, without
+            ``public``. ReportError: the hub does not take it.
     """
     folder = find_report(run)
     try:
         from edgetune.report import hub
     except ImportError as error:
         raise InputError(f"a library is missing: {error.name}", hint="pip install 'edgetune[hub]'") from error
-    prepared = hub.prepare(folder, repository)
-    return {**prepared, "url": hub.upload(prepared, public=public) if upload else None}
+    prepared = hub.prepare(folder, repository, licence=licence)
+    uploaded = hub.upload(prepared, public=public) if upload else {"url": None, "private": None}
+    return {**prepared, **uploaded}
 
 
 def run_folder(recipe: Recipe, run_dir: str | Path | None) -> Path:

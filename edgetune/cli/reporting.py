@@ -28,6 +28,7 @@ from edgetune.errors import InputError
 @click.option("--push-to-hub", "repository", metavar="OWNER/NAME", help="Prepare a model card and its files for a hub.")
 @click.option("--upload", is_flag=True, help="With --push-to-hub: upload them, too, into a private repository.")
 @click.option("--public", is_flag=True, help="With --upload: one that everybody can see.")
+@click.option("--license", "licence", metavar="ID", help="With --push-to-hub: of the engines, such as apache-2.0.")
 @command_options
 def report(
     runs: tuple[Path, ...],
@@ -36,18 +37,19 @@ def report(
     open_it: bool,
     sinks: tuple[str, ...],
     repository: str | None,
-    upload: bool,
-    public: bool,
     as_json: bool,
+    **hub: Any,
 ) -> None:
     """Show the result of RUN (default: the newest under ./runs), or hand it on."""
     from edgetune import api
     from edgetune.report.terminal import render_table
 
-    if (upload and not repository) or (public and not upload):
+    if (hub["upload"] and not repository) or (hub["public"] and not hub["upload"]):
         raise InputError(
             "--upload goes with --push-to-hub OWNER/NAME, and --public with --upload", hint="give both, or leave it out"
         )
+    if hub["licence"] is not None and not repository:
+        raise InputError("--license goes with --push-to-hub OWNER/NAME", hint="give both, or leave it out")
     if compare:
         several(runs, markdown, as_json)
         return
@@ -58,7 +60,7 @@ def report(
         lines = api.send_report(folder, sinks)
         emit({"sent": lines}, as_json, lambda: "\n".join(lines))
     if repository:
-        prepared = api.push_to_hub(folder, repository, upload=upload, public=public)
+        prepared = api.push_to_hub(folder, repository, **hub)
         emit(prepared, as_json, lambda: hub_text(prepared, folder))
     if sinks or repository:
         return
@@ -87,7 +89,8 @@ def hub_text(prepared: dict[str, Any], folder: Path) -> str:
     """What was prepared, file by file, and what to do next."""
     lines = [f"  {file['bytes']:>12,}  {file['name']}" for file in prepared["files"]]
     if prepared["url"]:
-        return "\n".join([*lines, f"uploaded to {prepared['url']}"])
+        seen = "private" if prepared["private"] else "public: everybody can see it"
+        return "\n".join([*lines, f"uploaded to {prepared['url']} ({seen})"])
     next_command = f"edgetune report {folder} --push-to-hub {prepared['repository']} --upload"
     return "\n".join(
         [

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import __version__
+from edgetune.data.licence import find_licence
 from edgetune.inference import INFERENCE_LIBRARIES
 from edgetune.measure.selection import unmeasured
 from edgetune.plan.as_data import recipe_as_data
 from edgetune.plan.candidates import describe
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
+from edgetune.report.findings import picture_rows
 from edgetune.report.layers import target_layers
 from edgetune.spending import total
 
@@ -64,6 +66,7 @@ def assemble(
             "counts": dataset["counts"],
             "carved": dataset["carved"],
             "skipped": dataset["skipped"],
+            "licence": _licence(plan),
         },
         "environment": dict(environment),
         "targets": entries,
@@ -79,6 +82,12 @@ def assemble(
         "next_commands": next_commands,
         **_label_errors(artifacts),
     }
+
+
+def _licence(plan: Plan) -> dict[str, Any]:
+    """Files beside the data that may hold its licence, and which it is by SPDX where that is known."""
+    found = find_licence(plan.recipe.base / plan.recipe.data.path)
+    return {"files": list(found.files), "spdx": found.spdx}
 
 
 def _collapsed(entries: list[dict[str, Any]], plan: Plan) -> list[str]:
@@ -254,9 +263,7 @@ def _findings(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     findings = [DataFinding.from_json(content) for content in found]
     return {
         "data_findings": [str(finding) for finding in findings],
-        "data_examples": [
-            {"finding": number, "path": path} for number, finding in enumerate(findings) for path in finding.samples
-        ],
+        "data_examples": picture_rows(findings),
     }
 
 

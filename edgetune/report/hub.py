@@ -3,59 +3,51 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub import HfApi
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from edgetune.errors import InputError, ReportError
-from edgetune.report.markdown import render_markdown
-from edgetune.report.view import Json
+from edgetune.report.hub_card import UNKNOWN, card
 
 FOLDER = "hub"  # in the run's folder
 MARK = ".edgetune-hub"  # in that folder: we wrote it and may write it anew
-METRICS = {
-    "accuracy": ("accuracy", "Accuracy"),
-    "f1_macro": ("f1", "F1, mean over classes"),
-    "precision_macro": ("precision", "Precision, mean over classes"),
-    "recall_macro": ("recall", "Recall, mean over classes"),
-}
-TEXT = """# {name}
-
-Engines made and measured by edgetune. Accuracy is that of the compiled engine on a held-out test split, latency that
-of the device named below; what was not measured has no number.
-
-## How to use it
-
-Each folder under `bundles/` holds an engine with its labels, preprocessing and golden samples. It needs numpy, an
-inference library and the package edgetune-runtime:
-
-```sh
-edgetune-run bundles/{target} {sample}
-```
-
-## What it is for, and what not
-
-It tells {labels} classes apart: {names}. Anything else is put into one of these, too. It was judged on data like those
-it learned from; on others it may be wrong more often, and its probabilities say nothing about that.
-
-{report}"""
+LICENCES = "https://huggingface.co/docs/hub/repositories-licenses"
+LICENCE = re.compile(
+    r"[a-z0-9][a-z0-9.-]{0,62}"
+)  # as the hub's identifiers are written; which there are it says itself
 
 
-def prepare(folder: Path, repository: str) -> dict[str, Any]:
+def prepare(folder: Path, repository: str, *, licence: str | None = None) -> dict[str, Any]:
     """Write the folder ``hub`` of the run in ``folder``; returns its path and what would be uploaded.
 
+    Args:
+        licence: of the engines, by the hub's identifier; None: unknown.
+
     Raises:
-        InputError: a name that no repository can have, a run without a bundle, or other files where the folder goes.
+        InputError: a name that no repository or licence can have, a run without a bundle, or other files where the
+            folder goes.
     """
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
         raise InputError(f'"{repository}" is no name of a repository: {error}', hint="write OWNER/NAME") from error
+    licence = UNKNOWN if licence is None else licence
+    if not LICENCE.fullmatch(licence):
+        raise InputError(f'"{licence}" is no identifier of a licence', hint=f"write one of {LICENCES}")
     data = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     shipped = [target for target in data["targets"] if target.get("bundle") and (folder / target["bundle"]).is_dir()]
     if not shipped:
@@ -72,7 +64,7 @@ def prepare(folder: Path, repository: str) -> dict[str, Any]:
         shutil.copytree(folder / target["bundle"], place / "bundles" / target["target"])
     for name in ("report.html", "report.json"):
         shutil.copyfile(folder / name, place / name)
-    (place / "README.md").write_text(card(data, shipped, repository).content, encoding="utf-8")
+    (place / "README.md").write_text(card(data, shipped, repository, licence).content, encoding="utf-8")
     files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != MARK)
     return {
         "folder": str(place),
@@ -81,64 +73,43 @@ def prepare(folder: Path, repository: str) -> dict[str, Any]:
     }
 
 
-def card(data: Json, shipped: list[Json], repository: str) -> ModelCard:
-    """The model card: metadata with results of the engines that ship, then the report in Markdown."""
-    text = str(data["recipe"]["model"]["name"]).startswith("transformers/")
-    labels = [str(label) for label in data["dataset"]["labels"]]
-    metadata = ModelCardData(
-        model_name=repository.rpartition("/")[2],
-        library_name="onnx",
-        pipeline_tag="text-classification" if text else "image-classification",
-        tags=["edgetune", "onnx", *dict.fromkeys(str(target["target"]) for target in shipped)],
-        eval_results=list(_results(data, shipped, text=text)) or None,
-    )
-    body = TEXT.format(
-        name=repository.rpartition("/")[2],
-        target=shipped[0]["target"],
-        sample='"some text"' if text else "photo.jpg",
-        labels=len(labels),
-        names=", ".join(labels[:20]) + (", ..." if len(labels) > 20 else ""),
-        report=render_markdown(data).replace("\n#", "\n##").removeprefix("# ").partition("\n")[2].strip(),
-    )
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
+def upload(prepared: Mapping[str, Any], *, public: bool) -> dict[str, Any]:
+    """Upload the prepared folder, into a new private repository unless it is to be public, or one that is there.
 
-
-def _results(data: Json, shipped: list[Json], *, text: bool) -> Iterator[EvalResult]:
-    for target in shipped:
-        engines = [*target["candidates"], *([target["baseline"]] if target["baseline"] else [])]
-        engine = next((one for one in engines if one["name"] == target["chosen"]), None)
-        for key, (kind, name) in METRICS.items():
-            value = ((engine or {}).get("metrics") or {}).get(key)
-            if value is not None:
-                yield EvalResult(
-                    task_type="text-classification" if text else "image-classification",
-                    dataset_type="custom",
-                    dataset_name=Path(str(data["recipe"]["data"]["path"])).name,
-                    dataset_split="test",
-                    metric_type=kind,
-                    metric_value=value,
-                    metric_name=f"{name} ({target['chosen']} on {target['target']})",
-                )
-
-
-def upload(prepared: Mapping[str, Any], *, public: bool) -> str:
-    """Upload the prepared folder, into a repository that is made private unless it is to be public; returns its URL.
+    Returns:
+        ``url`` of the repository, and whether it is ``private``.
 
     Raises:
+        InputError: without ``public``, a repository that everybody can see: nothing is uploaded.
         ReportError: no token, no network, or the hub refuses.
     """
-    api = HfApi()
+    api, name = HfApi(), prepared["repository"]
     try:
-        url = api.create_repo(prepared["repository"], private=not public, exist_ok=True)
+        private = _visibility(api, name)
+        if private is None:
+            api.create_repo(name, private=not public)
+            private = _visibility(api, name)  # as the hub has it now, whatever an organisation's rules make of it
+        if not private and not public:
+            raise InputError(
+                f"everybody can see {name} on the hub; nothing was uploaded",
+                hint="add --public if they may see this, too; else name another repository, which will be private",
+            )
         api.upload_folder(
-            repo_id=prepared["repository"],
-            folder_path=prepared["folder"],
-            ignore_patterns=[MARK],
-            commit_message="Upload by edgetune",
+            repo_id=name, folder_path=prepared["folder"], ignore_patterns=[MARK], commit_message="Upload by edgetune"
         )
-    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise ReportError(
-            f"the hub did not take {prepared['repository']}: {' '.join(str(error).split())[:300]}",
+    except (HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        raise ReportError(  # ValueError: the hub finds the card's metadata wrong
+            f"the hub did not take {name}: {' '.join(str(error).split())[:300]}",
             hint=f"log in with `hf auth login` or set HF_TOKEN, and try again; all is ready in {prepared['folder']}",
         ) from error
-    return str(url)
+    return {"url": f"{api.endpoint}/{name}", "private": private}
+
+
+def _visibility(api: HfApi, name: str) -> bool | None:
+    """Whether the hub keeps a repository private; None: there is none, as far as this user may know."""
+    try:
+        return bool(api.repo_info(name).private)
+    except GatedRepoError:  # it is there, for everybody who asks
+        return False
+    except RepositoryNotFoundError:
+        return None

@@ -1,15 +1,20 @@
 """A folder for a model hub: the card is what huggingface_hub reads, and nothing leaves the machine unasked."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import ModelCard
+from small_hub import small_hub
 
 from edgetune.cli import cli
 from edgetune.errors import InputError
 from edgetune.report import hub
+from edgetune.report.hub_card import base_model
 from edgetune.report.write import write_reports
 
 
@@ -65,16 +70,107 @@ def test_a_run_without_a_bundle_has_nothing_to_hand_on(run):
         hub.prepare(run, "someone/clothes")
 
 
-def test_the_command_prepares_and_uploads_only_when_told_to(run, monkeypatch):
-    asked = []
-    monkeypatch.setattr(hub, "upload", lambda *args, **kwargs: asked.append((args, kwargs)))
-    result = CliRunner().invoke(cli, ["report", str(run), "--push-to-hub", "someone/clothes"])
+@pytest.fixture
+def served(monkeypatch):
+    """A hub on this machine, to which the library speaks HTTP as to the real one."""
+    with small_hub() as found:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.url)
+        monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
+        yield found
+
+
+def push(run, *more):
+    return CliRunner().invoke(cli, ["report", str(run), "--push-to-hub", "someone/clothes", *more])
+
+
+def test_the_command_uploads_only_when_told_to(run, served):
+    result = push(run)
     assert result.exit_code == 0 and "nothing was uploaded" in result.output and "engine.onnx" in result.output
-    assert not asked
-    CliRunner().invoke(cli, ["report", str(run), "--push-to-hub", "someone/clothes", "--upload"])
-    assert [kwargs for _, kwargs in asked] == [{"public": False}]
+    assert not served.asked
     assert CliRunner().invoke(cli, ["report", str(run), "--upload"]).exit_code == 2
-    assert CliRunner().invoke(cli, ["report", str(run), "--push-to-hub", "a/b", "--public"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["report", str(run), "--license", "mit"]).exit_code == 2
+    assert push(run, "--public").exit_code == 2
+    assert not served.asked
+
+
+def test_a_new_repository_is_private(run, served):
+    result = push(run, "--upload")
+    assert result.exit_code == 0 and f"uploaded to {served.url}/someone/clothes (private)" in result.output
+    assert served.private == {"someone/clothes": True}
+    assert served.files["someone/clothes"] == {
+        path.relative_to(run / "hub").as_posix(): path.read_bytes()
+        for path in (run / "hub").rglob("*")
+        if path.is_file() and path.name != ".edgetune-hub"
+    }
+    again = json.loads(push(run, "--upload", "--json").output)
+    assert again["private"] is True and served.private == {"someone/clothes": True}
+
+
+def test_nothing_goes_into_a_repository_that_everybody_sees_unless_it_may(run, served):
+    served.private["someone/clothes"] = False
+    result = push(run, "--upload")
+    assert result.exit_code == 2 and "everybody can see someone/clothes on the hub; nothing was" in result.stderr
+    assert "--public" in result.stderr and not served.files
+    assert "public: everybody can see it" in push(run, "--upload", "--public").output
+    assert "README.md" in served.files["someone/clothes"]
+
+
+def test_nothing_goes_into_one_that_the_hub_made_public_all_the_same(run, served):
+    served.ignores_private = True
+    assert push(run, "--upload").exit_code == 2
+    assert served.private == {"someone/clothes": False} and not served.files
+
+
+def test_the_address_in_the_environment_is_the_one_that_is_asked(run, served):
+    served.private["someone/clothes"] = False
+    command = [sys.executable, "-m", "edgetune", "report", str(run), "--push-to-hub", "someone/clothes", "--upload"]
+    done = subprocess.run(command, env={**os.environ, "HF_ENDPOINT": served.url}, capture_output=True, text=True)
+    assert done.returncode == 2 and "everybody can see someone/clothes" in done.stderr and not served.files
+
+
+def test_what_the_hub_finds_wrong_with_the_card_is_told(run, served):
+    result = push(run, "--upload", "--license", "beerware")
+    assert result.exit_code == 1 and "license must be one of" in result.stderr and not served.files
+    result = push(run, "--license", "see ../LICENSE")
+    assert result.exit_code == 2 and "no identifier of a licence" in result.stderr
+
+
+def test_the_card_tells_where_it_comes_from_and_what_is_not_known(run, report):
+    folder = run / "hub/README.md"
+    hub.prepare(run, "someone/clothes")
+    card = ModelCard.load(folder)
+    assert card.data.license == "unknown" and card.data.base_model is None
+    assert "weights of the maker's own" in card.text and "licence was not looked for" in card.text
+    report["recipe"]["model"] = {"name": "timm/resnet18", "weights": None, "pretrained": True}
+    report["dataset"]["licence"] = {"files": ["LICENSE"], "spdx": "CC-BY-4.0"}
+    write_reports(report, run)
+    hub.prepare(run, "someone/clothes", licence="apache-2.0")
+    card = ModelCard.load(folder)
+    assert card.data.license == "apache-2.0" and card.data.base_model == "timm/resnet18.a1_in1k"
+    assert "LICENSE beside the data (CC-BY-4.0)" in card.text and "3,070 for train" in card.text
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ({"name": "transformers/distil/distilbert-base-cased", "weights": None}, "distil/distilbert-base-cased"),
+        ({"name": "transformers/minilm", "weights": "encoder"}, None),
+        ({"name": "timm/resnet18", "weights": None, "pretrained": False}, None),
+        ({"name": "timm/no-such-network", "weights": None}, None),
+        ({"name": "torchvision/resnet18", "weights": None}, None),
+    ],
+)  # fmt: skip
+def test_a_base_model_is_named_where_the_hub_has_its_weights(model, base):
+    assert base_model(model) == base
+
+
+def test_latency_and_size_are_among_the_results(run, report):
+    hub.prepare(run, "someone/clothes")
+    results = {result.metric_type: result for result in ModelCard.load(run / "hub/README.md").data.eval_results}
+    chosen = next(one for one in report["targets"][0]["candidates"] if one["name"] == "int8")
+    assert results["latency"].metric_value == chosen["latency_ms"]["p50"]
+    assert "ThinkCentre M75q" in results["latency"].metric_name and results["latency"].dataset_split is None
+    assert results["size"].metric_value == chosen["size_bytes"]
 
 
 def test_without_a_network_the_upload_fails_with_a_message(run, monkeypatch):
