@@ -1,6 +1,7 @@
 """Write what a network computes with the operators that engines have fast kernels for; the values stay the same."""
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,7 +63,7 @@ def add_for_hard_sigmoid(model: onnx.ModelProto) -> int:
 
 
 def _addition(
-    graph: onnx.GraphProto, node: onnx.NodeProto, source: onnx.NodeProto, constants: dict[str, NDArray[np.generic]]
+    graph: onnx.GraphProto, node: onnx.NodeProto, source: onnx.NodeProto, constants: dict[str, NDArray[Any]]
 ) -> list[onnx.NodeProto]:
     out = node.output[0]
     if HALF not in constants:
@@ -80,7 +81,7 @@ def _addition(
     ]
 
 
-def _cut_by_rounding(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, NDArray[np.generic]]) -> bool:
+def _cut_by_rounding(graph: onnx.GraphProto, node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> bool:
     """Whether all that reads ``node`` quantizes it to 0 and more, and to 1 at most."""
     if not (math.isclose(_float(node, "alpha", 0.2), ALPHA, rel_tol=1e-5) and _float(node, "beta", 0.5) == BETA):
         return False
@@ -94,7 +95,7 @@ def _cut_by_rounding(graph: onnx.GraphProto, node: onnx.NodeProto, constants: di
     return bool(readers)
 
 
-def _axes(node: onnx.NodeProto, constants: dict[str, NDArray[np.generic]]) -> list[int]:
+def _axes(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> list[int]:
     """Sorted, counted from the front; an attribute before opset 18, an input since."""
     given = [list(attribute.ints) for attribute in node.attribute if attribute.name == "axes"]
     if len(node.input) > 1 and node.input[1] in constants:
@@ -117,5 +118,5 @@ def _float(node: onnx.NodeProto, name: str, default: float) -> float:
     return next((float(attribute.f) for attribute in node.attribute if attribute.name == name), default)
 
 
-def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[np.generic]]:
+def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -1,5 +1,7 @@
 """Operators in terms of those that have integer kernels and that the other passes know."""
 
+from collections.abc import Set
+
 import torch
 from torch import fx
 
@@ -22,7 +24,7 @@ def decompose_hardswish(graph: fx.GraphModule) -> None:
     _as_gated(graph, HARDSWISH, aten.hardsigmoid.default)
 
 
-def _as_gated(graph: fx.GraphModule, kinds: set[object], gate: torch._ops.OpOverload) -> None:
+def _as_gated(graph: fx.GraphModule, kinds: Set[object], gate: torch._ops.OpOverload) -> None:
     """Replace the operators ``kinds`` by x * gate(x)."""
     for node in list(graph.graph.nodes):
         if node.target in kinds:
