@@ -10,7 +10,16 @@ from typing import Any
 
 from edgetune_runtime.errors import RuntimeProblem
 
-from edgetune.errors import BackendError, DeviceError, EdgetuneError, InputError, Interrupted, ProcessError, StoreError
+from edgetune.errors import (
+    BackendError,
+    DeviceError,
+    EdgetuneError,
+    InputError,
+    Interrupted,
+    ProcessError,
+    SetAside,
+    StoreError,
+)
 from edgetune.inference import INFERENCE_LIBRARIES, installed_version
 from edgetune.likeness import Past
 from edgetune.processes import several
@@ -60,7 +69,8 @@ def run(
     known: Mapping[str, Outcome] | None = None,
     part: str | None = None,
 ) -> dict[str, Outcome]:
-    """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning tells ``watch``.
+    """Run every step of ``plan`` that is not in the store; returns {step id: outcome}. Fine-tuning and the recovery
+    from pruning tell ``watch``.
 
     Steps may take inputs from ``known``, outcomes of other plans; what one of these did already is not looked at again.
     Lines begin with the number of the step, or with the name of the ``part`` of a build that this is.
@@ -261,7 +271,7 @@ def _make(
             return added(before, meter.read())
         except RuntimeProblem as problem:  # the device's package has errors of its own
             raise BackendError(f"{step.title}: {problem}") from problem
-        except Interrupted:
+        except (Interrupted, SetAside):
             remember(spent, added(before, meter.read()))
             raise
         finally:

@@ -45,7 +45,7 @@ def prunable_groups(
 ) -> list[PrunableGroup]:
     """Every group of channels that may go, with scores.
 
-    Left out are groups that the criterion does not know, and those of attention layers, whose heads must stay whole.
+    Left out are groups that the criterion does not know.
 
     Args:
         most: module name -> share of the channels it makes that may go; it counts for what is inside the module too.
@@ -64,9 +64,7 @@ def prunable_groups(
             )
         scores = importance(group)
         count = _group_count(group)
-        if scores is None or any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
-            continue
-        if len(scores) % count:
+        if scores is None or len(scores) % count:
             continue
         root, sides = group[0].dep, _sides(group, names, count)
         found.append(
@@ -95,9 +93,7 @@ class Keeping(tp.importance.Importance):  # type: ignore[misc]
         self.scores, self.most = scores, most
 
     def __call__(self, group: tp.Group) -> Tensor | None:
-        """Scores [channels]; None where there are none, and for what attention reads, whose heads must stay whole."""
-        if any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
-            return None
+        """Scores [channels]; None where there are none."""
         scores, count = self.scores(group), _group_count(group)
         if scores is None or len(scores) % count:
             return scores

@@ -14,6 +14,7 @@ from edgetune.plan.as_data import recipe_as_data
 from edgetune.plan.candidates import describe
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
+from edgetune.report.findings import picture_rows
 from edgetune.report.layers import target_layers
 from edgetune.spending import total
 
@@ -269,9 +270,7 @@ def _findings(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     findings = [DataFinding.from_json(content) for content in found]
     return {
         "data_findings": [str(finding) for finding in findings],
-        "data_examples": [
-            {"finding": number, "path": path} for number, finding in enumerate(findings) for path in finding.samples
-        ],
+        "data_examples": picture_rows(findings),
     }
 
 

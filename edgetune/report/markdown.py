@@ -15,7 +15,7 @@ COLUMNS = ("candidate", "accuracy", "change, points", "median", "p90", "p99", "s
 
 def render_markdown(data: view.Json) -> str:
     """The whole report as GitHub-flavoured Markdown."""
-    parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
+    parts = [f"# {escape(view.heading(data))}", _head(data)]
     parts += [_target(data, target) for target in data["targets"]]
     parts += [
         _training(data),
@@ -44,6 +44,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from:
 def _head(data: view.Json) -> str:
     lines = [f"- {escape(view.closing_line(target))}" for target in data["targets"]]
     origin = f"edgetune {escape(data['edgetune'])}"
+    if data.get("run"):
+        origin += f", run {escape(data['run'])}"
     if data.get("created"):
         origin += f", {escape(data['created'])}"
     return "\n".join([*lines, "", origin])

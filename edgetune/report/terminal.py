@@ -12,7 +12,7 @@ NAME_WIDTH = 22
 MARKS = {"chosen": "*", "baseline": " ", "": " "}
 HEADER = ("", "candidate", "accuracy", "change, points", "median", "speed-up", "size")
 # Plain ASCII: a report must also print over a serial line and in a C locale.
-ASCII = str.maketrans({"×": "x", "–": "-", numbers.MINUS: "-"})
+ASCII = str.maketrans({"×": "x", "–": "-", numbers.MINUS: "-", "→": "->"})
 
 
 def render_table(data: view.Json) -> str:

@@ -74,6 +74,16 @@ class GateLine:
     passed: bool
 
 
+def heading(data: Json) -> str:
+    """The network and what it learned: resnet18 on signdigits; a report without them is named after its run."""
+    recipe = data["recipe"]
+    network = str((recipe.get("model") or {}).get("name") or "").rpartition("/")[2].rpartition(":")[2]
+    learned = str((recipe.get("data") or {}).get("path") or "").rstrip("/").rpartition("/")[2]
+    if not network:
+        return str(data.get("run") or "edgetune report")
+    return f"{network} on {learned}" if learned.strip(".") else network
+
+
 def candidates(target: Json) -> list[Json]:
     """Baseline first, then the others as they were tried; none twice."""
     baseline = target["baseline"]
@@ -441,15 +451,6 @@ def _micro(ms: float | None) -> str:
 
 def _decibels(value: float | None) -> str:
     return numbers.NONE if value is None else f"{value:.1f} dB".replace("-", numbers.MINUS)
-
-
-def finding_rows(data: Json) -> list[tuple[str, list[Json]]]:
-    """Each finding of the data check in words, with the pictures to look at."""
-    examples = data.get("data_examples") or []
-    return [
-        (text, [row for row in examples if row["finding"] == number])
-        for number, text in enumerate(data.get("data_findings") or [])
-    ]
 
 
 def dataset_rows(data: Json) -> list[tuple[str, str]]:
