@@ -26,7 +26,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 5,
-    "select": 12,
+    "select": 13,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
