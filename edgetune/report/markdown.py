@@ -72,8 +72,9 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts += [
             "What the controller tried, in order:",
             table(header, [tuple(escape(cell) for cell in row) for row in shown]),
-            escape(view.trade_off_line(target)),
         ]
+    if line := view.trade_off_line(target):
+        parts.append(escape(line))
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
     if confusion := target.get("confusion"):
