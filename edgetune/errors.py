@@ -64,6 +64,10 @@ class Abandoned(TrainingError):
     """A training that is given up on purpose; nothing of it is kept."""
 
 
+class SetAside(Abandoned):
+    """A training that is given up on purpose, but may be wanted again: what it has saved is kept to go on from."""
+
+
 class TuneError(EdgetuneError):
     """The storage of a search has gone, or no trial came to an end."""
 

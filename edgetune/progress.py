@@ -20,7 +20,9 @@ def silent(done: int, total: int, note: str = "") -> None:
 
 
 Watch = Callable[[Sequence[Mapping[str, float]]], None]
-"""What a training calls after each epoch with all epochs so far; raising ``errors.Abandoned`` ends it."""
+"""What a training calls with all epochs so far: after each, and before it goes on from a checkpoint.
+
+Raising ``errors.Abandoned`` ends it."""
 
 
 def unwatched(history: Sequence[Mapping[str, float]]) -> None:

@@ -122,6 +122,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("search", "timeout_hours"): (lambda v: v is None or v > 0, "above 0"),
     ("search", "seed"): (lambda v: v >= 0, "0 or more"),
     ("search", "give_up_points"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
+    ("search", "stop_points"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
     ("search", "lost_after_seconds"): (lambda v: 1 <= v <= 86_400, "from 1 to 86400"),
     ("cost", "per_hour"): (lambda v: v is None or 0 <= v <= 1e9, "from 0 to 1000000000"),
     ("cost", "currency"): (lambda v: len(v) <= 16 and v.isprintable(), "a short name, such as EUR"),

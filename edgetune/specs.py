@@ -315,6 +315,9 @@ class SearchSpec:
     ([measuring.md](measuring.md#energy))"""
     give_up_points: float = 5.0
     """a network so many points further below float than `max_accuracy_drop` allows is neither quantized nor timed"""
+    stop_points: float = 5.0
+    """a recovery that would be given up if it ended now, and is so many points behind the median of finished ones, is
+    stopped ([how](search.md#what-is-given-up-and-what-is-chosen)); 100: none is"""
     storage: str | None = None
     """an SQLite file, or a URL such as `postgresql://user@host/database`; not set: `search/search.db`"""
     lost_after_seconds: float = 120.0

@@ -28,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from edgetune.errors import Abandoned, ProcessError, StoreError
+from edgetune.errors import Abandoned, ProcessError, SetAside, StoreError
 from edgetune.hashing import canonical_json, digest_file, digest_json, digest_tree
 from edgetune.records import Artifact, Step
 from edgetune.remote import Remote
@@ -312,6 +312,8 @@ class Store:
         started = time.monotonic()
         try:
             cost = body(out, scratch)
+        except SetAside:
+            raise  # as after an interruption
         except Abandoned:
             shutil.rmtree(work, ignore_errors=True)
             raise

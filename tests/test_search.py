@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from edgetune_runtime import sensors
+from safetensors import safe_open
 
 from edgetune import api
 from edgetune.cli import cli
 from edgetune.errors import InputError
 from edgetune.recipe import load_recipe
 from edgetune.report.validate import validate_search
+from edgetune.search import hopeless
 from edgetune.search.pareto import hypervolume
 
 pytestmark = pytest.mark.slow
@@ -121,6 +123,50 @@ def test_hopeless_networks_are_not_compiled_and_nothing_that_fits_is_told(search
     assert first["recovered_accuracy"] < data["float"]["accuracy"] and first["inside_budget"] is False
     assert not [entry for entry in api.open_store().entries() if entry.name == "quantize"]
     assert done.exit_code == 1 and "no trial came to an end" in done.stderr
+
+
+def test_a_hopeless_recovery_is_stopped_and_goes_on_where_it_is_wanted(search, monkeypatch):
+    monkeypatch.setattr(hopeless, "LEAST_TRIALS", 1)
+    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 40.0")
+    edit(search, "trials = 4", 'trials = 6\nseed = 1\nsampler = "random"\ngive_up_points = 0.0\nstop_points = 0.0')
+    edit(search, "recovery_epochs = 2", "recovery_epochs = 4\nlearning_rate = 0.01")
+    edit(search, "ratio = [0.0, 0.5]", "ratio = [0.5]")
+    edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "prune.learning_rate = [0.01, 1e-9]")
+    done = CliRunner().invoke(cli, ["search"])
+    assert done.exit_code in (0, 3), done.output  # 3: on a busy machine none may be proven faster
+    data = json.loads((search / "search/search.json").read_text())
+    good = [trial for trial in data["trials"] if trial["values"]["prune.learning_rate"] == 0.01]
+    bad = [trial for trial in data["trials"] if trial not in good]
+    assert all(trial["state"] == "finished" and len(trial["recovery"]) == 4 for trial in good)
+    assert {trial["values"]["quantize.mode"] for trial in bad} == {"none", "ptq"}  # two that want the same network
+    epoch = bad[0]["stopped"]["epoch"]  # 1 on most machines
+    for trial in bad:  # the second is stopped at once
+        assert trial["state"] == "given up" and trial["accuracy"] is None and trial["inside_budget"] is False
+        assert (trial["stopped"]["epoch"], trial["stopped"]["epochs"]) == (epoch, 4)
+        assert trial["stopped"]["median"] == max(good[0]["recovery"][:epoch]) > trial["recovered_accuracy"]
+        assert trial["reason"].startswith(f"stopped after epoch {epoch} of 4") and trial["reason"] in done.stderr
+    assert f"left out {(4 - epoch) * len(bad)} epochs" in done.stdout and bad[0]["reason"] in page(search)
+
+    # What was trained is kept, but not as a finished step; where nothing is stopped it goes on from there.
+    assert {entry.params["learning_rate"] for entry in pruned()} == {0.01}
+    (half,) = (search / "store/work").rglob("training.safetensors")
+    with safe_open(half, framework="np") as file:
+        begun = json.loads(file.metadata()["progress"])["history"]
+    assert len(begun) == epoch
+    edit(search, "stop_points = 0.0", "stop_points = 100.0")
+    (search / "edgetune.searched.toml").unlink(missing_ok=True)
+    assert api.search()["study"] != data["study"]
+    (slow,) = [entry for entry in pruned() if entry.params["learning_rate"] == 1e-9]
+    notes = json.loads((search / "store/objects" / slow.key / "notes/training.json").read_text())
+    assert notes["history"][:epoch] == begun and len(notes["history"]) == 4  # with the seconds that it took then
+
+
+def pruned():
+    return [entry for entry in api.open_store().entries() if entry.name == "prune"]
+
+
+def page(project):
+    return (project / "search/search.html").read_text()
 
 
 def test_a_budget_that_nothing_keeps_to_ends_with_3(search):

@@ -142,7 +142,9 @@ def test_text_has_no_ratios_and_no_training_of_its_quantization(tmp_path):
     assert names == ["prune.target_speedup", "prune.distillation_weight", "quantize.mode"]
 
 
-@pytest.mark.parametrize("line", ["trials = 0", 'sampler = "best"', "give_up_points = -1", "lost_after_seconds = 0"])
+@pytest.mark.parametrize(
+    "line", ["trials = 0", 'sampler = "best"', "give_up_points = -1", "stop_points = 101", "lost_after_seconds = 0"]
+)
 def test_the_other_keys_of_a_search_have_limits(tmp_path, line):
     with pytest.raises(RecipeError, match="search"):
         recipe(tmp_path, f"[search]\n{line}\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.errors import Abandoned, StoreError
+from edgetune.errors import Abandoned, SetAside, StoreError
 from edgetune.records import Step
 from edgetune.store import Store, step_key
 
@@ -135,6 +135,21 @@ def test_what_is_given_up_on_purpose_leaves_nothing(tmp_path):
     with pytest.raises(Abandoned):
         store.make("k", STEP, (), body)
     assert store.work_bytes() == 0 and not list((tmp_path / "work").iterdir()) and store.lookup("k") is None
+
+
+def test_what_is_set_aside_is_not_finished_and_goes_on_when_it_is_wanted_again(tmp_path):
+    def body(out: Path, scratch: Path) -> None:
+        if not (scratch / "checkpoint").exists():
+            (scratch / "checkpoint").write_text("half done")
+            raise SetAside("not now")
+        (out / "value").write_text((scratch / "checkpoint").read_text())
+
+    store = Store(tmp_path)
+    with pytest.raises(SetAside):
+        store.make("k", STEP, (), body)
+    assert store.lookup("k") is None and not store.entries()
+    made, cached = store.make("k", STEP, (), body)
+    assert not cached and (made.path / "value").read_text() == "half done" and store.work_bytes() == 0
 
 
 def test_kill_9_leaves_a_store_that_goes_on(tmp_path):

@@ -61,7 +61,8 @@ def train(
 
     Args:
         head: state-dict keys of the head (``edgetune.models.head``); empty: that of the last stage.
-        watch: told the history after each epoch; a strategy without epochs does not call it.
+        watch: told the history after each epoch, and before a training goes on from a checkpoint; a strategy without
+            epochs does not call it.
 
     Raises:
         TrainingError: the loss was not finite twice, or the strategy does not fit the network.
@@ -196,6 +197,8 @@ class _Run:
 
     def to_the_end(self) -> Trained:
         per_epoch = self.examples.steps_per_epoch
+        if self.progress.history:  # of a run that was stopped: what gave it up may do so again
+            self._tell()
         with deferred_interrupts() as stop_asked, synchronized_batch_norms(self.network, self.team), fastest_kernels():
             while self.progress.step < self.total_steps and not self._stopped_early():
                 epoch, batch = divmod(self.progress.step, per_epoch)

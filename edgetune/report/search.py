@@ -49,6 +49,12 @@ def verdict(data: view.Json) -> list[str]:
     """What was chosen, in words."""
     volumes, samples = data["hypervolume"]["by_trial"], data["validation_samples"]
     lines = [count(data)]
+    if stops := [trial["stopped"] for trial in data["trials"] if trial.get("stopped")]:
+        left = sum(stop["epochs"] - stop["epoch"] for stop in stops)
+        lines.append(
+            f"Of these {len(stops)} {'was' if len(stops) == 1 else 'were'} stopped while recovering, which left out "
+            f"{left:,} epoch{'s' if left > 1 else ''} of training."
+        )
     if volumes:
         lines.append(f"Hypervolume: {volumes[-1]['value']:.4f}.")
     lines.append(f"The recipe's float engine has {numbers.percent(data['float']['accuracy'])} on validation.")

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 from edgetune import __version__
 from edgetune.measure.selection import BASELINE, over_limits, select
 from edgetune.records import Dimension, Recipe, SearchSpec
+from edgetune.search.hopeless import RESULT
 from edgetune.search.pareto import Point, front, hypervolume
-from edgetune.search.trial import RESULT, Baseline, as_candidate, broken, budget_of
+from edgetune.search.trial import Baseline, as_candidate, broken, budget_of
 from edgetune.search.values import changes, wanted
 from edgetune.tune.liveness import BEAT, LOSSES
 from edgetune.tune.study import REASON, RECIPE, VALUES, counted
@@ -56,6 +57,7 @@ def describe(
         "float": {"accuracy": baseline.accuracy, "size_bytes": baseline.size_bytes},
         "budget": budget_of(recipe),
         "give_up_points": recipe.search.give_up_points,
+        "stop_points": recipe.search.stop_points,
         "space": [_dimension(dimension) for dimension in space],
         "trials": [_trial(trial, recipe, baseline) for trial in trials],
         "front": [finished[i].number for i in sorted(front(points), key=lambda i: points[i][1])],
@@ -144,6 +146,8 @@ def _trial(trial: FrozenTrial, recipe: Recipe, baseline: Baseline) -> dict[str, 
         "values": dict(attributes.get(VALUES, {})),
         "engine": result and result["engine"],
         "recovered_accuracy": result and result["recovered_accuracy"],
+        "recovery": (result and result.get("recovery")) or [],
+        "stopped": result and result.get("stopped"),
         "accuracy": result and result["accuracy"],
         "speedup": result and result["speedup"],
         "latency_ms": result and result["latency_ms"],

@@ -22,17 +22,16 @@ from edgetune.plan import make_trial_plan
 from edgetune.plan.candidates import FLOAT, UNPRUNED
 from edgetune.progress import Reporter
 from edgetune.records import Dimension, Plan, Recipe, Target
+from edgetune.search.hopeless import RESULT, watched
 from edgetune.search.study import PREFIX
 from edgetune.search.trial import (
     DEVICE_SOURCES,
-    RESULT,
     Baseline,
-    best_epoch,
-    hopeless,
+    is_over,
     make_engine,
+    make_network,
     run_up_to,
     surroundings_of,
-    untimed,
 )
 from edgetune.search.values import RATIO, SPEEDUP, Wanted, wanted
 from edgetune.store import Store
@@ -164,10 +163,10 @@ def make_elsewhere(
     """
     around = surroundings_of(engine.recipe, search.recipe, search.surroundings, baseline.target)
     plan = make_trial_plan(engine.recipe, baseline.target, around.facts, engine.pruning, engine.precision)
-    last = _last_trained(plan)
-    recovered = best_epoch(run_up_to(plan, last, search.store, around, reporter), last)
-    if recovered is not None and hopeless(recovered, baseline.accuracy, engine.recipe):
-        return untimed(plan.candidates[0].name, recovered)
+    watch = watched(search, trial, baseline.accuracy, engine)
+    result = make_network(plan, _last_trained(plan), search.store, around, reporter, watch)
+    if is_over(result, baseline, engine.recipe):
+        return result
     search.ask(lambda: trial.set_user_attr(NETWORK, True))
     reporter.say("trained; waiting for the device")
     while True:

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from edgetune.hashing import digest_json
 from edgetune.plan import make_trial_plan
 from edgetune.plan.candidates import FLOAT, UNPRUNED
-from edgetune.records import Dimension, Facts, Recipe, Target
+from edgetune.records import Dimension, Facts, Recipe, SearchSpec, Target
 from edgetune.search.values import first_values
 from edgetune.tune.study import RECIPE, find_or_make
 
@@ -37,7 +37,12 @@ def identity(recipe: Recipe, target: Target, facts: Facts, space: Sequence[Dimen
         "[quantize]": asdict(recipe.quantize),
         "[budget]": asdict(recipe.budget),
         "[bench]": asdict(recipe.bench),
-        "[search]": [spec.size, spec.give_up_points, *(["energy"] if spec.energy else [])],
+        "[search]": [
+            spec.size,
+            spec.give_up_points,
+            *(["energy"] if spec.energy else []),
+            *([{"stop_points": spec.stop_points}] if spec.stop_points != SearchSpec().stop_points else []),
+        ],
         "[search.space]": [asdict(dimension) for dimension in space],
         "the target": asdict(target),
         "the processor": processor,

@@ -11,22 +11,22 @@ import numpy as np
 from optuna.trial import Trial, TrialState
 
 from edgetune import pipeline
-from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, MeasureError, StoreError
+from edgetune.errors import DeviceError, EdgetuneError, InputError, Interrupted, MeasureError, SetAside, StoreError
 from edgetune.measure.energy import energy_ratio
-from edgetune.measure.selection import drop_points, over_limits
+from edgetune.measure.selection import over_limits
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.pipeline import Outcome
 from edgetune.plan import make_pair_plan, make_trial_plan
 from edgetune.plan.candidates import FLOAT, UNPRUNED
-from edgetune.progress import Reporter
+from edgetune.progress import Reporter, Watch, unwatched
 from edgetune.records import Candidate, Plan, Recipe, SearchSpec, Target
+from edgetune.search.hopeless import RESULT, Recovering, Stop, hopeless, watched
 from edgetune.search.values import Wanted, wanted
 from edgetune.store import Store
 from edgetune.surroundings import Surroundings, look_around
 from edgetune.tune.training import OneLine, announce, read_history
 from edgetune.tune.worker import Search, Tried
 
-RESULT = "edgetune:result"
 DEVICE_SOURCES = ("device", "processor")  # of a plan's facts: those about where engines run
 TRIAL = "trial"  # the engine's name beside "float"
 
@@ -74,7 +74,8 @@ Make = Callable[[Baseline, Wanted, Search, Trial, Reporter], dict[str, Any]]
 
 def make_here(baseline: Baseline, engine: Wanted, search: Search, trial: Trial, reporter: Reporter) -> dict[str, Any]:
     """All of it by this process."""
-    return make_engine(baseline, engine, search.recipe, search.store, search.surroundings, reporter)
+    watch = watched(search, trial, baseline.accuracy, engine)
+    return make_engine(baseline, engine, search.recipe, search.store, search.surroundings, reporter, watch)
 
 
 def attempt(
@@ -98,6 +99,8 @@ def attempt(
     seconds = time.monotonic() - started
     if result["speedup"] is None:
         why = f"{result['recovered_accuracy']:.1%} on validation after recovery: hopeless, not quantized and not timed"
+        if result["stopped"]:
+            why = str(Stop(**result["stopped"]))
         search.reporter.say(f"trial {trial.number}: given up after {seconds:.0f} s: {why}")
         return Tried(state=TrialState.PRUNED, reason=why)
     limits = over_limits(as_candidate(trial.number, result), budget_of(search.recipe))
@@ -146,9 +149,18 @@ def budget_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def make_engine(
-    baseline: Baseline, engine: Wanted, own: Recipe, store: Store, surroundings: Surroundings, reporter: Reporter
+    baseline: Baseline,
+    engine: Wanted,
+    own: Recipe,
+    store: Store,
+    surroundings: Surroundings,
+    reporter: Reporter,
+    watch: Recovering | None = None,
 ) -> dict[str, Any]:
     """Make, judge and time ``engine`` beside the baseline, the float engine of the searcher's ``own`` recipe.
+
+    Args:
+        watch: may stop the recovery.
 
     Returns:
         What is kept of a trial; accuracy, speed-up and size are None where the network was hopeless.
@@ -157,10 +169,8 @@ def make_engine(
     around = surroundings_of(recipe, own, surroundings, target)
     plan = make_trial_plan(recipe, target, around.facts, engine.pruning, engine.precision)
     (candidate,) = plan.candidates
-    outcomes = run_up_to(plan, candidate.network_step, store, around, reporter)
-    result = untimed(candidate.name, best_epoch(outcomes, candidate.network_step))
-    recovered = result["recovered_accuracy"]
-    if recovered is not None and hopeless(recovered, baseline.accuracy, recipe):
+    result = make_network(plan, candidate.network_step, store, around, reporter, watch)
+    if is_over(result, baseline, recipe):
         return result
     outcomes = run_up_to(plan, plan.steps[-1].id, store, around, reporter)
     assert candidate.compile_step is not None  # only targets that run here are searched
@@ -195,15 +205,34 @@ def surroundings_of(recipe: Recipe, own: Recipe, surroundings: Surroundings, tar
     return on_the_device_of(surroundings, look_around(recipe, (target,)))
 
 
-def untimed(engine: str, recovered: float | None) -> dict[str, Any]:
-    """The result of a trial whose network is all there is."""
-    empty = dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes", "energy_ratio"))
-    return {"engine": engine, "recovered_accuracy": recovered, **empty}
+def make_network(
+    plan: Plan, step: str, store: Store, around: Surroundings, reporter: Reporter, watch: Recovering | None
+) -> dict[str, Any]:
+    """Make the network of a trial's ``plan``, and return what there is of its result then: no engine.
+
+    ``recovered_accuracy`` is the highest on validation that its training saw, None where nothing was trained;
+    ``recovery`` that of each epoch after pruning; ``stopped`` says when ``watch`` has stopped it.
+    """
+    empty = dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes", "energy_ratio", "stopped"))
+    (candidate,) = plan.candidates
+    result: dict[str, Any] = {"engine": candidate.name, **empty, "recovery": []}
+    before = run_up_to(plan, "finetune", store, around, reporter)  # which is not watched
+    try:
+        outcomes = run_up_to(plan, step, store, around, reporter, watch or unwatched, before)
+    except SetAside:
+        assert watch is not None  # it raised this
+        assert watch.stop is not None
+        return {**result, "recovered_accuracy": watch.stop.accuracy, "stopped": watch.stop.to_json()}
+    curve = [row["val_accuracy"] for row in read_history(_artifact(outcomes, step))]
+    if candidate.pruning.asked and (epochs := plan.recipe.prune.recovery_epochs):
+        result["recovery"] = curve[-epochs:]  # before them come those between steps of pruning
+    return {**result, "recovered_accuracy": max(curve, default=None)}
 
 
-def best_epoch(outcomes: Mapping[str, Outcome], step: str) -> float | None:
-    """The highest accuracy on validation that a training saw; None where nothing was trained."""
-    return max((row["val_accuracy"] for row in read_history(_artifact(outcomes, step))), default=None)
+def is_over(result: Mapping[str, Any], baseline: Baseline, recipe: Recipe) -> bool:
+    """Whether no engine is made of the network of a ``result``."""
+    recovered = result["recovered_accuracy"]
+    return bool(result["stopped"]) or (recovered is not None and hopeless(recovered, baseline.accuracy, recipe))
 
 
 def on_the_device_of(ours: Surroundings, found: Surroundings) -> Surroundings:
@@ -218,18 +247,19 @@ def on_the_device_of(ours: Surroundings, found: Surroundings) -> Surroundings:
     return replace(found, facts=facts)
 
 
-def hopeless(accuracy: float, float_accuracy: float, recipe: Recipe) -> bool:
-    """Whether a network is so far outside the accuracy budget before it is compiled that no engine of it is made."""
-    limit = recipe.budget.max_accuracy_drop + recipe.search.give_up_points
-    plain = ({"selection": {"accuracy": value}} for value in (float_accuracy, accuracy))
-    return drop_points(*plain) > limit + 1e-9
-
-
-def run_up_to(plan: Plan, last: str, store: Store, around: Surroundings, reporter: Reporter) -> dict[str, Outcome]:
-    """The steps of ``plan`` up to ``last``; whichever fails raises."""
+def run_up_to(
+    plan: Plan,
+    last: str,
+    store: Store,
+    around: Surroundings,
+    reporter: Reporter,
+    watch: Watch = unwatched,
+    known: Mapping[str, Outcome] | None = None,
+) -> dict[str, Outcome]:
+    """The steps of ``plan`` up to ``last`` that are not ``known``; whichever fails raises."""
     steps = plan.steps[: 1 + next(number for number, step in enumerate(plan.steps) if step.id == last)]
     part = Plan(recipe=plan.recipe, targets=plan.targets, steps=steps, candidates=(), facts=plan.facts)
-    return pipeline.run(part, store, around, reporter)
+    return pipeline.run(part, store, around, reporter, watch, known)
 
 
 def _failed(search: Search, trial: Trial, why: str) -> Tried:

@@ -33,7 +33,7 @@ class StepContext:
     workers: int
     device: Device | None = None  # where the step's engines run; None: here
     keep: Path | None = None  # pictures of the pretrained network's own classes
-    watch: Watch = unwatched  # told of each epoch of fine-tuning
+    watch: Watch = unwatched  # told of each epoch of fine-tuning, and of the recovery after the last step of pruning
 
     def session(self) -> dict[str, Any]:
         """How this step opens engines it only times (see ``edgetune_runtime.session.open_session``)."""

@@ -16,6 +16,7 @@ from edgetune.hashing import canonical_json
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import NetworkSpec, PruningHistory, load_checkpoint, save_checkpoint
 from edgetune.models.head import head_modules
+from edgetune.progress import unwatched
 from edgetune.pruning.recalibrate import recalibrate_batch_norms
 from edgetune.pruning.sparsity import (
     STRENGTHS,
@@ -107,7 +108,8 @@ def _step(
     recalibrate_batch_norms(network, examples.calibration(RANKING_SAMPLES))
     row = {"step": number, **surgery.sizes(network), "val_accuracy_pruned": accuracy(network, examples)}
     epochs = params["recovery_epochs"] if last else params["step_epochs"]
-    trained = recover(network, teacher, examples, epochs, context, context.scratch / f"step-{number}")
+    work, watch = context.scratch / f"step-{number}", context.watch if last else unwatched
+    trained = recover(network, teacher, examples, epochs, context, work, watch)
     state.training += trained
     row["val_accuracy"] = max([epoch["val_accuracy"] for epoch in trained], default=row["val_accuracy_pruned"])
     state.curve.append(row)

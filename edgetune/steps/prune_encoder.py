@@ -28,7 +28,7 @@ def run(context: StepContext) -> None:
         raise PruningError(f"a speed-up of {speedup:.3g} takes nothing away", hint="ask for more")
     steps = [{"step": 0, "val_accuracy": accuracy(teacher, examples)}]
     steps.append({"step": 1, "val_accuracy_pruned": accuracy(network, examples)})
-    curve = recover(network, teacher, examples, params["recovery_epochs"], context, context.scratch)
+    curve = recover(network, teacher, examples, params["recovery_epochs"], context, context.scratch, context.watch)
     steps[1]["val_accuracy"] = max([e["val_accuracy"] for e in curve], default=steps[1]["val_accuracy_pruned"])
     network.cpu().eval()
     save_checkpoint(context.out, spec, network, history)

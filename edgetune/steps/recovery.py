@@ -15,6 +15,7 @@ from edgetune.finetune.stages import stage_ends
 from edgetune.finetune.state import saved_step
 from edgetune.finetune.trainer import train
 from edgetune.finetune.update import Loss
+from edgetune.progress import Watch, unwatched
 from edgetune.pruning.attention_transfer import attention_transfer, recorded
 from edgetune.pruning.sparsity import Penalty
 from edgetune.steps.context import StepContext
@@ -23,9 +24,15 @@ from edgetune.tasks.image_classification import cross_entropy, distillation, log
 
 
 def recover(
-    network: nn.Module, teacher: nn.Module, examples: Examples, epochs: int, context: StepContext, work: Path
+    network: nn.Module,
+    teacher: nn.Module,
+    examples: Examples,
+    epochs: int,
+    context: StepContext,
+    work: Path,
+    watch: Watch = unwatched,
 ) -> list[dict[str, float]]:
-    """Train with labels and the teacher's outputs (Hinton et al. 2015); returns the curve.
+    """Train with labels and the teacher's outputs (Hinton et al. 2015); returns the curve, of which ``watch`` is told.
 
     Raises:
         PruningError: the teacher gives other classes, or maps of another size.
@@ -34,7 +41,7 @@ def recover(
     if epochs == 0:
         return []
     with _imitation(network, teacher, context) as loss:
-        return train(network, _options(epochs, context), examples, loss, work, context.tick).history
+        return train(network, _options(epochs, context), examples, loss, work, context.tick, watch=watch).history
 
 
 def make_sparse(

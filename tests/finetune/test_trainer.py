@@ -78,6 +78,10 @@ def test_whoever_watches_is_told_of_each_epoch_and_may_end_it(tmp_path):
     with pytest.raises(Abandoned):
         train(network(), OPTIONS, Colours(), loss, tmp_path, silent, watch=watch)
     assert seen == [[1], [1, 2]]
+    with pytest.raises(Abandoned):  # told of what there is before it goes on
+        train(network(), OPTIONS, Colours(), loss, tmp_path, silent, watch=watch)
+    assert seen == [[1], [1, 2], [1, 2]]
+    assert len(train(network(), OPTIONS, Colours(), loss, tmp_path, silent).history) == OPTIONS.epochs
 
 
 class Stop(Exception):

@@ -1,20 +1,19 @@
-"""What is told of trials: the front, its volume, the choice, and the page; and when a network is hopeless."""
+"""What is told of trials: the front, its volume, the choice, and the page."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from edgetune.errors import ReportError
 from edgetune.records import BudgetSpec, DataSpec, ModelSpec, Recipe, SearchSpec
 from edgetune.report.search import render_search, write_search
 from edgetune.report.validate import validate_search
+from edgetune.search.hopeless import RESULT, Stop
 from edgetune.search.outcome import describe
-from edgetune.search.trial import RESULT, Baseline, hopeless
+from edgetune.search.trial import Baseline
 from edgetune.search_space import search_space_of
 from edgetune.target import load_target
 from edgetune.tune.study import REASON, RECIPE, VALUES
@@ -45,13 +44,16 @@ def result(accuracy, speedup, size=500, low=None):
     }  # fmt: skip
 
 
-def told(results, recipe=OWN):
+def told(results, recipe=OWN, stopped=None):
     study = optuna.create_study(directions=["maximize", "minimize"])
     for number, found in enumerate(results):
         attributes = {VALUES: {"prune.ratio": 0.3}, RESULT: found, RECIPE: number == 0}
         study.add_trial(create_trial(values=[found["accuracy"], 1 / found["speedup"]["value"]], user_attrs=attributes))
     lost = {**result(0.9, 2.0), **dict.fromkeys(("accuracy", "speedup", "latency_ms", "float_ms", "size_bytes"))}
     attributes = {VALUES: {"prune.ratio": 0.5}, RESULT: {**lost, "recovered_accuracy": 0.2}, REASON: "<b>hopeless"}
+    if stopped is not None:
+        attributes[RESULT] |= {"recovered_accuracy": stopped.accuracy, "stopped": stopped.to_json()}
+        attributes[REASON] = str(stopped)
     study.add_trial(create_trial(state=TrialState.PRUNED, user_attrs=attributes))
     space = search_space_of(recipe, int8=True)
     return describe(study, recipe, FLOAT, space, "sqlite:///search.db", int8=True)
@@ -92,15 +94,18 @@ def test_what_is_not_proven_or_outside_the_budget_is_not_chosen(found, budget, w
     assert "So none was chosen." in render_search(data)
 
 
+def test_what_was_stopped_while_it_recovered_is_told(tmp_path):
+    stop = Stop(epoch=2, epochs=10, accuracy=0.25, median=0.75, trials=6)
+    data = told([{**result(0.9, 2.0), "recovery": [0.7, 0.9]}], stopped=stop)
+    validate_search(data)
+    assert [trial["recovery"] for trial in data["trials"]] == [[0.7, 0.9], []]
+    assert data["trials"][1]["stopped"] == stop.to_json() and data["trials"][1]["inside_budget"] is False
+    assert "Of these 1 was stopped while recovering, which left out 8 epochs of training." in render_search(data)
+    page = write_search(data, tmp_path)[1].read_text()
+    assert "stopped after epoch 2 of 10" in page and "left out 8 epochs" in page
+
+
 def test_a_search_without_a_finished_trial():
     data = told([])
     validate_search(data)
     assert data["front"] == [] and data["chosen_trial"] is None and not data["complete"]
-
-
-@given(drop=st.integers(0, 90), limit=st.integers(0, 50), margin=st.integers(0, 50))
-def test_a_network_is_hopeless_beyond_the_budget_and_the_margin(drop, limit, margin):
-    recipe = replace(
-        OWN, budget=BudgetSpec(max_accuracy_drop=float(limit)), search=SearchSpec(give_up_points=float(margin))
-    )
-    assert hopeless(0.95 - drop / 100, 0.95, recipe) == (drop > limit + margin)
