@@ -13,13 +13,13 @@ VERSIONS = {
     "prune": 5,
     "prune_encoder": 1,
     "export": 2,
-    "quantize": 5,
-    "quantize_dynamic": 1,
+    "quantize": 6,
+    "quantize_dynamic": 2,
     "store_weights": 1,
     "float_layers": 4,
-    "qat": 3,
-    "mend": 3,
-    "mix": 3,
+    "qat": 4,
+    "mend": 4,
+    "mix": 4,
     "tokenize": 1,
     "half": 2,
     "pixels": 1,
@@ -32,7 +32,7 @@ VERSIONS = {
     "lr_find": 1,
     "time_training": 1,
     "forgetting": 1,
-    "diagnose": 3,
+    "diagnose": 4,
 }
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")

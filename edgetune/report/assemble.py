@@ -15,7 +15,7 @@ from edgetune.plan.candidates import describe
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
 from edgetune.report.findings import picture_rows
-from edgetune.report.layers import target_layers
+from edgetune.report.layers import QUANTIZERS, target_layers
 from edgetune.spending import total
 
 
@@ -47,10 +47,12 @@ def assemble(
         if selected is not None:
             found = _read(selected.path / "target.json")
             entry = _with_journal(_with_reasons(found["entry"], plan, reasons, hints or {}), journals or {})
-            entries.append({**entry, "layers": target_layers(entry, plan, artifacts)})
+            layers = target_layers(entry, plan, artifacts)
+            entries.append({**entry, **_calibrated_on(target, plan, artifacts), "layers": layers})
             gates += found["gates"]
         else:
-            entries.append(_with_reasons(_prepared(target, plan, artifacts, reasons), plan, reasons, hints or {}))
+            entry = _with_reasons(_prepared(target, plan, artifacts, reasons), plan, reasons, hints or {})
+            entries.append({**entry, **_calibrated_on(target, plan, artifacts)})
     dataset = _read(artifacts["check-data"].path / "dataset.json")
     names = " ".join(f"--target {target.name}" for target in plan.targets)
     sample = "TEXT" if plan.recipe.reads_text else "IMAGE"
@@ -127,6 +129,16 @@ def _with_journal(entry: dict[str, Any], journals: Mapping[str, Mapping[str, Any
     first, last = " ".join(entry["reason"][:-1]), entry["reason"][-1]
     reasons = [sentence for sentence in (first, last, journal["summary"]) if sentence]
     return {**entry, "reason": reasons, "controller": dict(journal)}
+
+
+def _calibrated_on(target: Target, plan: Plan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """On how many samples the ranges of INT8 were found; nothing where none were, or before that was noted."""
+    if not any(one.target == target.name and one.precision == "int8" for one in plan.candidates):
+        return {}
+    for artifact in (artifacts[step.id] for step in plan.steps if step.name in QUANTIZERS and step.id in artifacts):
+        if (path := artifact.path / "notes" / "calibration.json").exists():  # the same samples for all
+            return {"calibrated_on": _read(path)}
+    return {}
 
 
 def _first(candidate: Candidate, of_steps: Mapping[str, str]) -> str | None:

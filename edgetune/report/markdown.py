@@ -55,6 +55,8 @@ def _target(data: view.Json, target: view.Json) -> str:
     parts = [f"## {escape(target['target'])}", f"Status: {view.STATUS_WORDS[target['status']]}."]
     if target.get("reason"):
         parts.append(escape(" ".join(target["reason"])))
+    if few := view.calibrated_on_line(target):
+        parts.append(escape(few))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
     parts += [escape(line) for line in target.get("builder", ())]

@@ -59,6 +59,7 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
         lines += _indented(" ".join(target.get("reason", [])))
     for line in view.failure_lines(target):
         lines += _indented(line)
+    lines += _indented(view.calibrated_on_line(target))
     lines += _indented(view.noise_line(target))
     for line in target.get("builder", ()):
         lines += _indented(line)

@@ -24,6 +24,7 @@ STATUS_WORDS = {
     "failed": "failed",
 }
 SHOWN_REASONS = 2
+FEW_TO_CALIBRATE = 32  # samples; with fewer, extremes of activations are left to chance
 ENERGY_UNREADABLE = "the counters of the processor's packages (powercap, RAPL) are not there, or for root alone"
 RETRIED = (
     "The loss became NaN or infinite, so that training began again at a tenth of the learning rate: set a lower one "
@@ -344,6 +345,19 @@ def _why(c: Json) -> str:
     """Why a candidate was not measured, and what to do."""
     reason = c["reason"] or "no reason was recorded"
     return f"{reason} ({c['hint']})" if c.get("hint") else str(reason)
+
+
+def calibrated_on_line(target: Json) -> str:
+    """That INT8 ranges were found on few samples or on one class alone; empty where they were not."""
+    found = target.get("calibrated_on")
+    if not found:
+        return ""
+    samples, asked, one_class = found["samples"], found["asked"], found["classes"] == 1
+    if samples >= max(asked, FEW_TO_CALIBRATE) and not one_class:
+        return ""
+    text = f"INT8 ranges come from {samples} training sample{'' if samples == 1 else 's'} of {asked} asked for"
+    more = "add training data" if samples < asked else "raise `[quantize] calibration_samples`"
+    return f"{text}{', all of one class' if one_class else ''}: they may not fit other data; {more}."
 
 
 def noise_line(target: Json) -> str:
