@@ -44,8 +44,8 @@ def sensitivity_line(target: Json) -> str:
     worst = ", ".join(f"{row['layer']} ({_nats(row['divergence'])} nats)" for row in ranked)
     samples, loss = layers["alone"]["samples"], layers["alone"]["loss"]
     return (
-        f"Rounded alone, these layers of {layers['after']} change the answers most: {worst} of divergence, on "
-        f"{samples} validation samples with a loss of {loss:.3f} when nothing is rounded."
+        f"Of the layers of {layers['after']}, each rounded alone, these move the answers most: {worst}. "
+        f"That is their divergence on {samples} validation samples, whose loss is {loss:.3f} with nothing rounded."
     )
 
 

@@ -56,7 +56,10 @@ def test_the_report_shows_them_in_words_table_and_plot(report, table):
     target["layers"] = with_losses(table, {**APART, "samples": 9, "asked": 9})
     validate(report)
     assert layer_rows(target)[0] == ("conv1", "100 µs", "100 µs", "30.0 dB", "−0.00030", "0.0020")
-    assert "conv2 (0.020 nats), conv1 (0.0020 nats) of divergence, on 9 validation samples" in sensitivity_line(target)
+    assert (
+        "conv2 (0.020 nats), conv1 (0.0020 nats). That is their divergence on 9 validation samples"
+        in sensitivity_line(target)
+    )
     page = render_html(report)
     assert "Loss added, nats" in page and "<td>+0.030</td><td>0.020</td>" in page
     assert any("only 9 samples" in why for _, why in not_measured(report))

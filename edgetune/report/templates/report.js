@@ -170,7 +170,7 @@
     const axes = Object.fromEntries(panels.flatMap(({ title }, i) => {
       const [n, at] = [i ? i + 1 : "", domain(i)];
       return [
-        [`xaxis${n}`, axis(title, { domain: at.x, anchor: `y${n}`, rangemode: "tozero", nticks: i && !stacked ? 4 : 8 })],
+        [`xaxis${n}`, axis(title, { domain: at.x, anchor: `y${n}`, rangemode: "tozero", nticks: i || stacked ? 4 : 8 })],
         [`yaxis${n}`, axis("", {
           tickmode: "array", tickvals: places, ticktext: names.map(plain), showgrid: false, range: [-0.6, shown.length - 0.4], domain: at.y, anchor: `x${n}`,
           ...(i && !stacked ? { showticklabels: false } : {}),
