@@ -55,6 +55,8 @@ def _target(data: view.Json, target: view.Json) -> str:
     parts = [f"## {escape(target['target'])}", f"Status: {view.STATUS_WORDS[target['status']]}."]
     if target.get("reason"):
         parts.append(escape(" ".join(target["reason"])))
+    if few := view.calibrated_on_line(target):
+        parts.append(escape(few))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
     parts += [escape(line) for line in target.get("builder", ())]
@@ -72,8 +74,9 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts += [
             "What the controller tried, in order:",
             table(header, [tuple(escape(cell) for cell in row) for row in shown]),
-            escape(view.trade_off_line(target)),
         ]
+    if line := view.trade_off_line(target):
+        parts.append(escape(line))
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
     if confusion := target.get("confusion"):
