@@ -20,6 +20,8 @@ VERSIONS = {
     "qat": 2,
     "mend": 2,
     "mix": 2,
+    "rank_layers": 1,  # by the code of "mix": raise both
+    "keep_worst": 1,
     "tokenize": 1,
     "half": 1,
     "pixels": 1,
