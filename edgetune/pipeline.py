@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Outcome:
     cached: bool
     seconds: float  # spent in this run
     reason: str | None = None
+    hint: str | None = None  # what to do about ``reason``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +89,8 @@ def run(
             continue
         label = f"[{part or f'{number}/{len(plan.steps)}'}] {step.title}"
         started = time.monotonic()
-        if reason := _missing_input(step, outcomes):
-            outcomes[step.id] = Outcome(step=step, artifact=None, cached=False, seconds=0.0, reason=reason)
+        if failed := _missing_input(step, outcomes):
+            outcomes[step.id] = replace(failed, step=step, seconds=0.0)
             continue
         try:
             artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label, watch)
@@ -101,9 +102,7 @@ def run(
             if step.id in needed:
                 raise
             reporter.say(f"{label}: failed: {error.message}")
-            outcomes[step.id] = Outcome(
-                step=step, artifact=None, cached=False, seconds=time.monotonic() - started, reason=error.message
-            )
+            outcomes[step.id] = _failure(step, started, error.message, error.hint)
             continue
         except Exception as error:
             if step.id in needed:
@@ -111,9 +110,7 @@ def run(
             # Libraries fail in ways of their own on odd networks; that must not take the other candidates along.
             reason = f"unexpected {type(error).__name__}: {error}"
             reporter.say(f"{label}: failed: {reason}")
-            outcomes[step.id] = Outcome(
-                step=step, artifact=None, cached=False, seconds=time.monotonic() - started, reason=reason
-            )
+            outcomes[step.id] = _failure(step, started, reason)
             continue
         seconds = time.monotonic() - started
         reporter.say(f"{label}: cached" if cached else f"{label}: {seconds:.1f} s")
@@ -204,12 +201,19 @@ def _needed(plan: Plan) -> set[str]:
     return needed
 
 
-def _missing_input(step: Step, outcomes: Mapping[str, Outcome]) -> str | None:
+def _failure(step: Step, started: float, reason: str, hint: str | None = None) -> Outcome:
+    """Of a step that began at ``started`` of the monotonic clock."""
+    seconds = time.monotonic() - started
+    return Outcome(step=step, artifact=None, cached=False, seconds=seconds, reason=reason, hint=hint)
+
+
+def _missing_input(step: Step, outcomes: Mapping[str, Outcome]) -> Outcome | None:
+    """The step that failed before this one and that it needs; None: it can run."""
     if step.tolerant:
         return None
     for source in step.inputs.values():
         if not source.startswith("source:") and outcomes[source].artifact is None:
-            return outcomes[source].reason
+            return outcomes[source]
     return None
 
 

@@ -22,7 +22,7 @@ CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
     ("arch",): ("x86_64", "aarch64", "any"),
     ("precisions",): ("int8", "fp16", "fp32"),
     ("scheme", "activation"): ("uint8", "int8"),
-    ("scheme", "operators"): ("conv", "linear", "add", "mul", "sigmoid", "pool", "cat"),
+    ("scheme", "operators"): ("conv", "linear", "add", "mul", "sigmoid", "hardsigmoid", "pool", "cat"),
 }
 
 

@@ -15,6 +15,7 @@ from edgetune_runtime import Engine
 import edgetune
 from edgetune.errors import InputError
 from edgetune.hashing import digest_file
+from edgetune.report.terminal import render_table
 from edgetune.report.validate import validate
 
 pytestmark = pytest.mark.slow
@@ -252,6 +253,11 @@ def test_a_candidate_that_cannot_be_pruned_is_out_of_the_race_and_says_why(proje
     by_name = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
     assert by_name["pruned-50"]["status"] == "failed"
     assert "removes nothing" in by_name["pruned-50"]["reason"] == by_name["pruned-50-int8"]["reason"]
+    told = " ".join(render_table(report.data).split())
+    assert (
+        f"pruned-50, pruned-50-int8 failed: {by_name['pruned-50']['reason']} ({by_name['pruned-50']['hint']})" in told
+    )
+    assert " ".join(report.data["targets"][0]["reason"]) in told
     assert by_name["int8"]["status"] == "measured"
 
 
@@ -263,6 +269,24 @@ def test_a_budget_that_nothing_meets_is_exit_3_with_the_float_engine(project):
     assert report.exit_code == 3
     gate = next(gate for gate in report.data["gates"] if gate["name"] == "max_latency_ms")
     assert not gate["passed"] and gate["value"] > gate["limit"]
+    (target,) = report.data["targets"]
+    forms = (render_table(report.data), *((report.run_dir / f"report.{kind}").read_text() for kind in ("md", "html")))
+    for text in (" ".join(form.replace("\\", "").split()) for form in forms):
+        assert "limit 0.000001 ms" in text and "is over 0.000001 ms" in text
+        assert all(f"{name} " in text.split("Trade-off on validation: ")[1] for name in target["trade_off"])
+
+
+def test_without_compressed_engines_the_reason_says_that_nothing_meets_the_budget(project):
+    edit(project, "ratio = [0.0, 0.5]", "ratio = []")
+    edit(project, 'mode = "ptq"', 'mode = "none"')
+    (project / "edgetune.toml").write_text(
+        (project / "edgetune.toml").read_text() + "[budget]\nmax_latency_ms = 1e-5\n"
+    )
+    report = edgetune.build()
+    assert report.exit_code == 3
+    told = " ".join(render_table(report.data).split())
+    assert "so the float engine ships, though nothing meets the budget: its 0.0" in told
+    assert "GATE FAILED: median latency: 0.0" in told and "limit 0.00001 ms" in told
 
 
 def test_a_csv_without_splits_builds_too(project):

@@ -71,6 +71,7 @@ def build(
         recipe_name=Path(recipe).name if Path(recipe).suffix == ".toml" else DEFAULT_NAME,
         run=_shown(folder, made.recipe.base),
         journals=climbed.journals,
+        hints={name: outcome.hint for name, outcome in outcomes.items() if outcome.hint is not None},
     )
     data["run"] = folder.name
     with storage_errors(folder):

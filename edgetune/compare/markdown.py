@@ -41,13 +41,13 @@ def _target(target: Mapping[str, Any]) -> list[str]:
         f"### {escape(target['target'])}",
         table(COLUMNS, cells),
         escape(samples_line(target)),
-        "Flips: test samples that became wrong (-) and right (+). Intervals are 95 %.",
+        "Flips: test samples that became wrong (−) and right (+). Intervals are 95 %.",
     ]
     return parts + _classes(class_rows(target["ships"]))
 
 
 def _classes(classes: Sequence[tuple[str, ...]]) -> list[str]:
-    changed = [cells for cells in classes if cells[5] != "-0 +0"]
+    changed = [cells for cells in classes if cells[5] != "0"]
     if not changed:
         return []
     shown = [(escape(short(cells[0], LABEL_LENGTH)), *cells[1:]) for cells in changed[:CLASSES]]

@@ -24,7 +24,7 @@ def render_comparison(data: Mapping[str, Any]) -> str:
 
 def _target(target: Mapping[str, Any]) -> str:
     found = rows(target)
-    lines = [HEADER, *(_cells(row) for row in found)]
+    lines = [HEADER, *(tuple(cell.translate(ASCII) for cell in _cells(row)) for row in found)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     text = [aligned(line, widths, left=2) for line in lines]
     ships = [f"* {row.name}" for row in found if row.ships]
@@ -39,4 +39,6 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(
+        line.translate(ASCII), WIDTH, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False
+    )

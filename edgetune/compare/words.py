@@ -37,9 +37,11 @@ def _run(about: Json) -> str:
 
 
 def rows(target: Json) -> list[Row]:
-    """What ships first, then each candidate that both runs have."""
-    pairs = [(target["ships"], True)] if target["ships"] else []
-    return [_row(pair, ships) for pair, ships in [*pairs, *((pair, False) for pair in target["candidates"])]]
+    """What ships first, then each other candidate that both runs have."""
+    ships = target["ships"]
+    shipped = (ships["a"], ships["b"]) if ships else None
+    others = [pair for pair in target["candidates"] if (pair["a"], pair["b"]) != shipped]
+    return [*([_row(ships, True)] if ships else []), *(_row(pair, False) for pair in others)]
 
 
 def _row(pair: Json, ships: bool) -> Row:
@@ -47,11 +49,11 @@ def _row(pair: Json, ships: bool) -> Row:
     change = accuracy["change"]
     paired = change is not None and accuracy["paired"]
     return Row(
-        name=pair["a"] if pair["a"] == pair["b"] else f"{pair['a']} -> {pair['b']}",
+        name=pair["a"] if pair["a"] == pair["b"] else f"{pair['a']} → {pair['b']}",
         ships=ships,
         accuracy=_from_to(numbers.percent(accuracy["a"]), numbers.percent(accuracy["b"])),
         change=numbers.change(change),
-        flips=f"-{change['negative_flips']} +{change['positive_flips']}" if paired else numbers.NONE,
+        flips=flips(change) if paired else numbers.NONE,
         mcnemar_p=numbers.probability(change["mcnemar_p"]) if paired else numbers.NONE,
         medians=_from_to(numbers.milliseconds(latency["a_ms"]), numbers.milliseconds(latency["b_ms"])),
         latency=numbers.speedup(latency["ratio"]),
@@ -59,10 +61,16 @@ def _row(pair: Json, ships: bool) -> Row:
     )
 
 
+def flips(change: Json) -> str:
+    """Samples that became wrong and right: −12 +2; 0 where there are none."""
+    wrong, right = change["negative_flips"], change["positive_flips"]
+    return f"{numbers.MINUS}{wrong} +{right}" if wrong or right else "0"
+
+
 def _from_to(a: str, b: str) -> str:
-    """ "91.1 %" and "90.6 %" -> "91.1 -> 90.6 %": a unit that both have is said once."""
+    """ "91.1 %" and "90.6 %" -> "91.1 → 90.6 %": a unit that both have is said once."""
     (number, _, unit), other = a.partition(" "), b.partition(" ")[2]
-    return f"{number if unit == other else a} -> {b}"
+    return f"{number if unit == other else a} → {b}"
 
 
 def class_rows(pair: Json | None) -> list[tuple[str, ...]]:
@@ -75,7 +83,7 @@ def class_rows(pair: Json | None) -> list[tuple[str, ...]]:
             numbers.percent(row["recall_a"]),
             numbers.percent(row["recall_b"]),
             numbers.points(row["value"]),
-            f"-{row['negative_flips']} +{row['positive_flips']}",
+            flips(row),
             numbers.probability(row["p_holm"]),
         )
         for row in sorted(classes, key=lambda row: (row["value"], -row["negative_flips"], row["label"]))
@@ -124,8 +132,8 @@ def notes(data: Json) -> list[str]:
         for which in ("a", "b"):
             if only := target[f"only_{which}"]:
                 lines.append(f"{target['target']}: only {which.upper()} has {', '.join(only)}.")
-    changed = [f"{row['key']} {row['a']} -> {row['b']}" for row in data["changed"]["recipe"]]
-    versions = [f"{row['key']} {row['a']} -> {row['b']}" for row in data["changed"]["versions"]]
+    changed = [f"{row['key']} {row['a']} → {row['b']}" for row in data["changed"]["recipe"]]
+    versions = [f"{row['key']} {row['a']} → {row['b']}" for row in data["changed"]["versions"]]
     lines += [f"The recipes differ: {'; '.join(changed)}."] if changed else []
     lines += [f"The libraries differ: {'; '.join(versions)}."] if versions else []
     return lines

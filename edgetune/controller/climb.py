@@ -12,7 +12,7 @@ from edgetune import pipeline
 from edgetune.controller.decide import Decision, Result, decide
 from edgetune.controller.ladder import climbs, ladder
 from edgetune.controller.words import ended, told, verdict
-from edgetune.measure.selection import is_inside, over_limits
+from edgetune.measure.selection import is_inside, over_limits, trade_off
 from edgetune.measure.statistics import speedup_over_loads
 from edgetune.measure.validation import on_validation
 from edgetune.pipeline import Outcome
@@ -131,11 +131,13 @@ def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[s
     budget, start = climb.recipe.budget, climb.hours()
     ways = ladder(climb.recipe, target)
     baseline = _attempt(climb, target, BASELINE, None)
+    engines = [baseline]
     rows = [_row(FLOAT, baseline, None, budget, climb.hours() - start)]
     while (made := _decide(climb, ways, results)).rung is not None:
         before = climb.hours()
         found = _attempt(climb, target, made.rung, baseline)
         results[made.rung] = _result(found, baseline, budget)
+        engines.append(found)
         rows.append(_row(found["name"], found, results[made.rung], budget, climb.hours() - before))
         climb.say(f"[{found['name']}] {told(rows[-1])}")
     skipped = [{"name": _name(climb, target, rung), "reason": why} for rung, why in made.skipped.items()]
@@ -144,7 +146,7 @@ def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[s
         "not_tried": skipped,
         "hours": climb.hours() - start,
         "max_hours": budget.max_hours,
-        "trade_off": _trade_off(rows),
+        "trade_off": trade_off(engines),
     }
     journal["summary"] = ended(journal)
     return journal
@@ -218,21 +220,6 @@ def _row(
         "ships": False if result is None else result.ships,
         "verdict": "the baseline" if result is None else verdict(found, result, _plain(budget)),
     }
-
-
-def _trade_off(rows: list[dict[str, Any]]) -> list[str]:
-    """Names of the engines that no other beats in both accuracy and speed-up, from accurate to fast."""
-    points = [
-        (row["name"], row["accuracy"], 1.0 if row["speedup"] is None else row["speedup"]["value"])
-        for row in rows
-        if row["accuracy"] is not None
-    ]
-    best = [
-        point
-        for point in points
-        if not any(a >= point[1] and s >= point[2] and (a, s) != point[1:] for _, a, s in points)
-    ]
-    return [name for name, _, _ in sorted(best, key=lambda point: point[2])]
 
 
 def _plain(budget: BudgetSpec) -> dict[str, Any]:

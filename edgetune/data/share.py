@@ -1,6 +1,6 @@
-"""Which part of a batch this process takes when several train together (``edgetune.finetune.team``)."""
+"""Parts of batches: what this process takes when several train together (``edgetune.finetune.team``), or the first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,3 +30,12 @@ class Share:
 
 
 WHOLE = Share()
+
+
+def first_samples(batches: Iterable[tuple[Tensor, Tensor]], count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of the first ``count`` samples (1 or more): the last one is cut, and none after it is made."""
+    for inputs, labels in batches:
+        yield inputs[:count], labels[:count]
+        count -= len(labels)
+        if count <= 0:
+            return

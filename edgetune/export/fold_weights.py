@@ -23,7 +23,7 @@ def fold_quantized_weights(model: onnx.ModelProto) -> int:
         folded += 1
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_unused(graph)
+    drop_unused(graph)
     return folded
 
 
@@ -48,7 +48,8 @@ def _run(model: onnx.ModelProto, node: onnx.NodeProto, inputs: list[NDArray[Any]
     return np.asarray(results[0])
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Take out constants that nothing reads, in place."""
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from edgetune.errors import ExportError
 from edgetune.export.fold_weights import fold_quantized_weights
+from edgetune.export.integer_kernels import add_for_hard_sigmoid, average_globally
 from edgetune.export.operators import TRANSLATIONS
 from edgetune.export.opset import lower_opset
 from edgetune.user_code import blamed, first_cause
@@ -79,6 +80,8 @@ def export_onnx(
             "register a translation of the operator (docs/quantization.md)",
         ) from problem
     fold_quantized_weights(model)
+    average_globally(model)
+    add_for_hard_sigmoid(model)
     model = lower_opset(model, opset)
     _strip(model)
     try:

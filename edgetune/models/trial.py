@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from edgetune.errors import ModelError
+from edgetune.errors import ModelError, WeightsError
 from edgetune.tasks.image_classification import logits_of
 from edgetune.user_code import blamed
 
@@ -79,6 +79,63 @@ def _check_weights(network: nn.Module, label: str) -> None:
                 f"{label} has weights in {kind} ({name}); engines and training start from float32",
                 hint="return it as network.float(); `[finetune] precision` says how it is computed",
             )
+
+
+@torch.no_grad()
+def check_finite(network: nn.Module, example: Tensor, source: str) -> None:
+    """Look for NaN and infinity before a training blames its learning rate for them; ``network`` stays as it is.
+
+    Args:
+        example: one input; a picture is replaced by noise, as one of a single colour has no spread to divide by.
+        source: where the weights come from, in an error.
+
+    Raises:
+        WeightsError: parameters or statistics of batch norm that are not finite: which.
+        ModelError: outputs that are not finite: of which module first.
+    """
+    kept = [*network.named_parameters(), *network.named_buffers()]
+    bad = [(name, odd) for name, tensor in kept if _is_learned(name, tensor) and (odd := ~torch.isfinite(tensor)).any()]
+    if bad:
+        name, odd = bad[0]
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise WeightsError(
+            f"{source} has NaN or infinite weights: {name} ({int(odd.sum()):,} of {odd.numel():,} values){more}",
+            hint="take a checkpoint from before its training diverged; of your own network, initialise that weight",
+        )
+    if example.is_floating_point():
+        example = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
+    where: list[str] = []
+    handles = [
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: where.append(name) if _odd(output) else None
+        )
+        for name, module in network.named_modules()
+    ]
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            logits = logits_of(network.eval()(example))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    if not torch.isfinite(logits).all():
+        first = f", first in {where[0]}" if where and where[0] else ""
+        raise ModelError(
+            f"{source} gives NaN or infinity for noise as the input{first}, though its weights are finite",
+            hint="look for weights that are too large, and for divisions, roots and logarithms without an epsilon",
+        )
+
+
+def _is_learned(name: str, tensor: Tensor) -> bool:
+    """Parameters and running statistics; other buffers may be infinite, as masks are."""
+    return isinstance(tensor, nn.Parameter) or name.endswith(("running_mean", "running_var"))
+
+
+def _odd(output: object) -> bool:
+    """Whether a module's output is a tensor with NaN or infinity."""
+    return isinstance(output, Tensor) and output.is_floating_point() and not bool(torch.isfinite(output).all())
 
 
 def _plainly(problem: Exception) -> str:

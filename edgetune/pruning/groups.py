@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_pruning.pruner import function
 
 from edgetune.errors import PruningError
-from edgetune.pruning.allocate import KEEP_SHARE, Group
+from edgetune.pruning.allocate import KEEP_SHARE, Group, Side
 
 MAX_SEARCH_SECONDS = 180.0
 OUT_OF_REACH = 1e30  # above any score
@@ -27,12 +27,11 @@ class PrunableGroup:
     group: Group
     module: nn.Module
     pruning_fn: Any
-    group_count: int  # of the grouped layer in it: a unit is one channel of each of its groups
+    members: tuple[tuple[int, ...], ...]  # the channels of each unit
 
     def channels(self, units: tuple[int, ...]) -> list[int]:
         """The channels that make up ``units``."""
-        size = len(self.group.scores)
-        return [unit + part * size for part in range(self.group_count) for unit in units]
+        return [channel for unit in units for channel in self.members[unit]]
 
 
 def prunable_groups(
@@ -45,7 +44,7 @@ def prunable_groups(
 ) -> list[PrunableGroup]:
     """Every group of channels that may go, with scores.
 
-    Left out are groups that the criterion does not know, and those of attention layers, whose heads must stay whole.
+    Left out are groups that the criterion does not know.
 
     Args:
         most: module name -> share of the channels it makes that may go; it counts for what is inside the module too.
@@ -53,36 +52,77 @@ def prunable_groups(
     Raises:
         PruningError: torch-pruning's search takes too long.
     """
-    started = time.monotonic()
+    deadline = time.monotonic() + MAX_SEARCH_SECONDS
     names = {module: name for name, module in network.named_modules()}
     found = []
     for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=[nn.Conv2d, nn.Linear]):
-        if time.monotonic() - started > MAX_SEARCH_SECONDS:
-            raise PruningError(
-                f"torch-pruning has not found this network's groups of channels within {MAX_SEARCH_SECONDS:.0f} s",
-                hint="set `[prune] ratio = [0.0]` to go on without pruning",
-            )
+        _check_time(deadline)
         scores = importance(group)
         count = _group_count(group)
-        if scores is None or any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
+        if scores is None or len(scores) % count:
             continue
-        if len(scores) % count:
-            continue
-        root, sides = group[0].dep, _sides(group, names, count)
+        if count == 1 and _in_parts(group):
+            members, sides = _coupled(graph, group, names, deadline)
+        else:
+            size = len(scores) // count
+            members = tuple(tuple(range(unit, len(scores), size)) for unit in range(size))
+            sides = _sides(group, names, size)
+        root, least = group[0].dep, min(channels if isinstance(channels, int) else 1 for _, _, channels in sides)
         found.append(
             PrunableGroup(
                 group=Group(
-                    scores=scores.view(count, -1).mean(0).tolist(),
-                    block=channel_multiple // gcd(channel_multiple, count),
+                    scores=[float(scores[list(unit)].mean()) for unit in members],
+                    block=channel_multiple // gcd(channel_multiple, least),
                     sides=sides,
                     most=_most(sides, most),
                 ),
                 module=root.target.module,
                 pruning_fn=root.handler,
-                group_count=count,
+                members=members,
             )
         )
     return found
+
+
+def _check_time(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise PruningError(
+            f"torch-pruning has not found this network's groups of channels within {MAX_SEARCH_SECONDS:.0f} s",
+            hint="set `[prune] ratio = [0.0]` to go on without pruning",
+        )
+
+
+def _in_parts(group: tp.Group) -> bool:
+    """Whether a layer has some of the group's channels only, as what is concatenated and then added to others."""
+    return any(
+        len(channels) % len(group[0].idxs) for dep, channels in group if isinstance(dep.layer, nn.Conv2d | nn.Linear)
+    )
+
+
+def _coupled(
+    graph: tp.DependencyGraph, group: tp.Group, names: dict[nn.Module, str], deadline: float
+) -> tuple[tuple[tuple[int, ...], ...], tuple[Side, ...]]:
+    """The root's channels that take each other along, and how many of every layer's go with each of these units.
+
+    GhostNet makes half of its channels from the other half and adds all of them to what has no halves: channel i of a
+    sum takes channel i + n/2 along. Where nothing is coupled so, units are single channels.
+    """
+    root = group[0].dep
+    members: list[tuple[int, ...]] = []
+    counts: list[dict[tuple[str, str], int]] = []
+    left = set(group[0].idxs)
+    while left:
+        _check_time(deadline)
+        one = graph.get_pruning_group(root.target.module, root.handler, [min(left)])
+        members.append(tuple(sorted(left & set(one[0].idxs))))
+        counts.append({(name, side): channels for name, side, channels in _sides(one, names, 1)})
+        left -= set(members[-1])
+    sides = {
+        key: tuple(count.get(key, 0) for count in counts) for key in dict.fromkeys(key for c in counts for key in c)
+    }
+    return tuple(members), tuple(
+        (name, side, each[0] if len(set(each)) == 1 else each) for (name, side), each in sides.items()
+    )
 
 
 class Keeping(tp.importance.Importance):  # type: ignore[misc]
@@ -95,9 +135,7 @@ class Keeping(tp.importance.Importance):  # type: ignore[misc]
         self.scores, self.most = scores, most
 
     def __call__(self, group: tp.Group) -> Tensor | None:
-        """Scores [channels]; None where there are none, and for what attention reads, whose heads must stay whole."""
-        if any(isinstance(dep.layer, nn.MultiheadAttention) for dep, _ in group):
-            return None
+        """Scores [channels]; None where there are none."""
         scores, count = self.scores(group), _group_count(group)
         if scores is None or len(scores) % count:
             return scores
@@ -108,7 +146,7 @@ class Keeping(tp.importance.Importance):  # type: ignore[misc]
         return by_unit.flatten()
 
 
-def _most(sides: tuple[tuple[str, str, int], ...], most: Mapping[str, float]) -> float:
+def _most(sides: tuple[Side, ...], most: Mapping[str, float]) -> float:
     """The smallest share among the named modules that make the group's channels."""
     makers = [name for name, side, _ in sides if side == "out"]
     own = [share for named, share in most.items() for name in makers if f"{name}.".startswith(f"{named}.")]
@@ -127,14 +165,13 @@ def _group_count(group: tp.Group) -> int:
     return max(counts)
 
 
-def _sides(group: tp.Group, names: dict[nn.Module, str], count: int) -> tuple[tuple[str, str, int], ...]:
+def _sides(group: tp.Group, names: dict[nn.Module, str], units: int) -> tuple[tuple[str, str, int], ...]:
     """(layer, "in" or "out", channels of it that one unit is) of every convolution and linear layer in the group."""
     sides: dict[tuple[str, str], int] = {}
-    width = len(group[0].idxs)
     for dep, channels in group:
         if not isinstance(dep.layer, nn.Conv2d | nn.Linear):
             continue
-        name, share = names[dep.layer], max(1, len(channels) // width) * count
+        name, share = names[dep.layer], max(1, len(channels) // units)
         if dep.pruning_fn in INPUTS:
             sides[name, "in"] = share
         elif dep.pruning_fn in OUTPUTS:

@@ -18,6 +18,7 @@ from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
 from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
 from edgetune.pruning.groups import Keeping, prunable_groups
+from edgetune.pruning.heads import attention_layers
 from edgetune.pruning.shapes import layer_shapes
 
 KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
@@ -47,12 +48,13 @@ class PruneOptions:
         return replace(self, layers=layers)
 
     def left_whole(self, network: nn.Module) -> list[nn.Module]:
-        """The protected modules, and those whose channels cannot be followed.
+        """The protected modules, the layers of attention, and those whose channels cannot be followed.
 
         Raises:
             RecipeError: a name is no module of the network.
         """
-        return [*named_modules(network, self.protected, "prune.protect"), *handed_on(network)]
+        named = named_modules(network, self.protected, "prune.protect")
+        return [*named, *attention_layers(network), *handed_on(network)]
 
 
 def prune_by_ratio(
@@ -76,7 +78,7 @@ def prune_by_ratio(
     own = dict(zip(named_modules(network, options.layers, "prune.layers"), options.layers.values(), strict=True))
     limit = 1.0 - KEEP_SHARE
     network.eval()
-    with _tracing_errors():
+    with _tracing_errors(network):
         scores, comparable = options.scores(network, batches)
         most = limit if comparable else min(limit, max(UNRANKED_FACTOR * ratio, *own.values(), 0.0))
         with traceable():
@@ -115,7 +117,7 @@ def prune_to_latency(
     ignored = options.left_whole(network)
     named_modules(network, options.layers, "prune.layers")
     network.eval()
-    with _tracing_errors():
+    with _tracing_errors(network):
         importance, _ = options.scores(network, batches)
         graph = dependency_graph(network, example)
         prunable = prunable_groups(network, graph, ignored, importance, options.channel_multiple, options.layers)
@@ -166,7 +168,7 @@ def count_channels(network: nn.Module) -> int:
 
 
 @contextmanager
-def _tracing_errors() -> Iterator[None]:
+def _tracing_errors(network: nn.Module) -> Iterator[None]:
     """torch-pruning meets what it does not know with whatever error comes first (ZeroDivisionError for shufflenet).
 
     Its warnings are about its own inner workings and tell a user nothing.
@@ -178,10 +180,22 @@ def _tracing_errors() -> Iterator[None]:
     except EdgetuneError:
         raise
     except Exception as problem:
+        layer = _stumbled_over(network, problem)
         raise PruningError(
             f"torch-pruning cannot prune this network: {type(problem).__name__}: {problem}",
-            hint="set `[prune] ratio = [0.0]`, or name the layer it stumbles over in `[prune] protect`",
+            hint=f"set `[prune] ratio = [0.0]`, or name {layer or 'the layer it stumbles over'} in `[prune] protect`",
         ) from problem
+
+
+def _stumbled_over(network: nn.Module, problem: BaseException) -> str:
+    """Name of the innermost module of ``network`` that the frames of ``problem`` are at work on; "" for none."""
+    names, found = {id(module): name for name, module in network.named_modules() if name}, ""
+    step = problem.__traceback__
+    while step is not None:
+        local = step.tb_frame.f_locals
+        found = next((names[id(local[key])] for key in ("self", "layer") if id(local.get(key)) in names), found)
+        step = step.tb_next
+    return found
 
 
 def _plain(history: list[tuple[str, bool, list[int]]]) -> PruningHistory:

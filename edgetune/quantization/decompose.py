@@ -1,19 +1,37 @@
 """Operators in terms of those that have integer kernels and that the other passes know."""
 
+from collections.abc import Set
+
 import torch
 from torch import fx
 
 aten = torch.ops.aten
 
 
+SILU = {aten.silu.default, aten.silu_.default}
+HARDSWISH = {aten.hardswish.default, aten.hardswish_.default}
+
+
 def decompose_silu(graph: fx.GraphModule) -> None:
     """SiLU, in place, as x * sigmoid(x): ONNX Runtime runs both in integers, and SiLU as a whole only in float."""
+    _as_gated(graph, SILU, aten.sigmoid.default)
+
+
+def decompose_hardswish(graph: fx.GraphModule) -> None:
+    """Hard-swish, in place, as x * hardsigmoid(x), for the same reason (Howard et al. 2019, "Searching for
+    MobileNetV3", section 5.2).
+    """
+    _as_gated(graph, HARDSWISH, aten.hardsigmoid.default)
+
+
+def _as_gated(graph: fx.GraphModule, kinds: Set[object], gate: torch._ops.OpOverload) -> None:
+    """Replace the operators ``kinds`` by x * gate(x)."""
     for node in list(graph.graph.nodes):
-        if node.target in (aten.silu.default, aten.silu_.default):
+        if node.target in kinds:
             with graph.graph.inserting_after(node):
-                sigmoid = graph.graph.call_function(aten.sigmoid.default, (node.args[0],))
-            with graph.graph.inserting_after(sigmoid):
-                product = graph.graph.call_function(aten.mul.Tensor, (node.args[0], sigmoid))
+                opened = graph.graph.call_function(gate, (node.args[0],))
+            with graph.graph.inserting_after(opened):
+                product = graph.graph.call_function(aten.mul.Tensor, (node.args[0], opened))
             node.replace_all_uses_with(product)
             graph.graph.erase_node(node)
     graph.recompile()

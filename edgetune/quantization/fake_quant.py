@@ -25,12 +25,13 @@ def rounded(values: Tensor, scale: Tensor, zero_point: int, low: int, high: int)
 class ActivationFakeQuantize(nn.Module):
     """One scale and zero point for a tensor. While ``observer`` is set, values pass through and are watched.
 
-    Between ``learn`` and ``settle`` the scale is a parameter, by its logarithm.
+    Between ``learn`` and ``settle`` the scale is a parameter, by its logarithm. ``reach`` is the most that a range
+    holds: of lower and of higher values nothing that reads the tensor makes a difference.
     """
 
-    def __init__(self, *, symmetric: bool) -> None:
+    def __init__(self, *, symmetric: bool, reach: tuple[float, float] = (-math.inf, math.inf)) -> None:
         super().__init__()
-        self.symmetric = symmetric
+        self.symmetric, self.reach = symmetric, reach
         self.observer: Observer | None = Observer()
         self.scale, self.zero_point = 1.0, 0
         self.quant_min, self.quant_max = (-128, 127) if symmetric else (0, 255)
@@ -44,12 +45,16 @@ class ActivationFakeQuantize(nn.Module):
     def settle(self) -> None:
         """Make the scale a number again."""
         if self.log_scale is not None:
-            self.scale = float(self.log_scale.detach().exp())
+            self.scale = float(self._learned(self.log_scale.detach()))
             self.log_scale = None
+
+    def _learned(self, log_scale: Tensor) -> Tensor:
+        """The scale, no larger than ``reach`` has use for."""
+        return log_scale.exp().clamp(max=self.reach[1] / (self.quant_max - self.zero_point))
 
     def set_range(self, low: float, high: float) -> None:
         """Represent [low, high], widened to hold zero (which padding and ReLU need to be exact)."""
-        low, high = min(low, 0.0), max(high, 0.0)
+        low, high = max(min(low, 0.0), self.reach[0]), min(max(high, 0.0), self.reach[1])
         if self.symmetric:
             self.scale, self.zero_point = max(high, -low, EPSILON) / 127, 0
         else:
@@ -62,7 +67,8 @@ class ActivationFakeQuantize(nn.Module):
             self.observer.watch(values)
             return values
         if self.log_scale is not None:
-            return rounded(values, self.log_scale.exp(), self.zero_point, self.quant_min, self.quant_max)
+            scale = self._learned(self.log_scale)
+            return rounded(values, scale, self.zero_point, self.quant_min, self.quant_max)
         return torch.fake_quantize_per_tensor_affine(
             values, self.scale, self.zero_point, self.quant_min, self.quant_max
         )

@@ -4,6 +4,8 @@ Where the scheme says so, a layer's own output has one as well, also when a floa
 a convolution in integers only if its output is quantized (without, EfficientNet's INT8 engine was slower than float).
 """
 
+import math
+
 import torch
 from torch import fx
 
@@ -15,6 +17,8 @@ from edgetune.toml import nearest
 
 aten = torch.ops.aten
 
+HARDSIGMOID = {aten.hardsigmoid.default, aten.hardsigmoid_.default}
+SATURATES_AT = -3.0  # hard-sigmoid, and so hard-swish, is 0 of all that is less
 # Which arguments of an operator are activations, by the scheme's name for it.
 OPERATORS: dict[str, dict[object, tuple[int, ...]]] = {
     "conv": {aten.conv2d.default: (0,)},
@@ -29,6 +33,7 @@ OPERATORS: dict[str, dict[object, tuple[int, ...]]] = {
     "cat": {aten.cat.default: (0,)},
     "mul": {aten.mul.Tensor: (0, 1), aten.mul_.Tensor: (0, 1)},
     "sigmoid": {aten.sigmoid.default: (0,), aten.sigmoid_.default: (0,)},
+    "hardsigmoid": dict.fromkeys(HARDSIGMOID, (0,)),
 }
 WEIGHTED = {aten.conv2d.default, aten.linear.default}
 # What a backend fuses into the layer before it.
@@ -132,9 +137,25 @@ def _without_fused(sources: list[fx.Node]) -> list[fx.Node]:
 
 def _insert_activation(graph: fx.GraphModule, source: fx.Node, scheme: QuantizationScheme, number: int) -> fx.Node:
     name = f"activation_fake_quantize_{number}"
-    graph.add_submodule(name, ActivationFakeQuantize(symmetric=scheme.activation == "int8"))
+    module = ActivationFakeQuantize(symmetric=scheme.activation == "int8", reach=_reach(source))
+    graph.add_submodule(name, module)
     with graph.graph.inserting_after(source):
         return graph.graph.call_module(name, (source,))
+
+
+def _reach(source: fx.Node) -> tuple[float, float]:
+    """The values beyond which nothing that reads ``source`` tells them apart; a range need not hold more."""
+    if source.target in HARDSIGMOID:
+        return 0.0, 1.0
+    gates = {reader for reader in source.users if reader.target in HARDSIGMOID}
+    products = {
+        reader
+        for reader in source.users
+        if reader.target is aten.mul.Tensor and any(gate in gates for gate in reader.all_input_nodes)
+    }
+    if gates and set(source.users) == gates | products:
+        return SATURATES_AT, math.inf
+    return -math.inf, math.inf
 
 
 def _is_quantized(graph: fx.GraphModule, layer: fx.Node) -> bool:

@@ -9,7 +9,7 @@ from edgetune.errors import QuantizationError
 from edgetune.progress import Tick, silent
 from edgetune.quantization.adaround import round_adaptively
 from edgetune.quantization.bias_correction import correct_biases
-from edgetune.quantization.decompose import decompose_silu
+from edgetune.quantization.decompose import decompose_hardswish, decompose_silu
 from edgetune.quantization.equalize import equalize
 from edgetune.quantization.fake_quant import ActivationFakeQuantize
 from edgetune.quantization.fold_bn import fold_batch_norms
@@ -68,6 +68,8 @@ def prepare(
         equalize(graph)
     if "sigmoid" in scheme.operators:
         decompose_silu(graph)
+    if "hardsigmoid" in scheme.operators:
+        decompose_hardswish(graph)
     if insert_fake_quantize(graph, scheme, keep_float) == 0:
         raise QuantizationError(
             f"the network has no operator that the scheme quantizes ({', '.join(scheme.operators)})",

@@ -14,7 +14,8 @@ from edgetune.plan.as_data import recipe_as_data
 from edgetune.plan.candidates import describe
 from edgetune.recipe import DEFAULT_NAME
 from edgetune.records import Artifact, Candidate, DataFinding, Plan, Target
-from edgetune.report.layers import target_layers
+from edgetune.report.findings import picture_rows
+from edgetune.report.layers import QUANTIZERS, target_layers
 from edgetune.spending import total
 
 
@@ -28,6 +29,7 @@ def assemble(
     recipe_name: str,
     run: str,
     journals: Mapping[str, Mapping[str, Any]] | None = None,
+    hints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The report of a build as plain data.
 
@@ -36,6 +38,7 @@ def assemble(
         reasons: {step id: why there is no artifact} of the others.
         steps: what was done, in order: name, title, seconds, cached.
         journals: {target: what the controller tried there, and why it ended}.
+        hints: {step id: what to do} of those steps without an artifact whose error said so.
         recipe_name, run: the recipe's file and the run's folder, for commands to go on with.
     """
     entries, gates = [], []
@@ -43,11 +46,13 @@ def assemble(
         selected = artifacts.get(f"select:{target.name}")
         if selected is not None:
             found = _read(selected.path / "target.json")
-            entry = _with_journal(_with_reasons(found["entry"], plan, reasons), journals or {})
-            entries.append({**entry, "layers": target_layers(entry, plan, artifacts)})
+            entry = _with_journal(_with_reasons(found["entry"], plan, reasons, hints or {}), journals or {})
+            layers = target_layers(entry, plan, artifacts)
+            entries.append({**entry, **_calibrated_on(target, plan, artifacts), "layers": layers})
             gates += found["gates"]
         else:
-            entries.append(_prepared(target, plan, artifacts, reasons))
+            entry = _with_reasons(_prepared(target, plan, artifacts, reasons), plan, reasons, hints or {})
+            entries.append({**entry, **_calibrated_on(target, plan, artifacts)})
     dataset = _read(artifacts["check-data"].path / "dataset.json")
     names = " ".join(f"--target {target.name}" for target in plan.targets)
     sample = "TEXT" if plan.recipe.reads_text else "IMAGE"
@@ -104,12 +109,16 @@ def _collapsed(entries: list[dict[str, Any]], plan: Plan) -> list[str]:
     ]
 
 
-def _with_reasons(entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str]) -> dict[str, Any]:
-    """Failed candidates get the message of the step that failed."""
+def _with_reasons(
+    entry: dict[str, Any], plan: Plan, reasons: Mapping[str, str], hints: Mapping[str, str]
+) -> dict[str, Any]:
+    """Failed candidates get the message of the step that failed, and its hint."""
     for candidate in entry["candidates"]:
         if candidate["status"] == "failed":
             of_plan = next(c for c in plan.candidates if c.target == entry["target"] and c.name == candidate["name"])
-            candidate["reason"] = _reason(of_plan, reasons) or candidate["reason"]
+            candidate["reason"] = _first(of_plan, reasons) or candidate["reason"]
+            if hint := _first(of_plan, hints):
+                candidate["hint"] = hint
     return entry
 
 
@@ -122,9 +131,20 @@ def _with_journal(entry: dict[str, Any], journals: Mapping[str, Mapping[str, Any
     return {**entry, "reason": reasons, "controller": dict(journal)}
 
 
-def _reason(candidate: Candidate, reasons: Mapping[str, str]) -> str | None:
+def _calibrated_on(target: Target, plan: Plan, artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    """On how many samples the ranges of INT8 were found; nothing where none were, or before that was noted."""
+    if not any(one.target == target.name and one.precision == "int8" for one in plan.candidates):
+        return {}
+    for artifact in (artifacts[step.id] for step in plan.steps if step.name in QUANTIZERS and step.id in artifacts):
+        if (path := artifact.path / "notes" / "calibration.json").exists():  # the same samples for all
+            return {"calibrated_on": _read(path)}
+    return {}
+
+
+def _first(candidate: Candidate, of_steps: Mapping[str, str]) -> str | None:
+    """What there is of the first of the candidate's steps."""
     ids = (candidate.network_step, candidate.onnx_step, candidate.compile_step, candidate.evaluate_step)
-    return next((reasons[step_id] for step_id in ids if step_id is not None and step_id in reasons), None)
+    return next((of_steps[step_id] for step_id in ids if step_id is not None and step_id in of_steps), None)
 
 
 def _prepared(
@@ -138,7 +158,7 @@ def _prepared(
         if candidate.target != target.name:
             continue
         plain = describe(candidate)
-        failed = _reason(candidate, reasons)
+        failed = _first(candidate, reasons)
         candidates.append(unmeasured(plain, "failed" if failed else "prepared", failed or why))
     return {
         "target": target.name,
@@ -262,9 +282,7 @@ def _findings(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     findings = [DataFinding.from_json(content) for content in found]
     return {
         "data_findings": [str(finding) for finding in findings],
-        "data_examples": [
-            {"finding": number, "path": path} for number, finding in enumerate(findings) for path in finding.samples
-        ],
+        "data_examples": picture_rows(findings),
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetune.report import bench, view
+from edgetune.measure.states import summary
+from edgetune.report import bench, machine, view
 from edgetune.report.html import json_for_script, percentile_curve, plotting, render_page
 from edgetune.report.write import write_texts
 
@@ -21,7 +22,7 @@ def write_bench_html(data: view.Json, path: Path) -> None:
 def render_bench_html(data: view.Json) -> str:
     """The tables of the terminal, and every percentile. Everything from the user is escaped."""
     timed, engines = data["noise"] is not None, data["engines"]
-    notes = bench.notes(data) if timed else []
+    notes, telemetry = bench.notes(data) if timed else [], data["telemetry"]
     points = [
         {
             "name": one["name"],
@@ -39,7 +40,8 @@ def render_bench_html(data: view.Json) -> str:
         timing=bench.timing_rows(engines) if timed else [],
         start=bench.start_rows(engines),
         notes=[line for note in notes for line in note.replace("\n    ", " ").splitlines()],
-        machine=[("fact", "value"), *view.flatten({**data["device"], **data["telemetry"]})],
+        facts=machine.fact_rows(data["device"]),
+        looks=machine.state_rows({**telemetry, "during": summary(telemetry.get("during", ()))}),
         plots=json_for_script({"points": points}),
         **plotting(),
     )

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgetune.measure.floors import query_floor
-from edgetune.report import numbers, view
+from edgetune.report import findings, machine, numbers, view
 
 MAX_CLASSES_DRAWN = 40  # a larger matrix is told by its worst confusions
 WORST = 25
@@ -55,6 +55,8 @@ def _render(data: view.Json) -> str:
         .render(
             data=data,
             view=view,
+            findings=findings,
+            machine=machine,
             numbers=numbers,
             targets=[_target(data, target) for target in data["targets"]],
             plots=json_for_script(_plots(data)),
@@ -113,12 +115,12 @@ def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
         "precisions": list(dict.fromkeys(row.precision for row in rows if row.status == "measured")),
         "precisions_tried": list(dict.fromkeys(row.precision for row in rows)),
         "some_pruned": len({row.pruning == "none" for row in rows}) == 2,
+        "remarks": any(row.reason for row in rows),
         "gates": view.gate_lines(data, target["target"]),
         "confusion": _confusion(target.get("confusion")),
         "flips": _flips(target),
         "layer_rows": view.layer_rows(target),
         "classes": sorted((best or {}).get("per_class_change") or [], key=lambda row: row["value"]),
-        "device": list(view.flatten(target["device"])) if target.get("device") else [],
     }
 
 
@@ -201,6 +203,7 @@ def _point(c: view.Json, row: view.Row) -> dict[str, Any]:
         "accuracy": c["metrics"]["accuracy"],
         "latency": c["latency_ms"]["p50"],
         "bytes": c["size_bytes"],
+        "runs": c["latency_ms"]["n"],
         "histogram": c["latency_ms"].get("histogram"),
         "curve": percentile_curve(c["latency_ms"]),
         "hover": [

@@ -15,7 +15,7 @@ COLUMNS = ("candidate", "accuracy", "change, points", "median", "p90", "p99", "s
 
 def render_markdown(data: view.Json) -> str:
     """The whole report as GitHub-flavoured Markdown."""
-    parts = [f"# {escape(data.get('run') or 'edgetune report')}", _head(data)]
+    parts = [f"# {escape(view.heading(data))}", _head(data)]
     parts += [_target(data, target) for target in data["targets"]]
     parts += [
         _training(data),
@@ -44,6 +44,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from:
 def _head(data: view.Json) -> str:
     lines = [f"- {escape(view.closing_line(target))}" for target in data["targets"]]
     origin = f"edgetune {escape(data['edgetune'])}"
+    if data.get("run"):
+        origin += f", run {escape(data['run'])}"
     if data.get("created"):
         origin += f", {escape(data['created'])}"
     return "\n".join([*lines, "", origin])
@@ -53,6 +55,8 @@ def _target(data: view.Json, target: view.Json) -> str:
     parts = [f"## {escape(target['target'])}", f"Status: {view.STATUS_WORDS[target['status']]}."]
     if target.get("reason"):
         parts.append(escape(" ".join(target["reason"])))
+    if few := view.calibrated_on_line(target):
+        parts.append(escape(few))
     if noise := view.noise_line(target):
         parts.append(escape(noise))
     parts += [escape(line) for line in target.get("builder", ())]
@@ -70,8 +74,9 @@ def _target(data: view.Json, target: view.Json) -> str:
         parts += [
             "What the controller tried, in order:",
             table(header, [tuple(escape(cell) for cell in row) for row in shown]),
-            escape(view.trade_off_line(target)),
         ]
+    if line := view.trade_off_line(target):
+        parts.append(escape(line))
     if classes := target.get("per_class"):
         parts += [f"{escape(target['chosen'])} class by class, on the test split:", _classes(classes)]
     if confusion := target.get("confusion"):

@@ -12,7 +12,7 @@ NAME_WIDTH = 22
 MARKS = {"chosen": "*", "baseline": " ", "": " "}
 HEADER = ("", "candidate", "accuracy", "change, points", "median", "speed-up", "size")
 # Plain ASCII: a report must also print over a serial line and in a C locale.
-ASCII = str.maketrans({"×": "x", "–": "-", numbers.MINUS: "-"})
+ASCII = str.maketrans({"×": "x", "–": "-", numbers.MINUS: "-", "→": "->"})
 
 
 def render_table(data: view.Json) -> str:
@@ -55,8 +55,11 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
     lines = textwrap.wrap(view.closing_line(target), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
     best = view.chosen(target)
     in_float = best is not None and target["baseline"] is not None and best["name"] == target["baseline"]["name"]
-    if in_float or target.get("controller"):
+    if best is not None:  # without one the closing line has the reason
         lines += _indented(" ".join(target.get("reason", [])))
+    for line in view.failure_lines(target):
+        lines += _indented(line)
+    lines += _indented(view.calibrated_on_line(target))
     lines += _indented(view.noise_line(target))
     for line in target.get("builder", ()):
         lines += _indented(line)

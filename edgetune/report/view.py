@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from edgetune.measure.proportion import wilson_interval
+from edgetune.measure.selection import decimals, plain
 from edgetune.report import numbers
 from edgetune.report.curves import fit_verdict, rate_verdict
 
@@ -23,6 +24,7 @@ STATUS_WORDS = {
     "failed": "failed",
 }
 SHOWN_REASONS = 2
+FEW_TO_CALIBRATE = 32  # samples; with fewer, extremes of activations are left to chance
 ENERGY_UNREADABLE = "the counters of the processor's packages (powercap, RAPL) are not there, or for root alone"
 RETRIED = (
     "The loss became NaN or infinite, so that training began again at a tenth of the learning rate: set a lower one "
@@ -71,6 +73,16 @@ class GateLine:
     target: str
     text: str
     passed: bool
+
+
+def heading(data: Json) -> str:
+    """The network and what it learned: resnet18 on signdigits; a report without them is named after its run."""
+    recipe = data["recipe"]
+    network = str((recipe.get("model") or {}).get("name") or "").rpartition("/")[2].rpartition(":")[2]
+    learned = str((recipe.get("data") or {}).get("path") or "").rstrip("/").rpartition("/")[2]
+    if not network:
+        return str(data.get("run") or "edgetune report")
+    return f"{network} on {learned}" if learned.strip(".") else network
 
 
 def candidates(target: Json) -> list[Json]:
@@ -307,17 +319,45 @@ def rung_rows(target: Json) -> list[tuple[str, str, str, str, str, str]]:
 
 
 def trade_off_line(target: Json) -> str:
-    """The engines that no other beats in both accuracy and speed, from accurate to fast; empty without a controller."""
-    found = target.get("controller")
+    """The engines that no other beats in both accuracy and speed, from accurate to fast; empty if float was alone."""
+    by_name = {c["name"]: c for c in candidates(target) if c["status"] == "measured"}
+    if len(by_name) < 2:
+        return ""
+    parts = []
+    for name in target.get("trade_off", (target.get("controller") or {}).get("trade_off", ())):
+        c = by_name[name]
+        faster = "" if c["speedup"] is None else f" at {c['speedup']['value']:.2f}×"
+        latency = numbers.milliseconds(c["latency_ms"]["p50"])
+        parts.append(f"{name} {numbers.percent(c['selection']['accuracy'])}{faster} ({latency})")
+    return f"Trade-off on validation: {', '.join(parts)}." if parts else ""
+
+
+def failure_lines(target: Json) -> list[str]:
+    """NAME failed: reason (what to do), one line for all candidates that failed alike."""
+    failed: dict[str, list[str]] = {}
+    for c in candidates(target):
+        if c["status"] == "failed":
+            failed.setdefault(_why(c), []).append(c["name"])
+    return [f"{', '.join(names)} failed: {why}" for why, names in failed.items()]
+
+
+def _why(c: Json) -> str:
+    """Why a candidate was not measured, and what to do."""
+    reason = c["reason"] or "no reason was recorded"
+    return f"{reason} ({c['hint']})" if c.get("hint") else str(reason)
+
+
+def calibrated_on_line(target: Json) -> str:
+    """That INT8 ranges were found on few samples or on one class alone; empty where they were not."""
+    found = target.get("calibrated_on")
     if not found:
         return ""
-    by_name = {row["name"]: row for row in found["rungs"]}
-    parts = []
-    for name in found["trade_off"]:
-        row = by_name[name]
-        faster = "" if row["speedup"] is None else f" at {row['speedup']['value']:.2f}×"
-        parts.append(f"{name} {numbers.percent(row['accuracy'])}{faster}")
-    return f"Trade-off on validation: {', '.join(parts)}."
+    samples, asked, one_class = found["samples"], found["asked"], found["classes"] == 1
+    if samples >= max(asked, FEW_TO_CALIBRATE) and not one_class:
+        return ""
+    text = f"INT8 ranges come from {samples} training sample{'' if samples == 1 else 's'} of {asked} asked for"
+    more = "add training data" if samples < asked else "raise `[quantize] calibration_samples`"
+    return f"{text}{', all of one class' if one_class else ''}: they may not fit other data; {more}."
 
 
 def noise_line(target: Json) -> str:
@@ -340,13 +380,14 @@ def gate_lines(data: Json, target: str | None = None) -> list[GateLine]:
 
 def _gate_text(gate: Json) -> str:
     words, unit = GATE_WORDS.get(gate["name"], (gate["name"].replace("_", " "), ""))
-    value = "not measured" if gate["value"] is None else f"{_plain(gate['value'])} {unit}".rstrip()
-    return f"{words}: {value}, limit {_plain(gate['limit'])} {unit}".rstrip()
+    value = "not measured" if gate["value"] is None else f"{_told(gate)} {unit}".rstrip()
+    return f"{words}: {value}, limit {plain(gate['limit'])} {unit}".rstrip()
 
 
-def _plain(value: float) -> str:
-    """Two digits at most, one at least: 1.88, 2.5, 1.0"""
-    return f"{value:.2f}".removesuffix("0").replace("-", numbers.MINUS)
+def _told(gate: Json) -> str:
+    """The value with as many digits as tell it from the limit, one behind the point at least: 1.88, 2.5, 1.004"""
+    whole, _, rest = f"{gate['value']:.{decimals(gate['value'], gate['limit'])}f}".partition(".")
+    return f"{whole}.{rest.rstrip('0') or '0'}".replace("-", numbers.MINUS)
 
 
 def not_measured(data: Json) -> list[tuple[str, str]]:
@@ -362,7 +403,7 @@ def not_measured(data: Json) -> list[tuple[str, str]]:
         for c in candidates(target):
             what = f"{target['target']} / {c['name']}"
             if c["status"] != "measured":
-                found.append((f"{what}: {STATUS_WORDS[c['status']]}", c["reason"] or "no reason was recorded"))
+                found.append((f"{what}: {STATUS_WORDS[c['status']]}", _why(c)))
             elif c["latency_ms"]:
                 below = [q for q in (90, 99) if c["latency_ms"][f"p{q}"] is None]
                 found += [(f"{what}: p{q}", numbers.percentile(c["latency_ms"], q)) for q in below]
@@ -424,15 +465,6 @@ def _micro(ms: float | None) -> str:
 
 def _decibels(value: float | None) -> str:
     return numbers.NONE if value is None else f"{value:.1f} dB".replace("-", numbers.MINUS)
-
-
-def finding_rows(data: Json) -> list[tuple[str, list[Json]]]:
-    """Each finding of the data check in words, with the pictures to look at."""
-    examples = data.get("data_examples") or []
-    return [
-        (text, [row for row in examples if row["finding"] == number])
-        for number, text in enumerate(data.get("data_findings") or [])
-    ]
 
 
 def dataset_rows(data: Json) -> list[tuple[str, str]]:

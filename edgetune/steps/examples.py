@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from edgetune.data.images import CPU, DecodedImages, batch_count, eval_loader, t
 from edgetune.data.mixing import Mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
 from edgetune.data.scan import data_root
-from edgetune.data.share import WHOLE, Share
+from edgetune.data.share import WHOLE, Share, first_samples
 from edgetune.models.checkpoint import NetworkSpec
 from edgetune.steps.context import StepContext
 from edgetune.steps.dataset import read_index
@@ -90,9 +89,9 @@ class ImageExamples:
         return eval_loader(self.images, "val", batch_size=EVAL_BATCH, share=self.share)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """About ``samples`` training images, shuffled, as the device will see them (not augmented)."""
+        """``samples`` training images (or all), shuffled, as the device will see them: not augmented."""
         batches = eval_loader(self.images, "train", batch_size=EVAL_BATCH, shuffle_seed=self.seed)
-        return islice(batches, max(1, -(-samples // EVAL_BATCH)))
+        return first_samples(batches, samples)
 
 
 Examples = ImageExamples | TextExamples

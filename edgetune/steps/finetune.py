@@ -17,7 +17,7 @@ from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, save_checkpoint
 from edgetune.models.head import head_keys
 from edgetune.models.text_classifier import head_of, pretrained_text_classifier, read_config
-from edgetune.models.trial import check_network
+from edgetune.models.trial import check_finite, check_network
 from edgetune.models.weights import fit_weights, read_weights
 from edgetune.models.zoo import AUXILIARY, library_weights
 from edgetune.records import FinetuneSpec
@@ -105,12 +105,14 @@ def start(context: StepContext) -> tuple[NetworkSpec, nn.Module, frozenset[str],
         )
     if spec.max_length is not None:
         network, fresh = pretrained(spec, context, frozenset())
+        check_finite(network, spec.example(), spec.name)
         return spec, network, head_of(network), fresh
     trial = spec.make(context.base)
     check_network(trial, spec.example(), classes, spec.name)
     check_exportable(trial, spec.example())
     head = head_keys(lambda classes: spec.make(context.base, classes), spec.num_classes)
     network, fresh = pretrained(spec, context, head)
+    check_finite(network, spec.example(), spec.name if context.weights is None else context.weights.name)
     return spec, network, head, fresh
 
 

@@ -46,14 +46,18 @@ def run(context: StepContext) -> None:
 
 
 def calibrated(context: StepContext) -> Calibrated:
-    """The step's network, calibrated and repaired as its parameters say."""
+    """The step's network, calibrated and repaired as its parameters say; a note tells on how many samples."""
     params = context.params
     spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
     scheme = QuantizationScheme(**{**params["scheme"], "operators": tuple(params["scheme"]["operators"])})
     examples = make_examples(context, spec, batch_size=32, augmentation="none")
 
+    asked, classes = params["calibration_samples"], set[int]()
+
     def samples() -> Iterator[Tensor]:
-        return (images for images, _ in examples.calibration(params["calibration_samples"]))
+        for images, labels in examples.calibration(asked):
+            classes.update(labels.tolist())
+            yield images
 
     def held_out() -> Iterator[Tensor]:
         return (images for images, _ in examples.validation())
@@ -66,6 +70,8 @@ def calibrated(context: StepContext) -> Calibrated:
         **asdict(settings_of(context)),
         progress=context.tick,
     )
+    told = {"samples": min(asked, examples.samples), "asked": asked, "classes": len(classes)}
+    context.note("calibration.json").write_text(canonical_json(told), encoding="utf-8")
     return Calibrated(spec=spec, network=network, graph=graph, samples=samples, held_out=held_out)
 
 

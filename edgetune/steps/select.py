@@ -12,7 +12,7 @@ from edgetune.measure.candidates import latency_summary
 from edgetune.measure.metrics import confusion_matrix, per_class_metrics
 from edgetune.measure.noise import judge_measurement
 from edgetune.measure.proportion import SIGNIFICANCE, binomial_tail
-from edgetune.measure.selection import BASELINE, gates, select, unmeasured
+from edgetune.measure.selection import BASELINE, gates, select, trade_off, unmeasured
 from edgetune.measure.states import summary
 from edgetune.measure.statistics import accuracy_change, per_class_change, speedup_over_loads
 from edgetune.measure.validation import on_validation
@@ -51,6 +51,7 @@ def run(context: StepContext) -> None:
             "candidates": candidates,
             "chosen": chosen,
             "reason": [*reasons, *_no_better_than_chance(logits[BASELINE], labels)],
+            "trade_off": trade_off(candidates),
             "noise": judge_measurement(measured),
             **({"builder": built_reasons(measured)} if "builds" in measured else {}),
             "confusion": {

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
-from edgetune.data.share import WHOLE, Share
+from edgetune.data.share import WHOLE, Share, first_samples
 from edgetune.data.tokens import TokenizedTexts, batch_count, eval_batches, load_tokens, train_batches
 from edgetune.models.text_classifier import LIBRARY
 from edgetune.steps.context import StepContext
@@ -63,9 +62,9 @@ class TextExamples:
         return eval_batches(self.texts, "val", batch_size=EVAL_BATCH, share=self.share)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """About ``samples`` training texts, shuffled."""
+        """``samples`` training texts, shuffled, or all if there are fewer."""
         batches = eval_batches(self.texts, "train", batch_size=EVAL_BATCH, shuffle_seed=self.seed)
-        return islice(batches, max(1, -(-samples // EVAL_BATCH)))
+        return first_samples(batches, samples)
 
 
 def source(context: StepContext) -> str:

@@ -10,7 +10,7 @@ from edgetune.data.images import DecodedImages, eval_loader, train_loader
 from edgetune.data.index import DatasetIndex, IndexedSample
 from edgetune.data.mixing import make_mix
 from edgetune.data.preprocessing import make_preprocessing, make_training_source
-from edgetune.data.share import WHOLE, Share
+from edgetune.data.share import WHOLE, Share, first_samples
 from edgetune.data.tokens import TokenizedTexts, eval_batches, train_batches
 from edgetune.hashing import digest_file
 
@@ -95,3 +95,18 @@ def test_texts_are_padded_as_the_whole_batch(index):
         len(labels) for rank in range(2) for _, labels in eval_batches(texts, "val", batch_size=5, share=Share(rank, 2))
     ]
     assert sum(seen) == 24
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 60))
+def test_the_first_samples_are_as_many_as_were_asked_for(sizes, count):
+    made = []
+
+    def batches():
+        for number, size in enumerate(sizes):
+            made.append(number)
+            yield torch.full((size, 2), number), torch.full((size,), number)
+
+    found = list(first_samples(batches(), count))
+    assert sum(len(labels) for _, labels in found) == min(count, sum(sizes))
+    assert all(len(inputs) == len(labels) > 0 for inputs, labels in found)
+    assert len(made) == len(found)  # no batch is decoded for nothing

@@ -1,8 +1,10 @@
 """What ships: the fastest inside the budget and proven, judged on validation and never on test."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgetune.measure.selection import gates, select
+from edgetune.measure.selection import decimals, gates, over_limits, plain, select, trade_off
 
 BUDGET = {"max_accuracy_drop": 1.0, "max_latency_ms": None, "max_size_mb": None}
 
@@ -84,3 +86,37 @@ def test_the_closest_to_the_budget_is_named_when_float_ships():
     assert "the closest to the budget is near, 2.00x float at -3.00 points" in select([FLOAT, far, near], BUDGET)[1][-1]
     slow = candidate("slow", 0.90, 1.01, 0.99)
     assert "closest to the budget is slow" in select([FLOAT, far, slow], BUDGET)[1][-1]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "told"),
+    [(0.06, 1e-5, "0.060 ms is over 0.00001 ms"), (12.3, 2.0, "12.30 ms is over 2.0 ms"),
+     (1.004, 1.0, "1.004 ms is over 1.0 ms"), (0.0012345, 0.001, "0.0012 ms is over 0.001 ms")],
+)  # fmt: skip
+def test_a_limit_and_what_breaks_it_are_told_apart(value, limit, told):
+    slow = candidate("int8", 0.90, 1.6, 1.5, ms=value)
+    assert over_limits(slow, BUDGET | {"max_latency_ms": limit}) == [told]
+
+
+@given(st.floats(1e-8, 1e6), st.floats(1e-8, 1e6))
+def test_digits_are_enough_to_see_which_is_larger(value, limit):
+    text = f"{value:.{decimals(value, limit)}f}"
+    assert abs(float(text) - value) <= 0.051 * value and "e" not in plain(limit) and float(plain(limit)) == limit
+    if abs(value - limit) > 1e-9:
+        assert float(text) != limit
+
+
+def test_the_trade_off_leaves_out_what_another_beats_in_both():
+    others = [candidate("int8", 0.88, 2.0, 1.9), candidate("worse", 0.87, 1.5, 1.4), candidate("small", 0.70, 4.0, 3.9)]
+    failed = candidate("failed", 0.99, 9.0, 8.9, status="failed")
+    assert trade_off([FLOAT, *others, failed]) == ["float", "int8", "small"]
+
+
+def test_that_nothing_meets_the_budget_is_said_of_float_too():
+    budget = BUDGET | {"max_latency_ms": 0.00001}
+    (alone,) = select([FLOAT], budget)[1]
+    assert alone.endswith("the float engine ships, though nothing meets the budget: its 1.00 ms is over 0.00001 ms.")
+    name, reasons = select([FLOAT, candidate("int8", 0.80, 2.0, 1.9)], budget)
+    assert (
+        name == "float" and "nothing meets the budget" in reasons[1] and "closest to the budget is int8" in reasons[1]
+    )

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgetune.errors import ModelError
-from edgetune.models.trial import check_network
+from edgetune.errors import ModelError, WeightsError
+from edgetune.models.trial import check_finite, check_network
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
 
@@ -105,3 +105,34 @@ def test_nothing_to_train():
         check_network(Answer(lambda logits: logits).requires_grad_(False), EXAMPLE, 4, "it")
     with pytest.raises(ModelError, match="lazy layers"):
         check_network(nn.Sequential(nn.Flatten(), nn.LazyLinear(4)), EXAMPLE, 4, "it")
+
+
+def test_weights_that_are_no_numbers_are_named():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.BatchNorm1d(4))
+    check_finite(network, EXAMPLE, "it")
+    with torch.no_grad():
+        network[1].weight[0, :2] = torch.inf
+        network[2].running_var[1] = torch.nan
+    with pytest.raises(
+        WeightsError, match=r"old\.pt has NaN or infinite weights: 1\.weight \(2 of 768 values\) and 1 more"
+    ):
+        check_finite(network, EXAMPLE, "old.pt")
+
+
+def test_outputs_that_are_no_numbers_are_traced_to_their_module():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), Root(), nn.Identity()).train()
+    with pytest.raises(ModelError, match="first in 2, though its weights are finite") as caught:
+        check_finite(network, EXAMPLE, "it")
+    assert caught.value.hint and network.training and not network[1]._forward_hooks
+
+
+class Root(nn.Module):
+    def forward(self, x):
+        return torch.log(-(x**2))
+
+
+def test_a_mask_and_a_picture_of_one_colour_are_no_fault():
+    network = Answer(lambda logits: logits / logits.norm())
+    network.layer.bias.data.zero_()
+    network.register_buffer("mask", torch.full((2,), -torch.inf))
+    check_finite(network, EXAMPLE, "it")

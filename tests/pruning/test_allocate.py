@@ -70,3 +70,27 @@ def test_units_of_several_channels():
     group = Group(scores=[1.0] * 8, block=4, sides=(("conv", "out", 2),))
     result = allocate([group], {"conv": (3, 16)}, {"conv": lambda inputs, outputs: outputs / 16}, 0.5)
     assert len(result.taken[0]) == 4 and result.after_ms == 0.5
+
+
+halves = st.lists(st.floats(0, 10), min_size=16, max_size=24)
+
+
+@given(halves, halves, st.integers(1, 8), st.floats(1.05, 50))
+def test_what_two_groups_take_of_one_layer_leaves_some(first, second, block, goal):
+    """Both read the layer "sum"; "part" has the units of the first group's first half, and as many of the second."""
+    half = len(first) // 2
+    owned = tuple(int(number < half) for number in range(len(first)))
+    groups = [
+        Group(scores=first, block=block, sides=(("sum", "in", 1), ("part", "out", owned))),
+        Group(scores=second, block=block, sides=(("sum", "in", 2), ("part", "out", 1))),
+    ]
+    widths = {"sum": (len(first) + 2 * len(second), 4), "part": (3, half + len(second) - half)}
+    latency = {name: lambda i, o: i * o / 1000 for name in widths}
+    whole = sum(latency[name](*width) for name, width in widths.items())
+    result = allocate(groups, widths, latency, whole / goal)
+    left = {
+        "sum": len(first) + 2 * len(second) - len(result.taken[0]) - 2 * len(result.taken[1]),
+        "part": widths["part"][1] - sum(owned[unit] for unit in result.taken[0]) - len(result.taken[1]),
+    }
+    assert left["sum"] >= KEEP_SHARE * widths["sum"][0] and left["part"] >= max(1, KEEP_SHARE * widths["part"][1])
+    assert abs(result.after_ms - left["sum"] * 4 / 1000 - 3 * left["part"] / 1000) < 1e-9

@@ -128,6 +128,21 @@ def test_fake_quantizes_that_learned_are_plain_again():
     assert fake_quantizes(torch.nn.Sequential(module)) == [module]
 
 
+def test_a_scale_does_not_learn_to_hold_more_than_its_readers_tell_apart():
+    module = ActivationFakeQuantize(symmetric=False, reach=(0.0, 1.0))
+    module.observer = None
+    module.set_range(0.0, 7.0)
+    module.learn()
+    with torch.no_grad():
+        module.log_scale += 1.0
+    values = torch.linspace(0, 3, 7)
+    learning = module(values)
+    module.settle()
+    assert module.scale == pytest.approx(1 / 255)
+    torch.testing.assert_close(module(values), learning.detach())
+    assert float(learning.detach().max()) == pytest.approx(1.0)
+
+
 def test_frozen_scales_stay_while_weights_learn():
     torch.manual_seed(0)
     network = torch.nn.Sequential(

@@ -17,7 +17,7 @@ from edgetune.errors import QuantizationError
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.parity import check_parity
 from edgetune.models.zoo import make_network
-from edgetune.quantization.decompose import decompose_silu
+from edgetune.quantization.decompose import decompose_hardswish, decompose_silu
 from edgetune.quantization.fake_quant import WeightFakeQuantize
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.insert import fake_quantizes
@@ -28,7 +28,7 @@ from edgetune.records import QuantizationScheme
 EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)
 X86 = QuantizationScheme(activation="uint8")
 ARM = QuantizationScheme(activation="int8")
-WHOLE = replace(X86, operators=(*X86.operators, "mul", "sigmoid"), layer_outputs=True)
+WHOLE = replace(X86, operators=(*X86.operators, "mul", "sigmoid", "hardsigmoid"), layer_outputs=True)
 
 
 def samples():
@@ -172,7 +172,7 @@ def test_layers_before_float_operators_run_in_integers(tmp_path):
     )  # fmt: skip
     found = optimised_operators(network, WHOLE, tmp_path)
     assert found["QLinearConv"] == 3 and found["Conv"] == 0
-    assert found["QLinearSigmoid"] == 1 and found["QLinearMul"] == 1
+    assert found["QLinearSigmoid"] == 1 and found["QLinearAdd"] == 1 and found["QLinearMul"] == 2
     assert optimised_operators(network, X86, tmp_path)["QLinearConv"] < 3
 
 
@@ -197,6 +197,34 @@ def test_decomposed_silu_is_silu():
     decompose_silu(graph)
     assert "silu" not in graph.code
     torch.testing.assert_close(graph(samples()[0]), network(samples()[0]))
+
+
+def test_decomposed_hardswish_is_hardswish():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardswish(), nn.Hardswish(inplace=True)).eval()
+    graph = trace(network, EXAMPLE)
+    decompose_hardswish(graph)
+    assert "hardswish" not in graph.code
+    torch.testing.assert_close(graph(samples()[0] * 4), network(samples()[0] * 4))
+
+
+def test_ranges_hold_no_more_than_hard_swish_tells_apart():
+    class Gated(nn.Module):
+        def __init__(self, also):
+            super().__init__()
+            self.conv, self.also = nn.Conv2d(3, 4, 1), also
+
+        def forward(self, x):
+            y = self.conv(x * 20)
+            gated = nn.functional.hardswish(y)
+            return (gated + y if self.also else gated).mean((2, 3))
+
+    for also in (False, True):
+        graph = quantize(Gated(also).eval(), EXAMPLE, WHOLE, samples, calibration="minmax")
+        (gate,) = [node for node in graph.graph.nodes if "hardsigmoid" in str(node.target)]
+        ranges = [graph.get_submodule(str(node.target)) for node in (gate.args[0], next(iter(gate.users)))]
+        read, given = [(-fake.zero_point * fake.scale, (255 - fake.zero_point) * fake.scale) for fake in ranges]
+        assert given == pytest.approx((0, 1))
+        assert read[0] < -10 if also else read[0] == pytest.approx(-3, abs=ranges[0].scale)
 
 
 @pytest.mark.parametrize("downsample", [False, True])

@@ -13,7 +13,7 @@ from edgetune.report.validate import validate
 
 def test_it_says_what_the_report_says(report):
     text = render_markdown(report)
-    assert text.startswith("# clothing10\n")
+    assert text.startswith("# mobilenet\\_v2 on clothing10\n") and "run clothing10" in text
     for heading in (
         "x86-cpu",
         "jetson-orin-nano",

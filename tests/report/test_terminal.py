@@ -4,7 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.report import view
+from edgetune.report.html import render_html
+from edgetune.report.markdown import render_markdown
 from edgetune.report.terminal import NAME_WIDTH, WIDTH, _cells, render_table
+from edgetune.report.validate import validate
 
 
 def test_a_table_and_one_closing_line_for_each_target(report):
@@ -28,6 +31,22 @@ def test_a_table_and_one_closing_line_for_each_target(report):
 def test_a_failed_gate_is_said(report):
     report["gates"][0].update(value=2.25, passed=False)
     assert "GATE FAILED: accuracy drop: 2.25 points, limit 1.0 points" in render_table(report)
+
+
+def test_few_samples_to_calibrate_on_are_told_in_every_form(report):
+    target = report["targets"][0]
+    target["calibrated_on"] = {"samples": 256, "asked": 256, "classes": 10}
+    assert "INT8 ranges" not in render_table(report)
+    told = {
+        (3, 256, 1): "from 3 training samples of 256 asked for, all of one class: they may not fit other data; add tr",
+        (3, 3, 2): "from 3 training samples of 3 asked for: they may not fit other data; raise",
+        (256, 256, 1): "from 256 training samples of 256 asked for, all of one class",
+    }
+    for (samples, asked, classes), text in told.items():
+        target["calibrated_on"] = {"samples": samples, "asked": asked, "classes": classes}
+        validate(report)
+        for form in (" ".join(render_table(report).split()), render_markdown(report), render_html(report)):
+            assert text in form
 
 
 def test_float_as_the_choice_has_no_change_and_no_speedup(report):

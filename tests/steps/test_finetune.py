@@ -14,7 +14,7 @@ from tiny_network import tiny
 
 from edgetune import pipeline
 from edgetune.api.building import make_build_plan
-from edgetune.errors import RecipeError, TrainingError
+from edgetune.errors import RecipeError, TrainingError, WeightsError
 from edgetune.models.checkpoint import load_checkpoint
 from edgetune.models.text_classifier import make_text_classifier, read_config
 from edgetune.progress import Quiet
@@ -50,6 +50,17 @@ def test_every_option_makes_an_ordinary_checkpoint(project, options):
         assert network(torch.zeros(2, 3, 40, 40)).shape == (2, 3)
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert all(row["val_accuracy"] >= 0 and "seconds" in row for row in notes["history"])
+
+
+def test_weights_that_are_no_numbers_are_refused_before_training(project):
+    network = tiny(3)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = torch.nan
+    save_file(network.state_dict(), project / "diverged.safetensors")
+    recipe = project / "edgetune.toml"
+    recipe.write_text(recipe.read_text().replace("pretrained = false", 'weights = "diverged.safetensors"'))
+    with pytest.raises(WeightsError, match=r"diverged\.safetensors has NaN or infinite weights: "):
+        finetune(project)
 
 
 def test_lora_on_a_network_of_convolutions_is_refused(project):

@@ -1,5 +1,6 @@
   const data = JSON.parse(document.getElementById("plots").textContent);
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const precisionColor = (precision) => color(["fp32", "fp16", "int8"].includes(precision) ? precision : "other");
   const narrow = () => window.matchMedia("(max-width: 760px)").matches;
   // Plotly reads a little HTML in its texts.
   const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");

@@ -1,8 +1,8 @@
 "use strict";
 (() => {
 {% include "plots.js" %}
-  const precisionColor = (precision) => color(["fp32", "fp16", "int8"].includes(precision) ? precision : "other");
-  const series = () => ["fp32", "int8", "fp16", "other", "accent", "bad"].map(color);
+  // Of trainings, which all are in float: no colour of another precision.
+  const series = () => ["fp32", "other", "bad", "good", "wait", "accent"].map(color);
   // With a legend wherever there is more than one trace.
   const withLegend = (more) => layout({ showlegend: undefined, legend: legend(), ...more });
   const range = (values, low, high) => {
@@ -13,7 +13,7 @@
 
   // A label goes to the side of its mark where it covers least of the marks, the labels before it
   // and the name of the budget; in pixels, as marks and letters are.
-  const labelSides = (points, size, xs, ys, diameter, floor) => {
+  const labelSides = (points, size, xs, ys, diameter, floor, leading) => {
     const px = (p) => [(size.width * (p.latency - xs[0])) / (xs[1] - xs[0]), (size.height * (ys[1] - 100 * p.accuracy)) / (ys[1] - ys[0])];
     const box = (x, y, width, height) => ({ x0: x - width / 2, x1: x + width / 2, y0: y - height / 2, y1: y + height / 2 });
     const shared = (a, b) => Math.max(0, Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0)) * Math.max(0, Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0));
@@ -23,6 +23,11 @@
       const y = px({ latency: 0, accuracy: floor })[1];
       taken.push(box(size.width / 2, y, size.width, 4), { x0: 0, x1: narrow() ? 50 : 190, y0: y, y1: y + 20 });
     }
+    // The line that joins the leading ones: across to the next, then down to it.
+    leading.slice(1).forEach((next, i) => {
+      const [[x0, y0], [x1, y1]] = [px(leading[i]), px(next)];
+      taken.push({ x0, x1, y0: y0 - 5, y1: y0 + 5 }, { x0: x1 - 5, x1: x1 + 5, y0, y1 });
+    });
     return points.map((p, i) => {
       const [[x, y], r, width] = [px(p), diameter(p) / 2, 7 * p.name.length];
       const places = {
@@ -77,7 +82,8 @@
     const diameter = (p) => Math.max(9, (narrow() ? 30 : 40) * Math.sqrt((p.bytes || 0) / largest));
     const figure = document.getElementById(id);
     const size = { width: figure.clientWidth - 70, height: figure.clientHeight - 90 }; // without the axes
-    const sides = labelSides(points, size, xs, ys, diameter, target.accuracy_floor);
+    const leading = front(points);
+    const sides = labelSides(points, size, xs, ys, diameter, target.accuracy_floor, leading);
     const hover = (p) => `<b>${plain(p.name)}</b><br>` + p.hover.map(([k, v]) => `${k}: ${plain(v)}`).join("<br>") + "<extra></extra>";
     const groups = [...new Set(points.map((p) => p.precision))];
     const traces = groups.map((precision) => {
@@ -92,7 +98,6 @@
         },
       };
     });
-    const leading = front(points);
     traces.unshift({
       type: "scatter", mode: "lines", x: leading.map((p) => p.latency), y: leading.map((p) => 100 * p.accuracy), hoverinfo: "skip",
       line: { shape: "hv", width: 1.5, dash: "dot", color: color("soft") },
@@ -121,7 +126,7 @@
       };
     });
     const shapes = points.map((p, row) => ({ type: "line", x0: p.latency, x1: p.latency, y0: row - 0.06, y1: row + 0.9, line: { color: color("ink"), width: 2 } }));
-    const slow = (p) => (p.histogram.outliers ? `<br>${p.histogram.outliers} slower, up to ${p.histogram.max.toPrecision(3)} ms` : "");
+    const slow = (p) => (p.histogram.outliers ? `<br>${p.histogram.outliers} of ${p.runs} slower, up to ${p.histogram.max.toPrecision(3)} ms` : "");
     const labels = points.map((p) => `${p.role === "chosen" ? `<b>${plain(p.name)}</b>` : plain(p.name)}<span style="font-size:11px">${slow(p)}</span>`);
     const element = document.getElementById(id);
     if (element) element.style.height = `${90 + 62 * points.length}px`;

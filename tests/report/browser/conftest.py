@@ -65,6 +65,9 @@ def pages(workplace, sample):
         {"path": "train/hat/7.png", "thumbnail": PIXEL, **doubted},
         {"path": "train.csv:9", "text": "a sentence of some length " * 9, **doubted},
     ]
+    sample["data_findings"].append("warning: 1 pair of pictures: train/a.png ~ val/b.png. Keep both in one split")
+    pair = [{"finding": 1, "path": path, "thumbnail": PIXEL, "group": 0} for path in ("train/a.png", "val/b.png")]
+    sample["data_examples"] = [*pair, *sample["data_examples"]]
     everything = workplace / "everything.html"
     everything.write_text(render_html(sample), encoding="utf-8")
     quick = BenchSpec(min_runs=20, min_seconds=0.05)
