@@ -10,7 +10,7 @@ VERSIONS = {
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,
-    "prune": 4,
+    "prune": 5,
     "prune_encoder": 1,
     "export": 2,
     "quantize": 6,
