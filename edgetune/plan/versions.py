@@ -10,7 +10,7 @@ VERSIONS = {
     "cross_validate": 1,
     "time_layers": 1,
     "time_encoder": 2,
-    "prune": 4,
+    "prune": 5,
     "prune_encoder": 1,
     "export": 2,
     "quantize": 7,
@@ -20,6 +20,8 @@ VERSIONS = {
     "qat": 5,
     "mend": 4,
     "mix": 4,
+    "rank_layers": 1,  # by the code of "mix": raise both
+    "keep_worst": 1,
     "tokenize": 1,
     "half": 2,
     "pixels": 1,

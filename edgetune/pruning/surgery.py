@@ -17,8 +17,9 @@ from edgetune.models.tracing import dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
 from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
-from edgetune.pruning.groups import Keeping, prunable_groups
+from edgetune.pruning.groups import prunable_groups
 from edgetune.pruning.heads import attention_layers
+from edgetune.pruning.ratio import Keeping, prune_share
 from edgetune.pruning.shapes import layer_shapes
 
 KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
@@ -81,20 +82,20 @@ def prune_by_ratio(
     with _tracing_errors(network):
         scores, comparable = options.scores(network, batches)
         most = limit if comparable else min(limit, max(UNRANKED_FACTOR * ratio, *own.values(), 0.0))
+        keeping = Keeping(scores, most, network, options.channel_multiple)
         with traceable():
             pruner = tp.pruner.BasePruner(
                 network,
                 example,
-                importance=Keeping(scores, most),
+                importance=keeping,
                 global_pruning=options.scope in ("global", "isomorphic"),
                 isomorphic=options.scope == "isomorphic",
-                pruning_ratio=ratio,
+                pruning_ratio=min(ratio, most),
                 pruning_ratio_dict=own,
                 max_pruning_ratio=most,
-                round_to=options.channel_multiple,
                 ignored_layers=ignored,
             )
-        pruner.step()
+        prune_share(pruner, keeping)
         with torch.no_grad():
             network(example)
     network.zero_grad(set_to_none=True)
@@ -126,7 +127,7 @@ def prune_to_latency(
         allocation = allocate([group.group for group in prunable], widths, latency, limit_ms)
         for group, units in zip(prunable, allocation.taken, strict=True):
             if units:
-                graph.get_pruning_group(group.module, group.pruning_fn, group.channels(units)).prune()
+                graph.get_pruning_group(group.module, group.pruning_fn, group.units.channels(units)).prune()
         with torch.no_grad():
             network(example)
     network.zero_grad(set_to_none=True)
