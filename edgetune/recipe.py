@@ -103,6 +103,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("prune", "distillation_weight"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("prune", "distillation_temperature"): (lambda v: 0 < v <= 100, "above 0 and at most 100"),
     ("quantize", "calibration_samples"): (lambda v: v >= 1, "1 or more"),
+    ("quantize", "worst_in_float"): (lambda v: 0 <= v <= 8, "from 0 to 8 layers"),
     ("quantize", "epochs"): (lambda v: 1 <= v <= 10_000, "from 1 to 10000"),
     ("quantize", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
@@ -160,6 +161,7 @@ FOR_PICTURES = (
     ("quantize", "calibration"),
     ("quantize", "keep_float"),
     ("quantize", "float_layers"),
+    ("quantize", "worst_in_float"),
     ("quantize", "scales"),
     ("bundle", "input"),
 )

@@ -437,44 +437,6 @@ def _layers_not_measured(target: Json) -> list[tuple[str, str]]:
     return found
 
 
-def layer_rows(target: Json) -> list[tuple[str, str, str, str]]:
-    """(layer, time before, time after, signal to rounding noise); operators that are no layer come last."""
-    layers = target.get("layers")
-    if not layers:
-        return []
-    rows = [
-        (row["layer"], _micro(row["before_ms"]), _micro(row["after_ms"]), _decibels(row["sqnr_db"]))
-        for row in layers["rows"]
-    ]
-    others = [
-        (f"all {row['operator']}", _micro(row["before_ms"]), _micro(row["after_ms"]), numbers.NONE)
-        for row in layers["others"]
-    ]
-    return rows + others
-
-
-def layers_line(target: Json) -> str:
-    """How much of the time is in layers, in both engines; empty where that is not known."""
-    layers = target.get("layers")
-    if not layers or not layers["rows"]:
-        return ""
-    told = []
-    for name, key in ((layers["before"], "before_ms"), (layers["after"], "after_ms")):
-        inside = sum(row[key] or 0 for row in layers["rows"])
-        outside = sum(row[key] or 0 for row in layers["others"])
-        if name is not None and inside:
-            told.append(f"{numbers.percent(inside / (inside + outside), 0)} of {name}'s time")
-    return f"Convolutions and linear layers take {' and '.join(told)}." if told else ""
-
-
-def _micro(ms: float | None) -> str:
-    return numbers.NONE if ms is None else f"{1e3 * ms:.3g} µs" if ms < 1 else f"{ms:.3g} ms"
-
-
-def _decibels(value: float | None) -> str:
-    return numbers.NONE if value is None else f"{value:.1f} dB".replace("-", numbers.MINUS)
-
-
 def dataset_rows(data: Json) -> list[tuple[str, str]]:
     """What the network was trained and judged on."""
     dataset = data["dataset"]
