@@ -28,7 +28,7 @@ VERSIONS = {
     "compile": 1,
     "evaluate": 1,
     "measure": 5,
-    "select": 13,
+    "select": 14,
     "bundle": 3,
     "validate": 2,
     "lr_find": 1,
