@@ -65,6 +65,17 @@ def parity_problem(parity: QuantizedParity) -> str | None:
     return None
 
 
+def float_parity_problem(parity: Parity) -> str | None:
+    """What is wrong with a float32 file of a network; None: nothing. Two libraries differ by the order of additions."""
+    bound = NEGLIGIBLE * max(1.0, parity["output_scale"])
+    if parity["max_difference"] <= bound:
+        return None
+    return (
+        f"its outputs differ from the network's by up to {parity['max_difference']:.2g} on {parity['samples']} "
+        f"samples, where the order of additions explains {bound:.2g}"
+    )
+
+
 @torch.no_grad()
 def check_quantized_parity(
     floating: nn.Module, quantized: nn.Module, path: Path, batches: Iterable[Tensor]

@@ -12,7 +12,7 @@ VERSIONS = {
     "time_encoder": 2,
     "prune": 4,
     "prune_encoder": 1,
-    "export": 2,
+    "export": 3,
     "quantize": 6,
     "quantize_dynamic": 2,
     "store_weights": 1,
