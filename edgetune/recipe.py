@@ -103,6 +103,7 @@ LIMITS: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("prune", "distillation_weight"): (lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("prune", "distillation_temperature"): (lambda v: 0 < v <= 100, "above 0 and at most 100"),
     ("quantize", "calibration_samples"): (lambda v: v >= 1, "1 or more"),
+    ("quantize", "worst_in_float"): (lambda v: 0 <= v <= 8, "from 0 to 8 layers"),
     ("quantize", "epochs"): (lambda v: 1 <= v <= 10_000, "from 1 to 10000"),
     ("quantize", "learning_rate"): (lambda v: 0 < v <= 10, "above 0 and at most 10"),
     ("budget", "max_accuracy_drop"): (lambda v: 0 <= v <= 100, "percentage points from 0 to 100"),
@@ -160,6 +161,7 @@ FOR_PICTURES = (
     ("quantize", "calibration"),
     ("quantize", "keep_float"),
     ("quantize", "float_layers"),
+    ("quantize", "worst_in_float"),
     ("quantize", "scales"),
     ("bundle", "input"),
 )
@@ -235,6 +237,11 @@ def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: To
         return
     if name == "target_speedup" and value == 1.0:
         return
+    if (section, name) == ("quantize", "repair"):
+        for repair in value:
+            _check(repair, where, (section, name), recipe, file)
+            _check_reader(repair, where, recipe, file)
+        return
     if (section, name) == ("quantize", "mode") and recipe.reads_text and value == "qat":
         raise file.fail(f'`{".".join(where)}` cannot be "qat" for text', where, 'write "none" and "ptq"')
     _check((value,) if name in ("ratio", "target_speedup") else value, where, (section, name), recipe, file)
@@ -254,14 +261,15 @@ def _check(value: Any, where: tuple[str, ...], key: tuple[str, str], recipe: Rec
 def _check_repair(recipe: Recipe, file: TomlFile) -> None:
     """Repairs are for one kind of network; those that are there by default count for none."""
     for repair in recipe.quantize.repair if "repair" in file.data.get("quantize", {}) else ():
-        if recipe.reads_text != (repair == REPAIR_OF_TEXT):
-            kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
-            hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
-            raise file.fail(
-                f'`quantize.repair` has "{repair}", which is for {other}; this network reads {kind}',
-                ("quantize", "repair"),
-                hint,
-            )
+        _check_reader(repair, ("quantize", "repair"), recipe, file)
+
+
+def _check_reader(repair: str, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
+    if recipe.reads_text != (repair == REPAIR_OF_TEXT):
+        kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
+        hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
+        told = f'`{".".join(where)}` has "{repair}", which is for {other}; this network reads {kind}'
+        raise file.fail(told, where, hint)
 
 
 def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:

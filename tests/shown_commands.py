@@ -37,6 +37,11 @@ def shown(path):
     return found
 
 
+def python_blocks(path):
+    """The code of every block of Python on a page."""
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def named(path):
     """(line, command) of the commands in running text, such as `edgetune cache prune --keep-gb 5`."""
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -191,6 +191,28 @@ def test_other_sizes_are_timed_beside_the_float_engine_of_the_recipe(search):
     assert all(trial["speedup"]["value"] > 1 for trial in small)
 
 
+def test_how_many_of_the_worst_layers_stay_in_float_is_searched(search, monkeypatch):
+    monkeypatch.setattr("edgetune.steps.mix.MIN_SECONDS", 0.05)
+    monkeypatch.setattr("edgetune.steps.mix.MIN_RUNS", 20)
+    (search / "targets").mkdir()
+    (search / "targets/one-scale.toml").write_text('extends = "x86-cpu"\n[scheme]\nper_channel = false\n')
+    edit(search, "tiny_network:tiny", "tiny_network:unlike")  # calibration with one scale a weight breaks it
+    edit(search, "epochs = 6", 'strategy = "feature-extraction"')
+    edit(search, "ratio = [0.0, 0.5]", "ratio = []")
+    edit(search, "prune.ratio = [0.0, 0.3, 0.5]  # of channels", "quantize.worst_in_float = [0, 4]")
+    edit(search, 'quantize.mode = ["none", "ptq"]', "")
+    edit(search, "trials = 4", 'trials = 3\nsampler = "random"\nseed = 1')
+    data = api.search(target="one-scale")
+    found = {trial["values"]["quantize.worst_in_float"]: trial for trial in data["trials"]}
+    assert set(found) == {0, 4} and {trial["state"] for trial in data["trials"]} == {"finished"}
+    assert found[4]["size_bytes"] > found[0]["size_bytes"] and found[4]["accuracy"] > found[0]["accuracy"] + 0.1
+    names = [entry.name for entry in api.open_store().entries()]
+    assert names.count("rank_layers") == 1 and names.count("keep_worst") == 1
+    if data["chosen_trial"] is not None:  # on a busy machine none may be proven faster
+        number = data["trials"][data["chosen_trial"]]["values"]["quantize.worst_in_float"]
+        assert load_recipe(search / "edgetune.searched.toml").quantize.worst_in_float == number
+
+
 def test_a_searched_recipe_of_someone_else_is_not_overwritten(search):
     mine = search / "edgetune.searched.toml"
     mine.write_text("# by hand\n")

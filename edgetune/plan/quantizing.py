@@ -44,11 +44,14 @@ class QuantizingSteps(TrainingSteps):
         )
         chosen, train = self._float_layers(network, target, flavour), train or treatment.trained
         kind, how = "qat" if train else "quantize", treatment.name.removeprefix(CALIBRATED.name)
-        timed = f":as-timed-on-{target.name}" if chosen or treatment.mixed else ""
+        worst = bool(self.recipe.quantize.worst_in_float) and not treatment.mixed  # which chooses how many by itself
+        timed = f":as-timed-on-{target.name}" if chosen or treatment.mixed or worst else ""
         if treatment.mended:
             chosen = {"settings": self._mend(network, target, flavour, chosen)}
         if treatment.mixed:
             chosen = {"settings": self._mix(network, target, flavour, chosen)}
+        if worst:
+            chosen = {"settings": self._keep_worst(network, target, f"{flavour}{how}", chosen)}
         return self._add(
             f"{kind}:{network}:{flavour}:opset-{target.opset}{timed}{how}",
             kind,
@@ -126,6 +129,33 @@ class QuantizingSteps(TrainingSteps):
             params,
             inputs={"network": network, "dataset": self._check_data(), **mended, "processor": processor},
             libraries=(*EXPORTING, *runs_in(target)),
+        )
+
+    def _keep_worst(self, network: str, target: Target, flavour: str, chosen: Mapping[str, str]) -> str:
+        """The step that leaves a number of layers in float; all numbers go by one ranking, which takes the time."""
+        runs, count = self.facts.unavailable[target.name] is None, self.recipe.quantize.worst_in_float
+        params = {
+            **self._calibration(target),
+            "samples": REPAIR_SAMPLES,
+            "opset": target.opset,
+            "timed": runs,
+            **({**session_of(target), "threads": self.recipe.bench.threads} if runs else {}),
+        }
+        there = {"processor": self._device(target).replace("device", "processor")} if runs else {}
+        ranking = self._add(
+            f"rank-layers:{network}:{flavour}:{target.name}",
+            "rank_layers",
+            f"rank layers of {self.steps[network].title} for float",
+            params,
+            inputs={"network": network, "dataset": self._check_data(), **chosen, **there},
+            libraries=(*EXPORTING, *(runs_in(target) if runs else ())),
+        )
+        return self._add(
+            f"keep-worst:{network}:{flavour}:{target.name}",
+            "keep_worst",
+            f"leave {count} of {self.steps[network].title} in float",
+            {**self._calibration(target), "worst_in_float": count},
+            inputs={"ranking": ranking, **chosen},
         )
 
     def _quantized_training(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Take channels out of a network with torch-pruning: a share of them, or as many as a latency limit asks for."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,10 +16,12 @@ from edgetune.models.names import named_modules
 from edgetune.models.tracing import dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
-from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
-from edgetune.pruning.groups import Keeping, prunable_groups
+from edgetune.pruning.criteria.scores import AUTO, make_scores
+from edgetune.pruning.groups import prunable_groups
 from edgetune.pruning.heads import attention_layers
+from edgetune.pruning.ratio import Keeping, prune_share
 from edgetune.pruning.shapes import layer_shapes
+from edgetune.pruning.tied import sparing
 
 KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
 UNRANKED_FACTOR = 2.5  # by a criterion whose scores do not compare, a layer loses at most so many times the ratio
@@ -37,11 +39,12 @@ class PruneOptions:
     normalization: str = AUTO  # what scores of a group are divided by
     layers: Mapping[str, float] = field(default_factory=dict)  # module name -> share of its channels that may go
 
-    def scores(self, network: nn.Module, batches: Batches) -> tuple[Scores, bool]:
-        """The criterion with these options, and whether its scores compare between layers."""
-        return make_scores(
+    def scores(self, network: nn.Module, batches: Batches) -> tuple[Callable[[tp.Group], Tensor | None], bool]:
+        """The criterion with these options (None for what is tied), and whether its scores compare between layers."""
+        found, comparable = make_scores(
             self.criterion, network, batches, reduction=self.group_reduction, normalization=self.normalization
         )
+        return sparing(network, found), comparable
 
     def with_layers(self, layers: Mapping[str, float]) -> "PruneOptions":
         """The same with other shares."""
@@ -81,20 +84,20 @@ def prune_by_ratio(
     with _tracing_errors(network):
         scores, comparable = options.scores(network, batches)
         most = limit if comparable else min(limit, max(UNRANKED_FACTOR * ratio, *own.values(), 0.0))
+        keeping = Keeping(scores, most, network, options.channel_multiple)
         with traceable():
             pruner = tp.pruner.BasePruner(
                 network,
                 example,
-                importance=Keeping(scores, most),
+                importance=keeping,
                 global_pruning=options.scope in ("global", "isomorphic"),
                 isomorphic=options.scope == "isomorphic",
-                pruning_ratio=ratio,
+                pruning_ratio=min(ratio, most),
                 pruning_ratio_dict=own,
                 max_pruning_ratio=most,
-                round_to=options.channel_multiple,
                 ignored_layers=ignored,
             )
-        pruner.step()
+        prune_share(pruner, keeping)
         with torch.no_grad():
             network(example)
     network.zero_grad(set_to_none=True)
@@ -126,7 +129,7 @@ def prune_to_latency(
         allocation = allocate([group.group for group in prunable], widths, latency, limit_ms)
         for group, units in zip(prunable, allocation.taken, strict=True):
             if units:
-                graph.get_pruning_group(group.module, group.pruning_fn, group.channels(units)).prune()
+                graph.get_pruning_group(group.module, group.pruning_fn, group.units.channels(units)).prune()
         with torch.no_grad():
             network(example)
     network.zero_grad(set_to_none=True)

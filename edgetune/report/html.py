@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgetune.measure.floors import query_floor
-from edgetune.report import findings, machine, numbers, view
+from edgetune.report import findings, layer_words, machine, numbers, view
 
 MAX_CLASSES_DRAWN = 40  # a larger matrix is told by its worst confusions
 WORST = 25
@@ -56,6 +56,7 @@ def _render(data: view.Json) -> str:
             data=data,
             view=view,
             findings=findings,
+            layer_words=layer_words,
             machine=machine,
             numbers=numbers,
             targets=[_target(data, target) for target in data["targets"]],
@@ -119,7 +120,7 @@ def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
         "gates": view.gate_lines(data, target["target"]),
         "confusion": _confusion(target.get("confusion")),
         "flips": _flips(target),
-        "layer_rows": view.layer_rows(target),
+        "layer_rows": layer_words.layer_rows(target),
         "classes": sorted((best or {}).get("per_class_change") or [], key=lambda row: row["value"]),
     }
 
@@ -182,6 +183,7 @@ def _target_plots(data: view.Json, target: view.Json) -> dict[str, Any]:
         "latency_limit": limits.get("max_latency_ms"),
         "points": [_point(c, row) for c, row in candidates],
         "layers": target.get("layers"),
+        "precisions": {c["name"]: c["precision"] for c in view.candidates(target)},
     }
 
 

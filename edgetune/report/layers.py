@@ -10,23 +10,28 @@ from typing import Any
 from edgetune.records import Artifact, Plan, Step
 
 Json = Mapping[str, Any]
+LAYERS, ALONE = "layers.json", "alone.json"  # among a step's notes
 QUANTIZERS = ("quantize", "qat")  # steps that note each layer's rounding noise
 
 
 def target_layers(entry: Json, plan: Plan, artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:
     """``layers`` of a measured target, from notes; None: results of before operators were asked, or of trtexec."""
-    profiles = _note(artifacts.get(f"measure:{entry['target']}"))
+    profiles = _note(artifacts.get(f"measure:{entry['target']}"), LAYERS)
     if profiles is None:
         return None
     noise: dict[str, list[Json]] = {}
+    apart: dict[str, Json] = {}
     steps = {step.id: step for step in plan.steps}
     for candidate in plan.candidates:
         if candidate.target == entry["target"]:
-            notes = [_note(artifacts.get(step.id)) for step in _behind(candidate.onnx_step, steps)]
-            noise[candidate.name] = next((note for note in notes if note is not None), [])
+            for step in _behind(candidate.onnx_step, steps):
+                noise[candidate.name] = _note(artifacts.get(step.id), LAYERS) or []
+                apart[candidate.name] = _note(artifacts.get(step.id), ALONE) or {}
     baseline = entry["baseline"]["name"]
     after = entry["chosen"] if entry["chosen"] != baseline else _fastest_other(baseline, entry["candidates"])
-    return layer_table(baseline, after, profiles, noise)
+    table = layer_table(baseline, after, profiles, noise)
+    losses = apart.get(after or "")
+    return with_losses(table, losses) if losses else table
 
 
 def _fastest_other(baseline: str, candidates: Iterable[Json]) -> str | None:
@@ -44,8 +49,8 @@ def _behind(step_id: str, steps: Mapping[str, Step]) -> Iterable[Step]:
         step_id = step.inputs.get("onnx", "")
 
 
-def _note(artifact: Artifact | None) -> Any:
-    path = None if artifact is None else artifact.path / "notes" / "layers.json"
+def _note(artifact: Artifact | None, name: str) -> Any:
+    path = None if artifact is None else artifact.path / "notes" / name
     return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else None
 
 
@@ -86,6 +91,32 @@ def layer_table(
             f"layers of {name}: {reason}" for name in names if (reason := profiles.get(name, {}).get("reason"))
         ],
     }
+
+
+def with_losses(table: Json, apart: Json) -> dict[str, Any]:
+    """The same table with what rounding each layer of the other engine alone adds to the loss on a few samples.
+
+    Args:
+        apart: what the step noted (``steps.layer_notes``).
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in apart["layers"]:  # a module that is used twice is two operators
+        sums = found.setdefault(row["layer"], {"loss_change": 0.0, "divergence": 0.0})
+        for key in sums:
+            sums[key] = round(sums[key] + row[key], 7)
+    rows = [{**row, **found.get(row["layer"], {})} for row in table["rows"]]
+    whole = {"alone": {key: apart[key] for key in ("samples", "loss")}} if apart["layers"] else {}
+    return {**table, **whole, "rows": rows, "missing": [*table["missing"], *_unseen(table["after"], apart)]}
+
+
+def _unseen(engine: str, apart: Json) -> list[str]:
+    """What the work that a build may spend on it was too little for."""
+    what, more = f"loss by layer of {engine}", "as a build spends little on it: `edgetune diagnose` looks at all"
+    if not apart["layers"]:
+        return [f"{what}: its {apart['left_out']} layers are too large, {more}"] if apart["left_out"] else []
+    parts = [f"only {apart['samples']} samples"] if apart["asked"] < apart["wanted"] else []
+    parts += [f"not the {apart['left_out']} layers with the least noise"] if apart["left_out"] else []
+    return [f"{what}: {' and '.join(parts)}, {more}"] if parts else []
 
 
 def _summed(operators: Sequence[Json], noise: Sequence[Json]) -> tuple[dict[str, float], dict[str, float]]:

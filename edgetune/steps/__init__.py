@@ -24,6 +24,8 @@ STEPS = {
         "float_layers",
         "mend",
         "mix",
+        "rank_layers",
+        "keep_worst",
         "qat",
         "half",
         "pixels",

@@ -19,6 +19,7 @@ from edgetune.steps.dataset import read_index
 from edgetune.steps.texts import TextExamples, make_text_examples
 
 EVAL_BATCH = 32
+FEW_BATCH = 8
 
 
 @lru_cache(maxsize=1)
@@ -87,6 +88,15 @@ class ImageExamples:
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The validation split as the device will see it."""
         return eval_loader(self.images, "val", batch_size=EVAL_BATCH, share=self.share)
+
+    def few(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many samples of the validation split, or all if it has fewer, from all over it."""
+        batches = eval_loader(self.images, "val", batch_size=min(samples, FEW_BATCH), shuffle_seed=self.seed)
+        for images, labels in batches:
+            if samples <= 0:
+                return
+            yield images[:samples], labels[:samples]
+            samples -= len(labels)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``samples`` training images (or all), shuffled, as the device will see them: not augmented."""

@@ -35,8 +35,8 @@ def run(context: StepContext) -> None:
     ranges are not timed: there the gain alone decides.
     """
     bench, settings = open_bench(context), settings_of(context)
-    gains = _gains(bench, settings, context)
-    timed = _lost_ms(bench, settings, list(gains), context) if context.device is None else {}
+    gains = gains_of(bench, settings, context)
+    timed = lost_ms(bench, settings, list(gains), context) if context.device is None else {}
     order = by_gain_per_ms(gains, timed)
     floating = outcome(bench.network, bench.batches, bench.reference)
     least = floating.accuracy - context.params["max_accuracy_drop"] / 100
@@ -56,7 +56,7 @@ def run(context: StepContext) -> None:
     context.note("layers.json").write_text(canonical_json(told), encoding="utf-8")
 
 
-def _gains(bench: Bench, settings: Settings, context: StepContext) -> dict[str, float]:
+def gains_of(bench: Bench, settings: Settings, context: StepContext) -> dict[str, float]:
     """{layer: divergence in nats when it alone is quantized} of the worst that ``keep_float`` can name."""
     graph = quantize(bench.network, bench.example, bench.scheme, bench.calibration, **asdict(settings))
     few, reference = list(islice(bench.batches(), GAIN_BATCHES)), bench.reference[:GAIN_BATCHES]
@@ -70,7 +70,7 @@ def _gains(bench: Bench, settings: Settings, context: StepContext) -> dict[str, 
     return {name: found[name] for name in worst[:MOST] if name not in settings.keep_float}
 
 
-def _lost_ms(bench: Bench, settings: Settings, names: list[str], context: StepContext) -> dict[str, float]:
+def lost_ms(bench: Bench, settings: Settings, names: list[str], context: StepContext) -> dict[str, float]:
     """By how much the engine is slower with each of these layers in float; all are timed in one session."""
 
     def noise() -> list[Tensor]:  # ranges do not matter to the time

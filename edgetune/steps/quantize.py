@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from math import isfinite
 
 from torch import Tensor, fx, nn
 
@@ -15,13 +14,13 @@ from edgetune.export.parity import check_quantized_parity, parity_problem
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.quantize import Samples, quantize
-from edgetune.quantization.sensitivity import has_weight, layer_name, rounding_noise
+from edgetune.quantization.sensitivity import layer_name
 from edgetune.quantization.trials import Settings
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
-from edgetune.steps.examples import make_examples
+from edgetune.steps.examples import make_image_examples
+from edgetune.steps.layer_notes import Few, note_layers
 
-NOISE_BATCHES = 2  # of validation
 PARITY_BATCHES = 32  # of validation, at most
 
 
@@ -29,7 +28,7 @@ PARITY_BATCHES = 32  # of validation, at most
 class Calibrated:
     """A fake-quant ``graph`` with the float ``network`` it was made from and the ``samples`` it was calibrated on.
 
-    ``held_out`` gives the validation split.
+    ``held_out`` gives the validation split, ``few`` labelled samples from all over it.
     """
 
     spec: NetworkSpec
@@ -37,6 +36,7 @@ class Calibrated:
     graph: fx.GraphModule
     samples: Samples
     held_out: Samples
+    few: Few
 
 
 def run(context: StepContext) -> None:
@@ -50,7 +50,8 @@ def calibrated(context: StepContext) -> Calibrated:
     params = context.params
     spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
     scheme = QuantizationScheme(**{**params["scheme"], "operators": tuple(params["scheme"]["operators"])})
-    examples = make_examples(context, spec, batch_size=32, augmentation="none")
+    assert spec.image_size is not None  # texts are quantized as they run
+    examples = make_image_examples(context, spec.image_size, batch_size=32, augmentation="none")
 
     asked, classes = params["calibration_samples"], set[int]()
 
@@ -72,7 +73,7 @@ def calibrated(context: StepContext) -> Calibrated:
     )
     told = {"samples": min(asked, examples.samples), "asked": asked, "classes": len(classes)}
     context.note("calibration.json").write_text(canonical_json(told), encoding="utf-8")
-    return Calibrated(spec=spec, network=network, graph=graph, samples=samples, held_out=held_out)
+    return Calibrated(spec=spec, network=network, graph=graph, samples=samples, held_out=held_out, few=examples.few)
 
 
 def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext) -> None:
@@ -91,23 +92,7 @@ def export_checked(graph: fx.GraphModule, made: Calibrated, context: StepContext
             f"the exported file is not the quantized network: {problem}; {where or 'no single layer is far off'}",
             hint="leave that layer in float by `[quantize] keep_float`, and report this network",
         )
-    _note_layers(graph, made, context)
-
-
-def _note_layers(graph: fx.GraphModule, made: Calibrated, context: StepContext) -> None:
-    """Each layer's name in the file, and its rounding noise (``rounding_noise``) on a little of validation."""
-    few = list(islice(made.held_out(), NOISE_BATCHES))
-    noise = rounding_noise(graph, lambda: ((images, images) for images in few))
-    told = [
-        {
-            "node": node.name,
-            "layer": layer_name(node),
-            "sqnr_db": noise[node].sqnr if node in noise and isfinite(noise[node].sqnr) else None,
-        }
-        for node in graph.graph.nodes
-        if has_weight(node)
-    ]
-    context.note("layers.json").write_text(canonical_json(told), encoding="utf-8")
+    note_layers(graph, made.spec.example(), made.held_out(), made.few, context)
 
 
 def settings_of(context: StepContext) -> Settings:

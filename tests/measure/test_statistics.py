@@ -265,6 +265,20 @@ def test_the_interval_has_a_width_where_no_answer_differs(n):
     assert s.paired_interval(0, 0, n) == pytest.approx((-end, end), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("lost", "won", "n", "confidence", "published"),
+    [
+        # airway hyper-responsiveness before and after a transplantation, 1 + 7 of 21 pairs differ: Fagerland, Lydersen
+        # and Laake, Recommended tests and confidence intervals for paired binomial proportions, Stat. Med. 33, 2014
+        (7, 1, 21, 0.95, (-0.517, -0.026)),
+        (25, 28, 618, 0.90, (-0.0148, 0.0247)),  # R's PropCIs::scoreci.mp(25, 28, 618, 0.9)
+    ],
+)
+def test_the_interval_is_the_published_one(lost, won, n, confidence, published):
+    digits = len(str(published[0]).partition(".")[2])
+    assert [round(end, digits) for end in s.paired_interval(lost, won, n, confidence)] == list(published)
+
+
 @given(counts=st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60)).filter(sum))
 def test_the_interval_ends_where_the_score_test_rejects(counts):
     """Tango's variance needs the likeliest shares for a given difference; here they are found by search."""

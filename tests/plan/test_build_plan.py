@@ -115,6 +115,19 @@ def test_the_baseline_is_there_even_if_the_ratios_leave_it_out():
     assert [c.name for c in plan.candidates] == ["float", "pruned-50"]
 
 
+def test_any_number_of_worst_layers_goes_by_one_ranking_that_times_only_what_runs_here():
+    def steps(here=True, **options):
+        made = plan_of(replace(RECIPE, quantize=QuantizeSpec(mode="ptq", **options)), here=here)
+        return {step.name: step for step in made.steps}
+
+    assert "rank_layers" not in steps() and "settings" not in steps()["quantize"].inputs
+    two, four, elsewhere = steps(worst_in_float=2), steps(worst_in_float=4), steps(here=False, worst_in_float=2)
+    assert two["rank_layers"] == four["rank_layers"] and two["keep_worst"] != four["keep_worst"]
+    assert two["quantize"].inputs["settings"] == two["keep_worst"].id
+    assert two["rank_layers"].params["timed"] and "processor" in two["rank_layers"].inputs
+    assert not elsewhere["rank_layers"].params["timed"] and "processor" not in elsewhere["rank_layers"].inputs
+
+
 def test_a_target_that_does_not_run_here_is_exported_and_no_more():
     plan = plan_of(here=False)
     assert not {"compile", "evaluate", "measure", "select", "bundle"} & {step.name for step in plan.steps}

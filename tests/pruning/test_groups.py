@@ -40,8 +40,8 @@ def test_a_channel_and_its_ghost_are_one_unit():
     sums = next(made for made in groups_of(Halves(ghost=True)) if len(made.group.scores) == 16)
     sides = {(name, side): channels for name, side, channels in sums.group.sides}
     assert sides["stem", "out"] == 2 * sides["first", "out"] == 2 and sides["last", "in"] == sides["first", "in"] == 2
-    if len(sums.channels((3,))) == 2:  # the root is what has both
-        assert sums.channels((3,)) == [3, 19] and sums.group.scores[3] == 11.0
+    if len(sums.units.channels((3,))) == 2:  # the root is what has both
+        assert sums.units.channels((3,)) == [3, 19] and sums.group.scores[3] == 11.0
 
 
 def test_a_layer_that_has_some_of_the_units():

@@ -156,6 +156,20 @@ def test_a_ratio_of_nearly_all_leaves_a_network_that_runs(ratio):
     assert network(EXAMPLE).shape == (1, 5)
 
 
+@pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
+@pytest.mark.parametrize(("ratio", "left"), [(0.001, [32, 48]), (0.1, [32, 40]), (0.2, [24, 40]), (0.99, [8, 8])])
+def test_what_is_left_is_rounded_to_the_nearest_multiple(ratio, left, scope):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 48, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(48, 5),
+    )  # fmt: skip
+    history = prune_by_ratio(network, EXAMPLE, ratio, options(scope=scope, protected=("6",)), [])
+    if scope == "local" or ratio == 0.001:
+        assert [network[0].out_channels, network[2].out_channels] == left
+    assert len(history) == sum(layer.out_channels < whole for layer, whole in ((network[0], 32), (network[2], 48)))
+
+
 def test_a_ratio_that_removes_nothing():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
     assert prune_by_ratio(network, EXAMPLE, 0.1, options(protected=("4",)), []) == []
@@ -231,7 +245,7 @@ def test_what_torch_pruning_does_not_know_is_told():
 
 
 def test_a_search_for_groups_that_does_not_end(monkeypatch):
-    monkeypatch.setattr("edgetune.pruning.groups.MAX_SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr("edgetune.pruning.units.MAX_SEARCH_SECONDS", 0.0)
     network = make_network("torchvision/resnet18", 5, {})
     with pytest.raises(PruningError, match="has not found this network's groups"):
         prune_to_latency(network, EXAMPLE, 1.0, linear_times(network), options(protected=("fc",)), [])

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 import shutil
 from pathlib import Path
@@ -10,50 +9,52 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import RECIPE, write_images
 from edgetune_runtime import cli as device_cli
-from shown_commands import named, pages, shown, words
-from small_text import write_texts
+from s3_server import s3_server
+from shown_commands import ROOT, named, pages, python_blocks, shown, words
+from ssh_server import serving
+from workshop import fill, fill_texts, name_hosts
 
-import edgetune
 from edgetune.cli import cli
+from edgetune.devices.ssh import CONFIG
 
 # Commands that are parsed and not run here, by a part of them, and why.
 PARSED_ONLY = {
-    "ssh://": "needs a device; tests/devices runs such commands against a real SSH server",
-    "grpc://": "needs another machine; tests/test_tune_workers.py",
-    " < ": "reads standard input; tests/runtime/test_cli.py",
-    "--serve": "waits for workers; tests/test_tune_workers.py",
-    "s3://": "needs a bucket; tests/test_remote.py",
-    "/mnt/": "needs a shared disk; tests/test_remote.py",
-    "/shared/": "needs a shared disk; tests/test_remote.py",
-    "--launcher": "several processes; tests/test_scaling.py and tests/test_launching.py",
-    "--open": "opens a browser",
-    " tune": "many trainings; tests/test_tune.py",
-    " search": "many builds; tests/test_search.py",
-    "--self-check": "takes minutes; tests/measure/test_self_check.py",
-    "diagnose": "takes long; tests/test_diagnose.py",
-    "lr-find": "takes long; tests/test_lr_find.py",
-    "--labels": "takes long; tests/steps/test_check_labels.py",
-    "device-times": "needs what a Jetson wrote; tests/report/test_device_times.py",
-    "validate": "needs files of other tools; tests/backends",
-    "--emit": "tests/runtime/cpp",
-    "mlflow:": "takes long; tests/report/sinks",
-    "intel-cpu": "a build of its own; tests/test_openvino_build.py",
-    "--backend": "tests/measure and tests/backends/test_openvino.py",
-    "jetson": "a build of its own; tests/test_api.py",
-    "bench": "takes long; tests/measure/test_bench.py",
-    "witty": "needs an encoder; tests/test_text_build.py",
-    "compare.html": "the same without files is run, and tests/compare writes them",
-    "demo/": "make demo",
-    "main/runs": "in a folder of a CI service",
-    "float.onnx": "takes long; tests/measure/test_bench.py",
+    "arm-cpu --device": "the device is no Arm processor; tests/devices/test_arm_emulator.py",
+    "jetson --device": "TensorRT builds on its own device; with a stand-in in tests/test_tensorrt_build.py",
+    "jetson-orin-nano --device": "the same",
+    "--launcher": "several processes, each with a start of its own; tests/test_scaling.py",
+    "--serve": "waits for workers on other machines; tests/test_tune_workers.py",
+    "--join": "the other half of that",
+    "postgresql://": "workers that wait for each other; tests/test_tune_workers.py and tests/test_search_roles.py",
 }
-MORE = {"cache prune": ["--yes"]}
-EXPECTED = {"check": (0, 3), "compare": (0, 3), "build": (0, 3)}  # 3: so small a network may miss its budget
+# What makes a command short here, or is asked for at the keyboard there.
+MORE = {
+    "cache prune": ["--yes"],
+    "bench": ["--min-runs", "10", "--min-seconds", "0.01", "--max-seconds", "0.3"],
+    "bench --self-check": ["--repeats", "1"],
+    "diagnose": ["--samples", "8"],
+    "lr-find": ["--steps", "20"],
+}
+# Exit codes by how a command begins. 3: what was looked at may not pass, such as so small a network its budget.
+EXPECTED = {
+    "check": (0, 3),
+    "compare": (0, 3),
+    "build": (0, 3),
+    "build --target jetson": (4,),
+    "search": (0, 3),
+    "validate": (0, 3),
+    "bench --self-check": (0, 3),
+}
+# Stands here for what a command names.
+STANDS_FOR = {"/mnt/shared/edgetune": "shared", "target NAME": "target x86-cpu", "1x3x224x224": "1x3x40x40"}
 
+BUNDLES = ROOT / "docs/bundles.md"
 STAMP = re.compile(r"runs/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)")  # of the runs that pages show
 EVERY = [(path, line, command) for path in pages() for line, command in shown(path)]
+PYTHON = [(path, number, code) for path in pages() for number, code in enumerate(python_blocks(path))]
+# By the page and the block's place on it; why.
+PYTHON_NOT_RUN = {(BUNDLES, 0): "frames of a camera, for an engine that takes pixels; tests/runtime/test_pixels.py"}
 INLINE = [(path, line, command) for path in pages() for line, command in named(path)]
 
 
@@ -113,67 +114,88 @@ def test_the_parser_of_the_docs_finds_what_is_wrong():
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory):
-    """A folder with what the docs' commands are about: photos, texts, a recipe, two runs, bundles."""
+def shop(tmp_path_factory):
+    """A folder with what the docs' commands are about, and the outside world that some of them speak to."""
     folder = tmp_path_factory.mktemp("workshop")
-    os.environ["EDGETUNE_CACHE"] = str(folder / "store")
-    write_images(folder / "shapes", splits={"train": 24, "val": 8, "test": 12})
-    shutil.copytree(folder / "shapes", folder / "photos")
-    shutil.copyfile(Path(__file__).parents[1] / "tiny_network.py", folder / "tiny_network.py")
-    (folder / "edgetune.toml").write_text(
-        RECIPE.replace("ratio = [0.0, 0.5]", "ratio = []").replace("epochs = 6", "epochs = 2")
-    )
-    write_texts(folder / "texts", splits={"train": 60})
-    shutil.copyfile(folder / "texts/train.csv", folder / "reviews.csv")
-    (folder / "texts").rename(folder / "reviews")
-    edgetune.build(folder / "edgetune.toml", run_dir=folder / "runs/main", cache_dir=folder / "store")
-    for stamp in sorted({found for _, _, command in EVERY for found in STAMP.findall(command)}):
-        shutil.copytree(folder / "runs/main", folder / "runs" / stamp)
-    shutil.copytree(folder / "runs/main", folder / "runs/new")
-    shutil.copytree(folder / "runs/main/bundles", folder / "bundles")
-    picture = next((folder / "shapes/test").rglob("*.png"))
-    for name in ("photo.jpg", "digits/test/3/0879.png"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, folder / name) if name.endswith("png") else jpeg(picture, folder / name)
-    yield folder
-    del os.environ["EDGETUNE_CACHE"]
-
-
-def jpeg(source, destination):
-    from PIL import Image
-
-    Image.open(source).convert("RGB").save(destination)
+    with pytest.MonkeyPatch.context() as patch, serving(folder / "device") as board, s3_server("bucket") as settings:
+        patch.setenv("EDGETUNE_CACHE", str(folder / "store"))
+        for key, value in settings.items():
+            patch.setenv(key, value)
+        name_hosts(board, ("pi4", "pi5", "raspberrypi.local"))
+        patch.setenv(CONFIG, str(board.config))
+        fill(folder / "pictures", {stamp for _, _, command in EVERY for stamp in STAMP.findall(command)})
+        fill_texts(folder / "texts")
+        yield folder
 
 
 def runnable():
+    """Each once; files of one kind are one command."""
     kept = {}
     for path, line, command in EVERY:
         if not any(part in command for part in PARSED_ONLY):
-            kept.setdefault(command, (path, line, command))
+            kept.setdefault(command.replace("model.onnx", "int8.onnx"), (path, line, command))
     return list(kept.values())
 
 
+def by_beginning(table, arguments, default):
+    """The entry whose key is the longest with which a command begins."""
+    called = " ".join(arguments)
+    found = [key for key in table if called.startswith(key)]
+    return table[max(found, key=len)] if found else default
+
+
 @pytest.mark.slow
-def test_commands_that_are_shown_run(workshop, tmp_path, monkeypatch):
-    cases = runnable()
-    assert len(cases) >= 15
-    for number, (path, line, command) in enumerate(cases):
-        place = tmp_path / str(number)
-        shutil.copytree(workshop, place, ignore=shutil.ignore_patterns("store"))
-        monkeypatch.chdir(place)
-        program, *arguments = words(command)
-        if arguments[:1] == ["init"]:
-            (place / "edgetune.toml").unlink()
-        where, outcome = f"{path.name}:{line}: {command}", ""
-        if program == "edgetune-run":
-            with contextlib.redirect_stdout(io.StringIO()) as output:
-                device_cli.main(arguments)
-            assert "%" in output.getvalue(), where
-            continue
-        more = next((more for name, more in MORE.items() if " ".join(arguments).startswith(name)), [])
-        result = CliRunner().invoke(cli, [*arguments, *more])
-        outcome = f"{where}\n{result.output}"
-        assert result.exit_code in EXPECTED.get(arguments[0], (0,)), outcome
+@pytest.mark.parametrize("case", runnable(), ids=ids)
+def test_a_command_that_is_shown_runs(case, shop, tmp_path, monkeypatch):
+    path, _, command = case
+    if "ssh://" in command and shutil.which("ssh") is None:
+        pytest.skip("no OpenSSH client on this machine")
+    stand_in(path, shop, tmp_path, monkeypatch)
+    for real, ours in STANDS_FOR.items():
+        command = command.replace(real, ours)
+    program, *arguments = words(command)
+    monkeypatch.setattr("sys.stdin", open_input(command))
+    if program == "edgetune-run":
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            device_cli.main(arguments)
+        assert output.getvalue().count("%") + output.getvalue().count("probability") >= 1
+        return
+    if arguments[0] == "init":
+        Path("edgetune.toml").unlink()
+    opened = []
+    monkeypatch.setattr("click.launch", lambda page: opened.append(page) or 0)  # the desk's browser
+    monkeypatch.setattr("sys.argv", ["edgetune", *arguments])  # which the launcher hands on
+    more = [word for key, words_more in MORE.items() if " ".join(arguments).startswith(key) for word in words_more]
+    result = CliRunner().invoke(cli, [*arguments, *more])
+    assert result.exit_code in by_beginning(EXPECTED, arguments, (0,)), f"{result.output}\n{result.exception!r}"
+    assert [page.endswith("report.html") for page in opened] == [True] * ("--open" in arguments)
+
+
+def stand_in(path, shop, tmp_path, monkeypatch):
+    """Work in a fresh copy of the folder that a page is about."""
+    about_texts = "texts" in path.name or path.name == "text.md"
+    shutil.copytree(shop / ("texts" if about_texts else "pictures"), tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in PYTHON if block[:2] not in PYTHON_NOT_RUN], ids=ids)
+def test_python_that_is_shown_runs(block, shop, tmp_path, monkeypatch):
+    path, line, code = block
+    stand_in(path, shop, tmp_path, monkeypatch)
+    exec(compile(code, f"{path.name}:{line}", "exec"), {})
+
+
+def test_python_that_does_not_run_here_is_there_and_parses():
+    for path, line, code in PYTHON:
+        compile(code, f"{path.name}:{line}", "exec")
+    assert len(PYTHON) >= 4 and {block[:2] for block in PYTHON} >= set(PYTHON_NOT_RUN)
+
+
+def open_input(command):
+    """The file that a shell would hand a command as its input."""
+    name = command.partition(" < ")[2]
+    return Path(name).open() if name else io.StringIO()
 
 
 def test_reasons_not_to_run_a_command_are_of_commands_that_are_there():

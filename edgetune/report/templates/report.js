@@ -140,29 +140,47 @@
 {% include "percentiles.js" %}
 
   const MOST_LAYERS = 80; // drawn; the table has them all
-  const layers = ({ before, after, sqnr_of: noisy, rows }, id) => {
+  const layers = ({ before, after, sqnr_of: noisy, alone, rows }, precisions, id) => {
     const longest = [...rows].sort((a, b) => Math.max(b.before_ms, b.after_ms) - Math.max(a.before_ms, a.after_ms)).slice(0, MOST_LAYERS);
     const shown = rows.filter((row) => longest.includes(row)).reverse(); // plotly draws from the bottom
     const names = shown.map((row) => (row.layer.length > 34 ? `…${row.layer.slice(-33)}` : row.layer));
     const places = shown.map((_, i) => i);
-    const bars = (name, key, fill, unit, more) => ({
-      type: "bar", orientation: "h", name: plain(name), y: places, x: shown.map((row) => row[key] * (unit === "µs" ? 1000 : 1)), marker: { color: fill },
+    const bars = (panel, name, value, fill, unit, more) => ({
+      type: "bar", orientation: "h", name: plain(name), y: places, x: shown.map(value), marker: { color: fill }, xaxis: `x${panel || ""}`, yaxis: `y${panel || ""}`,
       customdata: shown.map((row) => plain(row.layer)), hovertemplate: `%{customdata}<br>${plain(name)}: %{x:.3~g} ${unit}<extra></extra>`, ...more,
     });
-    const traces = [...(after ? [bars(after, "after_ms", color("int8"), "µs", {})] : []), bars(before, "before_ms", color("fp32"), "µs", {})];
-    if (noisy) traces.push(bars(`rounding noise of ${noisy}`, "sqnr_db", color("fp16"), "dB", { xaxis: "x2", yaxis: "y2", showlegend: false }));
+    const micro = (key) => (row) => (row[key] === null ? null : 1000 * row[key]);
+    const fill = (engine) => precisionColor(precisions[engine]);
+    const panels = [{ title: "time, µs", traces: [...(after ? [bars(1, after, micro("after_ms"), fill(after), "µs")] : []), bars(1, before, micro("before_ms"), fill(before), "µs")] }];
+    if (noisy) {
+      const share = (row) => (row.sqnr_db === null ? null : 100 * 10 ** (-row.sqnr_db / 20));
+      panels.push({ title: "noise, % of the signal", traces: [bars(2, `noise of ${noisy}`, share, color("other"), "%")] });
+    }
+    if (alone) {
+      const panel = panels.length + 1;
+      panels.push({ title: "loss, nats", traces: [
+        bars(panel, "divergence", (row) => row.divergence, color("wait"), "nats"), bars(panel, "loss added", (row) => row.loss_change, color("bad"), "nats"),
+      ] });
+    }
+    // Side by side, the first one wider; on a phone one below the other.
+    const count = panels.length;
+    const widths = [[[0, 1]], [[0, 0.62], [0.68, 1]], [[0, 0.46], [0.51, 0.73], [0.78, 1]]][count - 1];
+    const stacked = count > 1 && narrow();
+    const domain = (i) => (stacked ? { x: [0, 1], y: [1 - (i + 0.86) / count, 1 - i / count] } : { x: widths[i], y: [0, 1] });
+    const axes = Object.fromEntries(panels.flatMap(({ title }, i) => {
+      const [n, at] = [i ? i + 1 : "", domain(i)];
+      return [
+        [`xaxis${n}`, axis(title, { domain: at.x, anchor: `y${n}`, rangemode: "tozero", nticks: i || stacked ? 4 : 8 })],
+        [`yaxis${n}`, axis("", {
+          tickmode: "array", tickvals: places, ticktext: names.map(plain), showgrid: false, range: [-0.6, shown.length - 0.4], domain: at.y, anchor: `x${n}`,
+          ...(i && !stacked ? { showticklabels: false } : {}),
+        })],
+      ];
+    }));
     const element = document.getElementById(id);
-    const split = noisy && !narrow();
-    const stacked = noisy && narrow();
-    if (element) element.style.height = `${(120 + 24 * shown.length) * (stacked ? 2 : 1)}px`;
-    const labels = { tickmode: "array", tickvals: places, ticktext: names.map(plain), showgrid: false, range: [-0.6, shown.length - 0.4] };
-    draw(id, traces, withLegend({
-      bargap: 0.25, barmode: "group", legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "reversed", font: { size: 12, color: color("soft") } },
-      xaxis: axis("time, µs", { domain: split ? [0, 0.62] : [0, 1], rangemode: "tozero", anchor: "y" }), yaxis: axis("", { ...labels, domain: stacked ? [0.54, 1] : [0, 1] }),
-      ...(noisy ? {
-        xaxis2: axis("signal to noise, dB", { domain: split ? [0.68, 1] : [0, 1], anchor: "y2", rangemode: "tozero" }),
-        yaxis2: axis("", { ...labels, domain: stacked ? [0, 0.46] : [0, 1], anchor: "x2", ...(split ? { showticklabels: false } : {}) }),
-      } : {}),
+    if (element) element.style.height = `${(120 + 24 * shown.length) * (stacked ? count : 1)}px`;
+    draw(id, panels.flatMap(({ traces }) => traces), withLegend({
+      bargap: 0.25, barmode: "group", legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "reversed", font: { size: 12, color: color("soft") } }, ...axes,
     }));
   };
 
@@ -214,7 +232,7 @@
       tradeoff(target, `tradeoff-${i + 1}`);
       distribution(target, `latency-${i + 1}`);
       percentiles(target.points, `percentiles-${i + 1}`);
-      if (target.layers && target.layers.rows.length) layers(target.layers, `layers-${i + 1}`);
+      if (target.layers && target.layers.rows.length) layers(target.layers, target.precisions, `layers-${i + 1}`);
     });
     if (data.history.length) history(data.history, "history");
     if (data.pruning.length) pruning(data.pruning, "pruning-steps");
