@@ -137,7 +137,7 @@ class Visit:
         self.address = path.as_uri()
         self.window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **window})
         self.window.route("**/*", self._answer)
-        self.window.set_default_timeout(15_000)
+        self.window.set_default_timeout(60_000)  # CI may be busy
         self.page = self.window.new_page()
         self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
