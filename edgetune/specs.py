@@ -197,8 +197,8 @@ class QuantizeSpec:
     float_layers: str = "auto"
     """`auto`: first layers stay in float where that is proven faster on the target; `none`"""
     worst_in_float: int = 0
-    """so many layers go back to float, those first that give back most accuracy for their time on the target ([how](
-    quantization.md#layers-left-in-float)); a search may try several numbers"""
+    """so many layers go back to float, those first that give back most accuracy for their time on the target
+    ([how](quantization.md#layers-left-in-float)); a search may try several numbers"""
     weights: tuple[str, ...] = ()
     """`int8`, `int4`: also engines `int8-weights`, `int4-weights` that compute in float and only store weights so ([for
     what](quantization.md#weights-alone))"""

@@ -1,8 +1,8 @@
 """One of each family of convolutional classifiers is pruned and runs; the table in docs is what the benchmark found.
 
 Pruned by a criterion without data, and not exported: that all of them are exported and quantized is for
-``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here. Swin is
-pruned in ``tests/models/test_tracing.py``, ViT in ``tests/pruning/test_surgery.py``.
+``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here. Four of
+timm's are pruned by a latency as well. Swin is pruned in ``tests/models/test_tracing.py``.
 """
 
 import subprocess
@@ -14,9 +14,11 @@ import torch
 
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.parity import check_parity
+from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.head import head_modules
 from edgetune.models.zoo import make_network
-from edgetune.pruning.surgery import PruneOptions, count_channels, prune_by_ratio
+from edgetune.pruning.shapes import layer_shapes
+from edgetune.pruning.surgery import PruneOptions, count_channels, latency_of, prune_by_ratio, prune_to_latency
 
 ROOT = Path(__file__).parents[1]
 SIZES = {
@@ -24,6 +26,7 @@ SIZES = {
     "densenet121": 32, "inception_v3": 75, "googlenet": 32, "shufflenet_v2_x0_5": 32, "mobilenet_v2": 32,
     "mobilenet_v3_small": 32, "mnasnet0_5": 32, "efficientnet_b0": 32, "regnet_y_400mf": 32, "convnext_tiny": 32,
 }  # fmt: skip
+TIMM = {"lcnet_050": {}, "ghostnet_050": {}, "convnext_atto": {}, "vit_tiny_patch16_224": {"img_size": 32}}
 EXPORTED = ("shufflenet_v2_x0_5", "squeezenet1_1")
 
 
@@ -40,6 +43,43 @@ def test_one_of_each_family_is_pruned_and_runs(tmp_path, name):
     if name in EXPORTED:
         export_onnx(network, example, tmp_path / "model.onnx", opset=20)
         check_parity(network, tmp_path / "model.onnx", [torch.randn(2, 3, size, size)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TIMM)
+def test_timms_families_are_pruned_both_ways_and_run(tmp_path, name):
+    pytest.importorskip("timm")
+
+    def make(classes):
+        torch.manual_seed(0)
+        return make_network(f"timm/{name}", classes, TIMM[name]).eval()
+
+    example, head = torch.zeros(1, 3, 32, 32), head_modules(make, 5)
+    network, by_latency = make(5), make(5)
+    before, times = count_channels(network), multiplications(network, example)
+    options = PruneOptions(criterion="magnitude", scope="local", channel_multiple=8, protected=head)
+    assert prune_by_ratio(network, example, 0.3, options, [])
+    assert count_channels(network) < 0.95 * before
+    limit = latency_of(by_latency, example, times) / 1.2
+    assert prune_to_latency(by_latency, example, limit, times, options, [])
+    assert latency_of(by_latency, example, times) <= limit and by_latency(example).shape == (1, 5)
+    if name != "ghostnet_050":  # its many layers take long to export
+        export_onnx(network, example, tmp_path / "model.onnx", opset=20)
+        check_parity(network, tmp_path / "model.onnx", [torch.randn(2, 3, 32, 32)])
+
+
+def multiplications(network, example):
+    """As if each took a nanosecond."""
+    found = {}
+    for name, shape in layer_shapes(network, example).items():
+        weights = shape.inputs // shape.groups * shape.outputs * shape.kernel[0] * shape.kernel[1]
+        ms = weights * shape.height * shape.width // (shape.stride[0] * shape.stride[1]) / 1e6
+        found[name] = LayerTimes(
+            inputs=(0, shape.inputs),
+            outputs=() if shape.depthwise else (0, shape.outputs),
+            ms=((0.0,), (ms,)) if shape.depthwise else ((0.0, 0.0), (0.0, ms)),
+        )
+    return found
 
 
 def test_the_table_of_families():

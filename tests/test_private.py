@@ -20,7 +20,7 @@ WANTED = {
     "bench.json", "dataset-card.md", "croissant.json", "search.json", "search.html", "tune.json", "tune.html",
     "README.md", "several.md",
 }  # fmt: skip
-USER, KEY, PASSWORD = "plantedname", "planted-key-0123456789", "planted-password"
+USER, KEY, PASSWORD, HOST = "plantedname", "planted-key-0123456789", "planted-password", "planted-host"
 NETWORK = '''
 import os
 import torch
@@ -106,6 +106,7 @@ def home(tmp_path_factory):
         patch.setenv("HOME", str(home))
         patch.setenv("USER", USER)
         patch.setenv("PLANTED_TOKEN", KEY)
+        patch.setattr("socket.gethostname", lambda: HOST)
         patch.setenv("EDGETUNE_CACHE", str(home / "store"))
         patch.chdir(project)
         yield home
@@ -113,7 +114,7 @@ def home(tmp_path_factory):
 
 def planted(text, home):
     """What of the planted things is in a text, with what stands around it."""
-    found = [(word, text.find(word)) for word in (USER, KEY, PASSWORD, str(home.parents[1]))]
+    found = [(word, text.find(word)) for word in (USER, KEY, PASSWORD, HOST, str(home.parents[1]))]
     return [text[max(0, at - 80) : at + 80] for _, at in found if at >= 0]
 
 
@@ -138,6 +139,9 @@ def test_nothing_that_was_planted_is_in_anything_that_is_handed_on(home):
     failed = [done.output[-300:] for done in outputs if done.exit_code not in (0, 3)]
     assert not failed
     assert "tried ***" in Path("search/search.json").read_text()
+    for command in ("search", "tune"):
+        found = json.loads(Path(f"{command}/{command}.json").read_text())
+        assert {trial["worker"] for trial in found["trials"]} == {"worker 1"}
     api.push_to_hub("runs/a", "someone/shapes")
     left = [path for path in (home / "project").rglob("*") if path.suffix in KINDS and path.is_file()]
     names = {path.name for path in left}

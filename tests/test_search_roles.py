@@ -1,10 +1,11 @@
 """Training workers and a device worker of one search, on a real PostgreSQL and a real S3-compatible server.
 
-Each worker has a store of its own, as on a machine of its own. One that trains is killed.
+Each worker has a store of its own, as on a machine of its own. One that trains is killed, and one that measures.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -103,6 +104,75 @@ def test_networks_are_trained_by_some_and_measured_by_another_and_one_is_killed(
     assert not any(
         step.startswith(("compile", "measure", "evaluate")) for name in ("one", "two") for step in made[name]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_a_killed_device_worker_is_started_again_and_all_of_them_go_through_the_proxy(project, tmp_path):
+    recipe = divided(project)
+    text = recipe.read_text().replace("recovery_epochs = 60", "recovery_epochs = 1").replace("[1, 60]", "[1]")
+    recipe.write_text(text.replace("trials = 3", "trials = 2"))
+    workers = []
+
+    def start(name, *options):
+        with (tmp_path / f"{name}.log").open("w") as file:
+            command = [sys.executable, "-m", "edgetune", "search", *options]
+            environment = {**os.environ, **ONE_THREAD}
+            workers.append(subprocess.Popen(command, cwd=project, stdout=file, stderr=file, env=environment))
+        return workers[-1]
+
+    def until(condition):
+        end = time.monotonic() + 300
+        while not (found := condition()):
+            assert time.monotonic() < end and all(worker.poll() is None for worker in workers), logs(tmp_path)
+            time.sleep(0.05)
+        return found
+
+    def claim():
+        told = load(url)[0].user_attrs
+        return roles.CLAIM in told and roles.RESULT not in told
+
+    with postgresql() as database:
+        url = database.url.replace("postgresql:", "postgresql+psycopg:")
+        try:
+            server = start("server", "--storage", database.url, "--serve", "127.0.0.1:0")
+            address = until(
+                lambda: re.search(r"grpc://127\.0\.0\.1:\d+", (tmp_path / "server.log").read_text())
+            ).group()
+            shared = ["--join", address, "--cache-url", str(tmp_path / "shared")]
+            measuring = ["--work", "measure", *shared, "--cache-dir", str(tmp_path / "device-store")]
+            device = start("device", *measuring)
+            training = start("training", "--work", "train", *shared, "--cache-dir", str(tmp_path / "training-store"))
+            until(claim)
+            device.kill()
+            device.wait()
+            assert claim()  # it has begun an engine, and not ended it
+            workers.remove(device)
+            again = start("again", *measuring)
+            for worker in (training, again):
+                assert worker.wait(timeout=300) in (0, 3), logs(tmp_path)  # 3: none may be proven faster than float
+            assert server.poll() is None
+        finally:
+            for worker in workers:
+                if worker.poll() is None:
+                    worker.kill()
+                    worker.wait()
+        trials = load(url)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+    assert {trial.user_attrs[roles.CLAIM]["pid"] for trial in trials} == {again.pid}
+    data = json.loads((project / "search/search.json").read_text())
+    validate_search(data)
+    assert data["complete"] and data["storage"] == address
+    for trial in data["trials"]:  # whose training worker was never lost
+        assert (trial["state"], trial["worker"], trial["workers_lost"]) == ("finished", "worker 1", 0)
+        assert trial["speedup"] and not trial["again_after"]
+    made = {name: steps_made_by(tmp_path / f"{name}.log") for name in ("device", "again", "training")}
+    assert "fine-tune" in made["training"] and "fine-tune" not in made["device"] | made["again"]
+    assert "evaluate float on x86-cpu (validation)" in made["device"] - made["again"]  # it was found
+
+
+def logs(folder):
+    return {path.name: path.read_text() for path in folder.glob("*.log")}
 
 
 def steps_made_by(log):

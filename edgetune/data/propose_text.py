@@ -10,6 +10,9 @@ from edgetune.data.texts import TextListing, scan_texts
 TOKENS_PER_WORD = 1.4  # of English in a WordPiece vocabulary of 30,000, measured on banking77 and rt_polarity
 SPECIAL_TOKENS = 2
 LENGTHS = (32, 64, 128, 256, 512)
+MANY_LABELS = (
+    20  # more are learned longer, at twice the rate, as banking77's were: benchmarks/results/text_banking77.json
+)
 
 TEMPLATE = """\
 # Written by `edgetune init`. Every key is optional but `model.name` and `data.path`.
@@ -28,7 +31,7 @@ on_bad_file = "error"               # or "skip": leave empty texts out and count
 strategy = {strategy:<24} # {learns}
 epochs = {epochs:<26} # passes over the training texts
 batch_size = 32                     # texts in one step
-learning_rate = 1e-4                # its peak; 2e-5 to 5e-5 for large encoders
+learning_rate = {rate:<19} # its peak; 2e-5 to 5e-5 for large encoders
 
 [quantize]
 mode = "auto"                       # try INT8, keep it if it pays; or "none"
@@ -61,6 +64,7 @@ def propose_text_recipe(data: Path, base: Path, noted: Noted = lambda note: None
     words = sorted(len(row.text.split()) for row in listing.rows)
     most = words[int(0.99 * (len(words) - 1))]
     needed = TOKENS_PER_WORD * most + SPECIAL_TOKENS
+    many = len(listing.labels) > MANY_LABELS
     counts = Counter(row.label for row in listing.rows if row.split in ("train", None))
     splits = {row.split for row in listing.rows}
     strategy, learns = strategy_for(counts.values(), splits, "texts")
@@ -72,7 +76,8 @@ def propose_text_recipe(data: Path, base: Path, noted: Noted = lambda note: None
         typical=f"{words[len(words) // 2]} in the middle, 99 % have {most} or fewer",
         strategy=strategy,
         learns=learns,
-        epochs=6 if len(listing.rows) / len(listing.labels) < 500 else 3,
+        epochs=6 if many or len(listing.rows) / len(listing.labels) < 500 else 3,
+        rate="2e-4" if many else "1e-4",
     )
 
 

@@ -29,7 +29,9 @@ class LatencySummary(TypedDict):
 
     p50: float
     p90: float | None
+    p95: float | None
     p99: float | None
+    p99_9: float | None
     n: int
     histogram: Histogram
     curve: list[list[float]]
@@ -52,7 +54,8 @@ def latency_summary(values: ArrayLike) -> LatencySummary:
     if p50 is None:
         raise MeasureError("no latencies to summarise", hint="the measurement ended before its first round")
     return LatencySummary(
-        p50=p50, p90=percentile_or_none(array, 90), p99=percentile_or_none(array, 99), n=array.size,
+        p50=p50, p90=percentile_or_none(array, 90), p95=percentile_or_none(array, 95),
+        p99=percentile_or_none(array, 99), p99_9=percentile_or_none(array, 99.9), n=array.size,
         histogram=_histogram(array), curve=_curve(array),
     )  # fmt: skip
 

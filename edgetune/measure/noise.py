@@ -8,16 +8,17 @@ from typing import Any, TypedDict
 import numpy as np
 
 from edgetune.measure.latency import RawLatency
-from edgetune.measure.states import disturbances
+from edgetune.measure.states import disturbances, waiting
 
 MAX_DRIFT = 0.05
 SLOW = 1.25  # times the median
 MAX_SLOW = 0.05
 MIN_CPU_SHARE = 0.95
+MAX_WAITING = 0.05  # share of the time in which anything on the machine waited for a processor
 
 
 class Noise(TypedDict):
-    """``verdict`` is quiet or noisy; ``reasons`` say why, each with the engine or the reading."""
+    """``verdict`` is quiet, noisy or not judged; ``reasons`` say why noisy, each with the engine or the reading."""
 
     verdict: str
     reasons: list[str]
@@ -35,9 +36,11 @@ def judge(
     - The machine's states before, during and after say so: see ``states.disturbances``.
 
     With ``queued`` requests, waiting makes long latencies on a quiet machine too, and the processor may rest: drift,
-    long runs and clocks are then not looked at.
+    long runs, clocks and the process's own share are then not looked at. Noisy is then a machine on which anything
+    waited for a processor in over 5 % of the time; where the kernel does not tell it, quiet is not to be said.
     """
     reasons = []
+    waited = waiting(telemetry) if queued else None
     for name, one in raw.items():
         if not one.steady:
             reasons.append(f"{name}: the warm-up did not become steady")
@@ -50,8 +53,11 @@ def judge(
             reasons.append(f"{name}: {slow:.0%} of the runs took over {SLOW:g} times the median")
     if cpu_share is not None and cpu_share < MIN_CPU_SHARE:
         reasons.append(f"other work took {1 - cpu_share:.0%} of the processor's time")
+    if waited is not None and waited > MAX_WAITING:
+        reasons.append(f"work waited for a processor in {waited:.0%} of the time")
     reasons += disturbances(telemetry, busy=not queued)
-    return Noise(verdict="noisy" if reasons else "quiet", reasons=reasons)
+    judged = waited is not None or not queued
+    return Noise(verdict="noisy" if reasons else "quiet" if judged else "not judged", reasons=reasons)
 
 
 def judge_measurement(found: Mapping[str, Any]) -> list[str]:

@@ -44,6 +44,17 @@ def disturbances(telemetry: Mapping[str, Any], *, busy: bool) -> list[str]:
     return reasons + (_slowed(during) if busy else [])
 
 
+def waiting(telemetry: Mapping[str, Any]) -> float | None:
+    """Share of the time between the first state and the last in which some task waited for a processor.
+
+    It is the kernel's pressure stall information (``some`` of /proc/pressure/cpu); None where that is not told.
+    """
+    first, last = telemetry["before"].get("cpu_pressure"), telemetry["after"].get("cpu_pressure")
+    if not first or not last or last["at_s"] <= first["at_s"]:
+        return None
+    return float((last["waited_s"] - first["waited_s"]) / (last["at_s"] - first["at_s"]))
+
+
 def summary(during: Sequence[State]) -> dict[str, Any]:
     """The looks at a machine in few numbers; only what was told.
 

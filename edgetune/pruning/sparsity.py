@@ -17,6 +17,7 @@ from torch_pruning.pruner import function
 
 from edgetune.models.checkpoint import PruningHistory
 from edgetune.models.tracing import dependency_graph
+from edgetune.pruning.tied import runs_through, tied
 
 STRENGTHS = {"group-lasso": 1e-3, "growing": 1.0}  # where the recipe does not say; the second is GReg's ceiling
 TINY = 1e-12
@@ -78,7 +79,8 @@ def channel_groups(network: nn.Module, example: Tensor, ignored: Sequence[nn.Mod
     graph = dependency_graph(network, example)
     left_whole = [module for layer in ignored for module in layer.modules()]
     groups = graph.get_all_groups(ignored_layers=left_whole, root_module_types=[nn.Conv2d, nn.Linear])
-    return [made for group in groups if (made := _channel_group(group)) is not None]
+    ids = tied(network)
+    return [made for group in groups if not runs_through(group, ids) and (made := _channel_group(group)) is not None]
 
 
 def chosen_channels(network: nn.Module, example: Tensor, history: PruningHistory) -> list[tuple[ChannelGroup, Tensor]]:

@@ -1,7 +1,7 @@
 """Take channels out of a network with torch-pruning: a share of them, or as many as a latency limit asks for."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,11 +16,12 @@ from edgetune.models.names import named_modules
 from edgetune.models.tracing import dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
-from edgetune.pruning.criteria.scores import AUTO, Scores, make_scores
+from edgetune.pruning.criteria.scores import AUTO, make_scores
 from edgetune.pruning.groups import prunable_groups
 from edgetune.pruning.heads import attention_layers
 from edgetune.pruning.ratio import Keeping, prune_share
 from edgetune.pruning.shapes import layer_shapes
+from edgetune.pruning.tied import sparing
 
 KEEP_SHARE = 0.1  # of any layer's channels at least: a ranking over all layers must not empty one
 UNRANKED_FACTOR = 2.5  # by a criterion whose scores do not compare, a layer loses at most so many times the ratio
@@ -38,11 +39,12 @@ class PruneOptions:
     normalization: str = AUTO  # what scores of a group are divided by
     layers: Mapping[str, float] = field(default_factory=dict)  # module name -> share of its channels that may go
 
-    def scores(self, network: nn.Module, batches: Batches) -> tuple[Scores, bool]:
-        """The criterion with these options, and whether its scores compare between layers."""
-        return make_scores(
+    def scores(self, network: nn.Module, batches: Batches) -> tuple[Callable[[tp.Group], Tensor | None], bool]:
+        """The criterion with these options (None for what is tied), and whether its scores compare between layers."""
+        found, comparable = make_scores(
             self.criterion, network, batches, reduction=self.group_reduction, normalization=self.normalization
         )
+        return sparing(network, found), comparable
 
     def with_layers(self, layers: Mapping[str, float]) -> "PruneOptions":
         """The same with other shares."""

@@ -108,7 +108,7 @@ def _timing(engine: view.Json) -> tuple[str, ...]:
         "n/a" if latency["p90"] is None else numbers.milliseconds(latency["p90"]),
         "n/a" if latency["p99"] is None else numbers.milliseconds(latency["p99"]),
         f"{latency['n']:,}",
-        numbers.NONE if rate is None else f"{rate:.4g}",
+        numbers.NONE if rate is None else numbers.rate(rate),
         ratio(engine["speedup"]),
     )
 
@@ -155,13 +155,16 @@ def _overload(engines: Sequence[view.Json]) -> list[str]:
         share = engine["utilisation"]
         if share is not None:
             end = "; it cannot keep up, and latency grows with the test's length" if share >= 1 else ""
-            lines.append(f"{engine['name']}: busy {share:.0%} of the time{end}")
+            told = f"{share:.0%}" if share >= 0.01 else "< 1 %"
+            lines.append(f"{engine['name']}: busy {told} of the time{end}")
     return ["\n".join(lines)] if lines else []
 
 
 def _machine(data: view.Json) -> str:
     noise: dict[str, Any] = data["noise"]
     lines = [f"machine: {noise['verdict']}{_meanwhile(data)}", *(f"  {reason}" for reason in noise["reasons"])]
+    if noise["verdict"] == "not judged":
+        lines.append("  The kernel does not tell whether work waited for a processor (no /proc/pressure/cpu).")
     if noise["reasons"]:
         lines.append("  Believe intervals more than medians, and measure again when nothing else runs.")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    "))

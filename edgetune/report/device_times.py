@@ -74,7 +74,7 @@ def _engine(times: Path) -> dict[str, Any]:
     return {
         "name": name,
         "gpu_fallbacks": [asdict(layer) for layer in trtexec.gpu_fallbacks(text)],
-        "latency_ms": {key: latency[key] for key in ("p50", "p90", "p99", "n")},
+        "latency_ms": {key: latency[key] for key in ("p50", "p90", "p95", "p99", "p99_9", "n")},
         "reformat_layers": [asdict(layer) for layer in found],
     }
 

@@ -40,11 +40,12 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.{digits}f} ms"
 
 
-def percentile(latency: Mapping[str, Any] | None, q: int) -> str:
-    """The percentile, or how many runs it would need."""
-    if latency is None:
+def percentile(latency: Mapping[str, Any] | None, q: float) -> str:
+    """The percentile, or how many runs it would need; reports of before p95 and p99.9 were told have neither."""
+    key = f"p{q:g}".replace(".", "_")
+    if latency is None or key not in latency:
         return NONE
-    value = latency[f"p{q}"]
+    value = latency[key]
     return unavailable(q) if value is None else milliseconds(value)
 
 
@@ -74,6 +75,13 @@ def amount(count: int | None) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {unit}"
     return str(count)
+
+
+def rate(per_second: float) -> str:
+    """Four significant digits, written out: 15,360 or 27.91"""
+    whole = len(str(int(per_second)))
+    rounded = round(per_second, 4 - whole)
+    return f"{rounded:,.{max(4 - whole, 0)}f}"
 
 
 def energy(joules: float | None) -> str:

@@ -55,6 +55,8 @@ class Row:
     p50: str
     p90: str
     p99: str
+    p95: str
+    p99_9: str
     runs: str
     speedup: str
     size: str
@@ -242,6 +244,8 @@ def _row(c: Json, target: Json) -> Row:
         p50=numbers.percentile(latency, 50),
         p90=numbers.percentile(latency, 90),
         p99=numbers.percentile(latency, 99),
+        p95=numbers.percentile(latency, 95),
+        p99_9=numbers.percentile(latency, 99.9),
         runs=f"{latency['n']:,}" if latency else numbers.NONE,
         speedup=numbers.speedup(c["speedup"]),
         size=numbers.size(c["size_bytes"]),
@@ -405,10 +409,14 @@ def not_measured(data: Json) -> list[tuple[str, str]]:
             if c["status"] != "measured":
                 found.append((f"{what}: {STATUS_WORDS[c['status']]}", _why(c)))
             elif c["latency_ms"]:
-                below = [q for q in (90, 99) if c["latency_ms"][f"p{q}"] is None]
-                found += [(f"{what}: p{q}", numbers.percentile(c["latency_ms"], q)) for q in below]
+                told = {q: numbers.percentile(c["latency_ms"], q) for q in (90, 95, 99)}
+                found += [(f"{what}: p{q}", value) for q, value in told.items() if value.startswith("n/a")]
             if c["status"] == "measured" and c.get("energy_joules", 0) is None and c["name"] == target["chosen"]:
                 found.append((f"{target['target']}: energy of an inference", ENERGY_UNREADABLE))
+        timed = [c["latency_ms"] for c in candidates(target) if c["status"] == "measured" and c["latency_ms"]]
+        short = [numbers.percentile(latency, 99.9) for latency in timed if latency.get("p99_9", 0.0) is None]
+        if short:  # most measurements are: once for all
+            found.append((f"{target['target']}: p99.9 of {len(short)} of {len(timed)} engines", short[0]))
         found += _layers_not_measured(target)
     return found
 

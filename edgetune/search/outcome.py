@@ -14,7 +14,7 @@ from edgetune.search.hopeless import RESULT
 from edgetune.search.pareto import Point, front, hypervolume
 from edgetune.search.trial import Baseline, as_candidate, broken, budget_of
 from edgetune.search.values import changes, wanted
-from edgetune.tune.liveness import BEAT, LOSSES
+from edgetune.tune.liveness import LOSSES, worker_names
 from edgetune.tune.study import REASON, RECIPE, VALUES, counted
 
 SCHEMA = "edgetune.search/1"
@@ -35,7 +35,7 @@ def describe(
     finished = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     points = [to_minimise(trial.values) for trial in finished]
     best, reasons = chosen(trials, recipe, baseline)
-    over = sum(trial.state.is_finished() for trial in trials)
+    over, workers = sum(trial.state.is_finished() for trial in trials), worker_names(trials)
     made = None if best is None else wanted(recipe, best.user_attrs[VALUES], int8=int8).recipe
     reference = reference_point(baseline, recipe.search)
     hungry = {"energy_ratio": 1.0} if recipe.search.energy else {}
@@ -59,7 +59,7 @@ def describe(
         "give_up_points": recipe.search.give_up_points,
         "stop_points": recipe.search.stop_points,
         "space": [_dimension(dimension) for dimension in space],
-        "trials": [_trial(trial, recipe, baseline) for trial in trials],
+        "trials": [_trial(trial, workers.get(trial.number), recipe, baseline) for trial in trials],
         "front": [finished[i].number for i in sorted(front(points), key=lambda i: points[i][1])],
         "hypervolume": {
             "reference": {
@@ -130,7 +130,7 @@ def _dimension(d: Dimension) -> dict[str, Any]:
     )
 
 
-def _trial(trial: FrozenTrial, recipe: Recipe, baseline: Baseline) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, worker: str | None, recipe: Recipe, baseline: Baseline) -> dict[str, Any]:
     attributes, state = trial.user_attrs, trial.state.name.lower()
     result = attributes.get(RESULT) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) else None
     seconds = (
@@ -156,7 +156,7 @@ def _trial(trial: FrozenTrial, recipe: Recipe, baseline: Baseline) -> dict[str, 
         "energy_ratio": result and result.get("energy_ratio"),
         "inside_budget": None if result is None else all(value <= 0 for value in limits.values()),
         "seconds": seconds,
-        "worker": attributes[BEAT]["place"].partition("/")[0] if BEAT in attributes else None,
+        "worker": worker,
         "again_after": trial.system_attrs.get("retry_history", []),
         "workers_lost": attributes.get(LOSSES, 0),
         "reason": attributes.get(REASON),

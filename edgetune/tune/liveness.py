@@ -143,6 +143,17 @@ def place() -> str:
     return f"{socket.gethostname()}/{space.readlink() if space.is_symlink() else ''}"
 
 
+def worker_names(trials: Sequence[FrozenTrial]) -> dict[int, str]:
+    """{number of a trial: "worker 1", ...}: which of ``trials`` one process made, without saying on which host."""
+    found: dict[tuple[Any, ...], str] = {}
+    names = {}
+    for trial in trials:
+        if (beat := trial.user_attrs.get(BEAT)) is not None:
+            process = (beat["place"], beat["pid"], beat["began"])
+            names[trial.number] = found.setdefault(process, f"worker {len(found) + 1}")
+    return names
+
+
 def began(process: int | str) -> str:
     """When a process began, as Linux counts; "" where that is not told."""
     try:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from edgetune import __version__
 from edgetune.records import Dimension, Recipe
 from edgetune.search_space import space_of
-from edgetune.tune.liveness import BEAT, LOSSES
+from edgetune.tune.liveness import LOSSES, worker_names
 from edgetune.tune.study import REASON, RECIPE, VALUES, best_of, counted
 
 SCHEMA = "edgetune.tune/1"
@@ -24,7 +24,7 @@ def describe(study: optuna.Study, recipe: Recipe, validation: Sequence[int], sto
     trials = counted(study.get_trials(deepcopy=False))
     best = best_of(trials)
     own = next((t for t in trials if t.user_attrs.get(RECIPE) and t.state is TrialState.COMPLETE), None)
-    over = sum(trial.state.is_finished() for trial in trials)
+    over, workers = sum(trial.state.is_finished() for trial in trials), worker_names(trials)
     return {
         "schema": SCHEMA,
         "edgetune": __version__,
@@ -40,7 +40,7 @@ def describe(study: optuna.Study, recipe: Recipe, validation: Sequence[int], sto
         "validation_samples": sum(validation),
         "guessing": max(validation, default=0) / max(1, sum(validation)),
         "space": [_dimension(dimension) for dimension in space_of(recipe)],
-        "trials": [_trial(trial) for trial in trials],
+        "trials": [_trial(trial, workers.get(trial.number)) for trial in trials],
         "recipe_trial": own.number if own else None,
         "best_trial": best.number if best else None,
         "changed": changed(recipe, best),
@@ -81,7 +81,7 @@ def _dimension(d: Dimension) -> dict[str, Any]:
     )
 
 
-def _trial(trial: FrozenTrial) -> dict[str, Any]:
+def _trial(trial: FrozenTrial, worker: str | None) -> dict[str, Any]:
     attributes: Mapping[str, Any] = trial.user_attrs
     seconds = (
         (trial.datetime_complete - trial.datetime_start).total_seconds()
@@ -98,7 +98,7 @@ def _trial(trial: FrozenTrial) -> dict[str, Any]:
             {"share": step / 100, "accuracy": value} for step, value in sorted(trial.intermediate_values.items())
         ],
         "seconds": seconds,
-        "worker": attributes[BEAT]["place"].partition("/")[0] if BEAT in attributes else None,
+        "worker": worker,
         "again_after": trial.system_attrs.get("retry_history", []),
         "workers_lost": attributes.get(LOSSES, 0),
         "reason": attributes.get(REASON),

@@ -103,3 +103,13 @@ def test_the_proposal_names_only_known_keys(tmp_path):
         parsed(tmp_path, text)
     except RecipeError as error:
         pytest.fail(error.message)
+
+
+@pytest.mark.parametrize(
+    ("classes", "each", "epochs", "rate"), [(2, 600, 3, 1e-4), (2, 30, 6, 1e-4), (21, 600, 6, 2e-4)]
+)
+def test_texts_of_many_classes_are_trained_longer_and_faster(tmp_path, classes, each, epochs, rate):
+    rows = [f"text {label} {number},label{label}" for label in range(classes) for number in range(each)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    recipe = parsed(tmp_path, propose_text_recipe(tmp_path / "texts.csv", tmp_path))
+    assert (recipe.finetune.epochs, recipe.finetune.learning_rate) == (epochs, rate)

@@ -81,6 +81,16 @@ def test_the_fingerprint_is_that_of_the_device_not_of_its_state(board, monkeypat
     assert local.fingerprint() != before
 
 
+def test_how_long_work_waited_for_a_processor_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PROC", tmp_path)
+    assert "cpu_pressure" not in local.telemetry()
+    (tmp_path / "pressure").mkdir()
+    lines = "some avg10=1.53 avg60=0.44 avg300=0.10 total=2500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"
+    (tmp_path / "pressure/cpu").write_text(lines)
+    first, second = (local.telemetry()["cpu_pressure"] for _ in range(2))
+    assert first["waited_s"] == 2.5 and second["at_s"] >= first["at_s"]
+
+
 def test_where_nothing_can_be_read_everything_is_unknown(tmp_path, monkeypatch):
     for name in ("CPUINFO", "MEMINFO", "OS_RELEASE", "SYS"):
         monkeypatch.setattr(machine, name, tmp_path / "absent")

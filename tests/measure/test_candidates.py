@@ -18,7 +18,9 @@ def test_every_run_is_in_the_histogram_or_an_outlier(values):
     assert len(histogram["edges"]) == len(histogram["counts"]) + 1
     assert summary["p50"] == pytest.approx(np.median(values))
     assert (summary["p90"] is None) == (len(values) < 64)
+    assert (summary["p95"] is None) == (len(values) < 130)
     assert (summary["p99"] is None) == (len(values) < 662)
+    assert summary["p99_9"] is None
 
 
 def test_outliers_are_labelled_and_stay_in_the_percentiles():
@@ -27,6 +29,11 @@ def test_outliers_are_labelled_and_stay_in_the_percentiles():
     assert summary["histogram"]["outliers"] == 20
     assert summary["histogram"]["edges"][-1] < 2
     assert summary["p99"] == 50.0
+
+
+def test_p95_and_p99_9_are_values_that_were_measured():
+    summary = latency_summary(range(1, 10_000))
+    assert summary["p95"] == 9500 and summary["p99_9"] == 9990
 
 
 def test_no_values_is_an_error():

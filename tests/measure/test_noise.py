@@ -51,7 +51,24 @@ def test_an_old_throttle_flag_is_no_sign_of_noise():
     assert judge(raw(values()), old, 0.99, queued=False)["verdict"] == "quiet"
 
 
+def pressed(waited_s):
+    """The states around ten seconds in which work waited so long for a processor."""
+    before, after = {"waited_s": 5.0, "at_s": 100.0}, {"waited_s": 5.0 + waited_s, "at_s": 110.0}
+    return {"before": {"cpu_pressure": before}, "after": {"cpu_pressure": after}}
+
+
+def test_at_a_fixed_rate_a_machine_is_noisy_where_work_waits_for_a_processor():
+    found = judge(raw(values()), pressed(6.4), None, queued=True)
+    assert found == {"verdict": "noisy", "reasons": ["work waited for a processor in 64% of the time"]}
+    assert judge(raw(values()), pressed(6.4), 0.99, queued=False)["verdict"] == "quiet"  # its own share says more
+
+
+def test_at_a_fixed_rate_nothing_is_called_quiet_that_the_kernel_does_not_tell():
+    assert judge(raw(values()), CALM, None, queued=True) == {"verdict": "not judged", "reasons": []}
+    assert judge(raw(values(), steady=False), CALM, None, queued=True)["verdict"] == "noisy"
+
+
 def test_waiting_requests_are_no_sign_of_noise():
     one = raw(np.where(np.arange(400) % 3, 1.0, 3.0) * np.linspace(1, 3, 400))
-    assert judge(one, CALM, None, queued=True)["verdict"] == "quiet"
+    assert judge(one, pressed(0.2), None, queued=True)["verdict"] == "quiet"
     assert judge({"engine": RawLatency(values=[1.0])}, CALM, None, queued=False)["verdict"] == "quiet"

@@ -49,14 +49,25 @@ def test_overload_and_noise_are_told():
     text = render_bench(
         data(
             engine("a", 1.0, utilisation=0.25, samples_per_second=None),
+            engine("c", 0.1, utilisation=0.0004, samples_per_second=None),
             engine("b", 9.0, utilisation=1.7, samples_per_second=None),
             scenario={"kind": "fixed-rate", "rate": 250.0, "arrivals": "poisson"},
             noise={"verdict": "noisy", "reasons": ["b: 9% of the runs took over 1.25 times the median"]},
         )
     )
     assert "fixed-rate 250/s (poisson arrivals" in text
-    assert "a: busy 25% of the time\nb: busy 170% of the time; it cannot keep up" in text
+    assert "a: busy 25% of the time\nc: busy < 1 % of the time\nb: busy 170% of the time; it cannot keep up" in text
     assert "machine: noisy\n  b: 9%" in text
+
+
+def test_a_machine_that_could_not_be_judged_is_not_called_quiet():
+    text = render_bench(data(engine("a", 1.0), noise={"verdict": "not judged", "reasons": []}))
+    assert "machine: not judged" in text and "quiet" not in text and "/proc/pressure/cpu" in text
+
+
+def test_rates_are_written_out():
+    text = render_bench(data(engine("a", 1.0, samples_per_second=15_363.0)))
+    assert "15,360" in text and "e+" not in text
 
 
 def test_the_machine_s_state_meanwhile_is_told():

@@ -21,7 +21,7 @@ def trial(number, accuracy, state="finished", **more):
         "values": {"learning_rate": 0.01 * (number + 1), "strategy": "full"},
         "history": [{"share": 0.5, "accuracy": 0.4}],
         "seconds": 1.5,
-        "worker": "desk",
+        "worker": "worker 1",
         "again_after": [],
         "workers_lost": 0,
         "reason": None,

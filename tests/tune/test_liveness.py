@@ -19,6 +19,7 @@ from edgetune.tune.liveness import (
     has_ended,
     place,
     take_back,
+    worker_names,
 )
 from edgetune.tune.study import REASON, counted
 
@@ -125,3 +126,13 @@ def test_a_trial_between_its_loss_and_its_queue_is_not_forgotten(study):
         time.sleep(1.5)
     waiting = [trial for trial in study.get_trials() if trial.state is TrialState.WAITING]
     assert [(trial.params, trial.user_attrs) for trial in waiting] == [(study.get_trials()[1].params, {LOSSES: 1})]
+
+
+def test_processes_are_told_apart_by_number_and_not_by_host(study):
+    beat = {"place": "desk/pid:[1]", "pid": 7, "began": "5", "count": 9}
+    others = [{"pid": 8}, None, {"count": 1}, {"began": "6"}, {"place": "laptop/pid:[1]"}]
+    for other in [{}, *others]:
+        attributes = {} if other is None else {BEAT: beat | other}  # None: not begun
+        study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=attributes))
+    names = {0: 1, 1: 2, 3: 1, 4: 3, 5: 4}
+    assert worker_names(study.get_trials()) == {number: f"worker {name}" for number, name in names.items()}

@@ -65,7 +65,7 @@ def _numbers(candidate: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if candidate.get("selection"):
         yield "selection_accuracy", candidate["selection"]["accuracy"]
     for name, value in (candidate.get("latency_ms") or {}).items():
-        if name in ("p50", "p90", "p99"):
+        if name in ("p50", "p90", "p95", "p99", "p99_9"):
             yield f"latency_ms_{name}", value
     for name, interval in (("accuracy_change_points", change), ("speedup", speedup)):
         if interval:

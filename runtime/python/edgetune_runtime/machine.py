@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,11 @@ def versions() -> dict[str, str]:
 
 
 def telemetry() -> dict[str, Any]:
-    """The state the device is in now: what ``changing`` tells, its highest clock, load, a Jetson's power mode."""
+    """The state the device is in now: what ``changing`` tells, its highest clock, load, a Jetson's power mode.
+
+    ``cpu_pressure`` has the seconds in which some task waited for a processor (``waited_s``, since boot) and the time
+    ``at_s``; left out where the kernel does not tell it.
+    """
     found = {
         **changing(),
         "clock_max_mhz": max((_khz_to_mhz(_read(p / "cpuinfo_max_freq")) for p in _policies()), default=0) or UNKNOWN,
@@ -98,6 +104,8 @@ def telemetry() -> dict[str, Any]:
     }
     if mode := _said("nvpmodel", "-q"):
         found["power_mode"] = sensors.power_mode(mode) or UNKNOWN
+    if waited := re.search(r"^some .*\btotal=(\d+)", _read(PROC / "pressure/cpu"), re.MULTILINE):
+        found["cpu_pressure"] = {"waited_s": int(waited[1]) / 1e6, "at_s": time.monotonic()}
     return found
 
 
