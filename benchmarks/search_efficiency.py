@@ -69,7 +69,7 @@ min_seconds = 0.3
 give_up_points = 100.0
 [search.space]
 prune.ratio = [0.0, 0.1, 0.2, 0.3, 0.45, 0.6]
-prune.recovery_epochs = [1, 2, 4]
+prune.recovery_epochs = [1, 3]
 prune.criterion = ["fisher", "magnitude"]
 quantize.mode = ["none", "ptq"]
 """

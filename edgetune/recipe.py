@@ -237,6 +237,11 @@ def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: To
         return
     if name == "target_speedup" and value == 1.0:
         return
+    if (section, name) == ("quantize", "repair"):
+        for repair in value:
+            _check(repair, where, (section, name), recipe, file)
+            _check_reader(repair, where, recipe, file)
+        return
     if (section, name) == ("quantize", "mode") and recipe.reads_text and value == "qat":
         raise file.fail(f'`{".".join(where)}` cannot be "qat" for text', where, 'write "none" and "ptq"')
     _check((value,) if name in ("ratio", "target_speedup") else value, where, (section, name), recipe, file)
@@ -256,14 +261,15 @@ def _check(value: Any, where: tuple[str, ...], key: tuple[str, str], recipe: Rec
 def _check_repair(recipe: Recipe, file: TomlFile) -> None:
     """Repairs are for one kind of network; those that are there by default count for none."""
     for repair in recipe.quantize.repair if "repair" in file.data.get("quantize", {}) else ():
-        if recipe.reads_text != (repair == REPAIR_OF_TEXT):
-            kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
-            hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
-            raise file.fail(
-                f'`quantize.repair` has "{repair}", which is for {other}; this network reads {kind}',
-                ("quantize", "repair"),
-                hint,
-            )
+        _check_reader(repair, ("quantize", "repair"), recipe, file)
+
+
+def _check_reader(repair: str, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
+    if recipe.reads_text != (repair == REPAIR_OF_TEXT):
+        kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
+        hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
+        told = f'`{".".join(where)}` has "{repair}", which is for {other}; this network reads {kind}'
+        raise file.fail(told, where, hint)
 
 
 def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:

@@ -1,7 +1,7 @@
 """``[tune.space]`` and ``[search.space]`` -> the values that a search may give the keys of a recipe."""
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,13 @@ def _scalars(record: type) -> dict[str, type]:
 TYPES = _scalars(FinetuneSpec)
 SEARCHED: dict[str, dict[str, type]] = {
     "prune": {"target_speedup": float, "ratio": float, **_scalars(PruneSpec)},
-    "quantize": _scalars(QuantizeSpec),
+    "quantize": {"repair": tuple, **_scalars(QuantizeSpec)},
     "data": {"image_size": int},
     "model": {"name": str},
 }
 SPEEDUPS = (1.0, 4.0)
+REPAIR = "quantize.repair"
+TOGETHER, NOTHING = " + ", "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,16 @@ class _Range:
     low: float
     high: float
     log: bool = False
+
+
+def together(values: Sequence[str]) -> str:
+    """Several repairs as one value of a trial: storages and reports know texts and numbers."""
+    return TOGETHER.join(values) or NOTHING
+
+
+def taken_apart(value: str) -> tuple[str, ...]:
+    """The repairs that ``together`` has made one."""
+    return () if value == NOTHING else tuple(value.split(TOGETHER))
 
 
 def read_space(table: Mapping[str, Any], file: TomlFile, check: Check) -> tuple[Dimension, ...]:
@@ -59,7 +71,7 @@ def _read(
     kind = types[name]
     made = (_choices if isinstance(value, list) else _range)(name, value, kind, where, file)
     for bound in made.choices or (made.low, made.high):
-        check(kind(bound), where)
+        check(taken_apart(bound) if kind is tuple else kind(bound), where)
     return made
 
 
@@ -169,8 +181,9 @@ def _made(name: str, value: Any, kind: type) -> Dimension:
 def _choices(name: str, values: list[Any], kind: type, where: tuple[str, ...], file: TomlFile) -> Dimension:
     told, typed = ".".join(where), tuple(_typed(value, kind) for value in values)
     for value in typed:
-        if type(value) is not kind:
-            raise file.fail(f"`{told}` holds {value!r}; it must be {TYPE_NAMES[kind]}", where)
+        if type(value) is not (str if kind is tuple else kind) or (kind is tuple and value in values):
+            named = 'lists of text, such as [[], ["bias-correction"]]' if kind is tuple else TYPE_NAMES[kind]
+            raise file.fail(f"`{told}` holds {value!r}; it must be {named}", where)
     if not values or len(set(typed)) < len(typed):
         raise file.fail(f"`{told}` is a list of values, each once", where, "write those to be tried")
     return Dimension(name=name, choices=typed)
@@ -178,8 +191,8 @@ def _choices(name: str, values: list[Any], kind: type, where: tuple[str, ...], f
 
 def _range(name: str, value: Any, kind: type, where: tuple[str, ...], file: TomlFile) -> Dimension:
     told = ".".join(where)
-    if kind is str or not isinstance(value, dict):
-        hint = "" if kind is str else ", or a table such as { low = 1e-4, high = 1e-2, log = true }"
+    if kind in (str, tuple) or not isinstance(value, dict):
+        hint = "" if kind in (str, tuple) else ", or a table such as { low = 1e-4, high = 1e-2, log = true }"
         raise file.fail(f"`{told}` must be a list of values{hint}", where)
     given = into_record(_Range, value, file, where)
     if kind is int and not (given.low.is_integer() and given.high.is_integer()):
@@ -192,4 +205,6 @@ def _range(name: str, value: Any, kind: type, where: tuple[str, ...], file: Toml
 
 
 def _typed(value: Any, kind: type) -> Any:
+    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return together(value)
     return float(value) if kind is float and type(value) is int else value

@@ -116,6 +116,12 @@ def test_sections_of_a_search_become_dimensions(tmp_path):
         ('model.name = ["resnet18"]', "neither a library's network nor a factory"),
         ('model.name = ["transformers/encoder"]', "mixes networks for pictures and for texts"),
         ("data.image_size = [8]", "from 16 to 2048"),
+        ('quantize.repair = ["adaround"]', r"holds .adaround.; it must be lists of text, such as \[\[\]"),
+        ("quantize.repair = [[1]]", "must be lists of text"),
+        ("quantize.repair = { low = 1, high = 2 }", "must be a list of values"),
+        ('quantize.repair = [["magic"]]', 'cannot be "magic"'),
+        ('quantize.repair = [["smoothquant"]]', "which is for text; this network reads pictures"),
+        ("quantize.repair = [[], []]", "each once"),
         ("", "is empty"),
     ],
 )

@@ -13,7 +13,7 @@ from edgetune.report.terminal import ASCII, WIDTH
 from edgetune.report.tune import MOST_ROWS, count, table, value
 from edgetune.report.write import write_texts
 
-__all__ = ["render_search", "speedup", "value", "verdict", "write_search"]
+__all__ = ["changes", "counts", "luck", "reasons", "render_search", "speedup", "value", "verdict", "write_search"]
 
 
 def write_search(data: view.Json, folder: Path) -> list[Path]:
@@ -47,8 +47,13 @@ def render_search(data: view.Json) -> str:
 
 def verdict(data: view.Json) -> list[str]:
     """What was chosen, in words."""
-    volumes, samples = data["hypervolume"]["by_trial"], data["validation_samples"]
-    lines = [count(data)]
+    changed = [f"{name}: {told}" for name, told in changes(data)]
+    return [*counts(data), *reasons(data), *changed, *luck(data)]
+
+
+def counts(data: view.Json) -> list[str]:
+    """What was tried, and how far it came."""
+    volumes, lines = data["hypervolume"]["by_trial"], [count(data)]
     if stops := [trial["stopped"] for trial in data["trials"] if trial.get("stopped")]:
         left = sum(stop["epochs"] - stop["epoch"] for stop in stops)
         lines.append(
@@ -58,14 +63,28 @@ def verdict(data: view.Json) -> list[str]:
     if volumes:
         lines.append(f"Hypervolume: {volumes[-1]['value']:.4f}.")
     lines.append(f"The recipe's float engine has {numbers.percent(data['float']['accuracy'])} on validation.")
-    lines += [sentence[0].upper() + sentence[1:] for sentence in data["reason"]]
-    lines += [f"{row['name']}: {_shown(row['to'])}, the recipe has {_shown(row['from'])}" for row in data["changed"]]
-    if data["chosen_trial"] is not None:
-        lines.append(
-            f"Validation has {samples:,} samples: one is {numbers.percent(1 / max(1, samples), 2)}. The best of many "
-            "is partly lucky, in accuracy and in speed; `edgetune build` times it again, and looks at the test split."
-        )
     return lines
+
+
+def reasons(data: view.Json) -> list[str]:
+    """Why the chosen trial is, in sentences."""
+    return [sentence[0].upper() + sentence[1:] for sentence in data["reason"]]
+
+
+def changes(data: view.Json) -> list[tuple[str, str]]:
+    """(key, what the chosen trial's recipe says and what the recipe does) of what is another."""
+    return [(row["name"], f"{_shown(row['to'])}, the recipe has {_shown(row['from'])}") for row in data["changed"]]
+
+
+def luck(data: view.Json) -> list[str]:
+    """How far to believe the choice; nothing where there is none."""
+    if data["chosen_trial"] is None:
+        return []
+    samples = data["validation_samples"]
+    return [
+        f"Validation has {samples:,} samples: one is {numbers.percent(1 / max(1, samples), 2)}. The best of many "
+        "is partly lucky, in accuracy and in speed; `edgetune build` times it again, and looks at the test split."
+    ]
 
 
 def speedup(trial: view.Json) -> str:

@@ -8,6 +8,7 @@ from optuna.trial import Trial
 
 from edgetune.plan.candidates import FLOAT, UNPRUNED, prunings
 from edgetune.records import Dimension, Pruning, Recipe
+from edgetune.search_space import REPAIR, taken_apart, together
 from edgetune.tune.study import suggest
 
 SPEEDUP, RATIO, MODE = "prune.target_speedup", "prune.ratio", "quantize.mode"
@@ -53,6 +54,7 @@ def wanted(recipe: Recipe, values: Mapping[str, Any], *, int8: bool) -> Wanted:
     made = recipe
     for name, value in values.items():
         section, _, key = name.partition(".")
+        value = taken_apart(value) if name == REPAIR else value
         if name not in NOTHING:
             made = replace(made, **{section: replace(getattr(made, section), **{key: value})})
     given = next((name for name in NOTHING if name in values), None)
@@ -100,6 +102,7 @@ def first_values(recipe: Recipe, space: Sequence[Dimension], *, int8: bool) -> l
         for mode in modes:
             amounts = {SPEEDUP: pruning.speedup, RATIO: pruning.ratio}
             values: dict[str, Any] = {MODE: mode}
+            values[REPAIR] = together(recipe.quantize.repair)
             values |= {name: NOTHING[name] if not pruning.asked else amount for name, amount in amounts.items()}
             for dimension in space:
                 section, _, key = dimension.name.partition(".")

@@ -46,6 +46,18 @@ def test_the_only_pruning_of_a_recipe_is_meant_where_values_say_nothing():
     assert wanted(recipe, {"prune.criterion": "taylor"}, int8=True).pruning == Pruning(ratio=0.3)
 
 
+def test_repairs_are_tried_together_and_are_lists_in_the_recipe():
+    space = {"quantize": {"repair": [[], ["bias-correction"], ["equalisation", "bias-correction"]]}}
+    recipe = replace(OWN, prune=PruneSpec(ratio=(0.3,)), search=SearchSpec(space=space))
+    (dimension,) = search_space_of(recipe, int8=True)
+    assert dimension.choices == ("nothing", "bias-correction", "equalisation + bias-correction")
+    assert {values["quantize.repair"] for values in first_values(recipe, [dimension], int8=True)} == {"bias-correction"}
+    found = [wanted(recipe, {"quantize.repair": choice}, int8=True).recipe for choice in dimension.choices]
+    assert [list(made.quantize.repair) for made in found] == space["quantize"]["repair"]
+    assert changes(recipe, found[2])["quantize", "repair"] == ["equalisation", "bias-correction"]
+    assert drawn(recipe, {"quantize.repair": "nothing"}, [dimension]) == {"quantize.repair": "nothing"}
+
+
 def test_what_an_engine_does_not_depend_on_is_not_drawn():
     space = search_space_of(OWN, int8=True)
     names = {dimension.name for dimension in space}

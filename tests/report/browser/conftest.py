@@ -12,6 +12,7 @@ from edgetune import api
 from edgetune.hashing import digest_file
 from edgetune.records import BenchSpec
 from edgetune.report.html import render_html
+from edgetune.report.search import write_search
 
 SEARCH = """
 [tune]
@@ -54,9 +55,40 @@ def compared(folder):
     return folder / "compare.html"
 
 
+def searched(folder):
+    """search.html of five trials: two on the front, one outside of the budget, one given up, one that failed."""
+    done = [(0.95, 1.0, 1.6, 900_000), (0.94, 1.9, 2.1, 300_000), (0.71, 2.4, 2.8, 150_000)]
+    nothing = dict.fromkeys(
+        ("engine", "recovered_accuracy", "accuracy", "speedup", "latency_ms", "float_ms", "size_bytes",
+         "inside_budget", "seconds", "worker", "reason", "energy_ratio", "stopped")
+    )  # fmt: skip
+    trials = [
+        {**nothing, "state": "finished", "engine": "int8", "accuracy": accuracy, "size_bytes": size,
+         "speedup": {"value": (low + high) / 2, "ci95": [low, high]}, "latency_ms": 1.0, "float_ms": 2.0,
+         "inside_budget": accuracy > 0.9, "seconds": 71.5, "worker": "a-host"}
+        for accuracy, low, high, size in done
+    ]  # fmt: skip
+    trials += [{**nothing, "state": state, "reason": "a reason of some length"} for state in ("given up", "failed")]
+    empty = {"recipe": False, "values": {"prune.ratio": 0.3}, "recovery": [], "again_after": [], "workers_lost": 0}
+    volumes = [{"number": number, "value": 0.1 * number} for number in range(3)]
+    data = {
+        "schema": "edgetune.search/1", "edgetune": "0.1.0", "optuna": "5.0.0", "created": "2026-11-27T21:39:37+00:00",
+        "study": "a study", "storage": "sqlite:///search.db", "model": "a model", "target": "x86-cpu", "sampler": "tpe",
+        "seed": 0, "objectives": ["accuracy", "latency_ratio"], "trials_wanted": 5, "complete": True,
+        "validation_samples": 200, "float": {"accuracy": 0.95, "size_bytes": 900_000}, "give_up_points": 5.0,
+        "budget": {"max_accuracy_drop": 2.0, "max_latency_ms": None, "max_size_mb": None},
+        "space": [{"name": "prune.ratio", "choices": [0.0, 0.3]}], "front": [0, 1], "chosen_trial": 1,
+        "trials": [{**empty, **trial, "number": number} for number, trial in enumerate(trials)],
+        "hypervolume": {"reference": {"accuracy": 0.1, "latency_ratio": 1.0, "size_ratio": 1.0}, "by_trial": volumes},
+        "reason": ["trial 1 is the fastest of them"], "changed": [{"name": "prune.ratio", "from": [0.0], "to": [0.3]}],
+    }  # fmt: skip
+    write_search(data, folder / "search")
+    return folder / "search/search.html"
+
+
 @pytest.fixture(scope="session")
 def pages(workplace, sample):
-    """{name: path}: what `build`, `bench`, `diagnose`, `tune` and `compare` wrote, and a report with ``everything``."""
+    """{name: path}: what commands wrote, a search that never ran, and a report with ``everything``."""
     built = api.build(target="x86-cpu")
     api.diagnose(samples=24)
     api.tune()
@@ -79,6 +111,7 @@ def pages(workplace, sample):
         "diagnosis": workplace / "diagnosis/diagnosis.html",
         "tune": workplace / "tune/tune.html",
         "compare": compared(workplace),
+        "search": searched(workplace),
     }
 
 
@@ -104,7 +137,7 @@ class Visit:
         self.address = path.as_uri()
         self.window = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **window})
         self.window.route("**/*", self._answer)
-        self.window.set_default_timeout(15_000)
+        self.window.set_default_timeout(60_000)  # CI may be busy
         self.page = self.window.new_page()
         self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench")
+NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench", "search")
 MAX_BYTES = 5_000_000
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PAPER = {"width": 718, "height": 1016}  # A4 at 96 dpi within Chromium's margins
@@ -21,7 +21,10 @@ def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
     assert pages[name].stat().st_size < MAX_BYTES
     drawn = seen.page.locator(".plot").all()
     assert all(plot.locator("svg.main-svg").count() for plot in drawn)
-    assert len(drawn) == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0, "bench": 1}[name]
+    assert (
+        len(drawn)
+        == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0, "bench": 1, "search": 2}[name]
+    )
 
 
 @each_page
@@ -119,6 +122,21 @@ def test_marks_and_bars_tell_themselves_under_the_mouse(visit):
     told = hover(seen.page, "#layers-1", ".barlayer .point path", 1)
     assert "features." in told and "µs" in told, told
     assert seen.complaints == []
+
+
+def test_a_search_has_marks_by_size_code_as_code_and_its_hypervolume_as_numbers(visit):
+    page = visit("search").page
+    assert (
+        "`" not in page.locator("main").inner_text()
+        and page.locator("main code").first.inner_text() == "edgetune build"
+    )
+    told = hover(page, "#pareto", ".points path", 1)
+    assert "trial 0" in told and "900 kB" in told, told
+    widths = [page.locator("#pareto .points path").nth(i).bounding_box()["width"] for i in (1, 2, 3)]
+    assert widths == sorted(widths, reverse=True) and widths[0] > 2 * widths[2]
+    ticks = page.locator("#volume .xtick text").all_text_contents()
+    assert ticks and all(tick.isdigit() for tick in ticks)
+    assert visit("search", java_script_enabled=False).page.locator("details td").count() == 3
 
 
 def test_filters_hide_what_is_not_asked_for_and_the_budget_is_drawn(visit):
