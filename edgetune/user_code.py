@@ -26,3 +26,17 @@ def first_cause(problem: BaseException) -> BaseException:
     while problem.__cause__ is not None:
         problem = problem.__cause__
     return problem
+
+
+def without_fake(problem: BaseException) -> str | None:
+    """What to do where torch does not know the shape of what an operator of the user's own gives; None: it is not that.
+
+    torch.export tells of those of ``torch.library.define`` by the exception's name, of ``custom_op``'s in words.
+    """
+    cause = first_cause(problem)
+    if type(cause).__name__ != "UnsupportedOperatorException" and "no fake impl registered" not in str(cause):
+        return None
+    return (
+        "tell torch the shape of what that operator gives: torch.library.register_fake(NAME)(torch.empty_like), if it "
+        "is that of its input (docs/quantization.md has the whole of it)"
+    )

@@ -20,6 +20,7 @@ from torch import Tensor, fx
 aten = torch.ops.aten
 LAYERS = {aten.conv2d.default, aten.linear.default}
 FAR = 0.25  # of a layer's own spread, root mean square; rounding that differs by a step comes to a tenth and less
+FAR_IN_FLOAT = 1e-3  # the same where nothing is rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Divergence:
 
 @torch.no_grad()
 def first_divergence(
-    graph: fx.GraphModule, path: Path, batch: Tensor, name: Callable[[fx.Node], str]
+    graph: fx.GraphModule, path: Path, batch: Tensor, name: Callable[[fx.Node], str], *, far: float = FAR
 ) -> Divergence | None:
     """The first layer whose output for ``batch`` [N, ...] is far from the network's.
 
@@ -52,6 +53,7 @@ def first_divergence(
     Args:
         graph: the network as it was exported to ``path``.
         name: the user's name for a layer.
+        far: the largest difference that is none, in shares of a layer's own spread.
     """
     layers = _Layers(graph)
     layers.run(batch)
@@ -65,7 +67,7 @@ def first_divergence(
             return None
         difference = float(np.sqrt(np.square(actual - expected).mean()))
         spread = float(expected.std()) or float(np.abs(expected).max())
-        if not difference <= FAR * spread + 1e-6:
+        if not difference <= far * spread + 1e-6:
             return Divergence(layer=name(node), node=file_node, difference=difference, spread=spread)
     return None
 

@@ -18,7 +18,7 @@ from edgetune.export.fold_weights import fold_quantized_weights
 from edgetune.export.integer_kernels import add_for_hard_sigmoid, average_globally
 from edgetune.export.operators import TRANSLATIONS
 from edgetune.export.opset import lower_opset
-from edgetune.user_code import blamed, first_cause
+from edgetune.user_code import blamed, first_cause, without_fake
 
 MAX_BATCH = 4096
 TRIAL_OPSET = 20  # of most targets; all are traced alike
@@ -76,8 +76,9 @@ def export_onnx(
         first = str(cause).strip().splitlines()[0] if str(cause).strip() else ""
         raise ExportError(
             f"the network cannot be exported to ONNX{blamed(network, cause)}: {type(cause).__name__}: {first}",
-            hint="write that place with operators that torch.onnx knows and without control flow on values, or "
-            "register a translation of the operator (docs/quantization.md)",
+            hint=without_fake(cause)
+            or "write that place with operators that torch.onnx knows and without control flow on values, or register "
+            "a translation of the operator (docs/quantization.md)",
         ) from problem
     fold_quantized_weights(model)
     average_globally(model)

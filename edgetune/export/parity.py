@@ -45,6 +45,7 @@ class QuantizedParity(Parity):
 
 LEAST_AGREEMENT = 0.999
 FARTHEST = 2.0  # times the rounding
+FAR_FROM_ROUNDED = 4.0  # the same where the reference was not made by the code that made the file
 TIE = 4.0  # times the rounding: nearer than that the two best outputs may change places
 NEGLIGIBLE = 1e-3  # of the outputs' spread, for networks that rounding hardly changes
 
@@ -65,19 +66,50 @@ def parity_problem(parity: QuantizedParity) -> str | None:
     return None
 
 
+def float_parity_problem(parity: Parity) -> str | None:
+    """What is wrong with a float32 file of a network; None: nothing. Two libraries differ by the order of additions."""
+    bound = NEGLIGIBLE * max(1.0, parity["output_scale"])
+    if parity["max_difference"] <= bound:
+        return None
+    return (
+        f"its outputs differ from the network's by up to {parity['max_difference']:.2g} on {parity['samples']} "
+        f"samples, where the order of additions explains {bound:.2g}"
+    )
+
+
 @torch.no_grad()
 def check_quantized_parity(
     floating: nn.Module, quantized: nn.Module, path: Path, batches: Iterable[Tensor]
 ) -> QuantizedParity:
     """The file at ``path`` against the ``quantized`` network it was made from, on held-out float32 [N, 3, H, W]."""
+    return _compare_quantized(lambda x: floating(x).numpy(), lambda x: quantized(x).numpy(), path, batches)
+
+
+def check_rounded_parity(before: Path, rounded: Path, path: Path, batches: Iterable[Tensor]) -> QuantizedParity:
+    """The same of a file that was made from the float one ``before``, of which ``rounded`` tells what rounding does."""
+    return _compare_quantized(_runner(before), _runner(rounded), path, batches)
+
+
+def rounded_parity_problem(parity: QuantizedParity) -> str | None:
+    """What is wrong with such a file; None: nothing, or no more than its scheme explains with room to spare."""
+    bound = FAR_FROM_ROUNDED * parity["rounding"] + NEGLIGIBLE * max(1.0, parity["output_scale"])
+    if parity["rms_difference"] <= bound:
+        return None
+    return (
+        f"its outputs differ by {parity['rms_difference']:.2g} (root mean square of {parity['samples']} samples) from "
+        f"what rounding makes of the float file's, where {bound:.2g} is allowed"
+    )
+
+
+def _compare_quantized(floating: Run, quantized: Run, path: Path, batches: Iterable[Tensor]) -> QuantizedParity:
     kept: list[NDArray[np.float32]] = []
     reference: list[NDArray[np.float32]] = []
     ours: list[NDArray[np.float32]] = []
     run = _runner(path)
 
     def expected(images: Tensor) -> NDArray[np.float32]:
-        kept.append(floating(images).numpy())
-        reference.append(quantized(images).numpy())
+        kept.append(floating(images))
+        reference.append(quantized(images))
         return reference[-1]
 
     def actual(images: Tensor) -> NDArray[np.float32]:

@@ -17,13 +17,14 @@ from torchvision.ops import MLP
 
 WINDOWED = ("WindowAttention",)  # of timm, by name: it is an extra
 PERCEPTRONS = ("Mlp",)
+CUSTOM_LAYERS: dict[type[nn.Module], tp.BasePruningFunc] = {}  # ``pruning.layers.register_layer`` adds to it
 
 
 def dependency_graph(network: nn.Module, example: Tensor) -> tp.DependencyGraph:
     """torch-pruning's graph of ``network``, traced with ``example``, without its warnings on its inner workings."""
     with traceable(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tp.DependencyGraph().build_dependency(network, example_inputs=example)
+        return tp.DependencyGraph().build_dependency(network, example_inputs=example, customized_pruners=CUSTOM_LAYERS)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ class QuantizingSteps(TrainingSteps):
         params = {"opset": target.opset}
         step_id = f"export:{network}:opset-{target.opset}"
         title = f"export {self.steps[network].title}"
-        return self._add(step_id, "export", title, params, inputs={"network": network}, libraries=EXPORTING)
+        inputs = {"network": network, **self._data()}
+        return self._add(step_id, "export", title, params, inputs=inputs, libraries=(*EXPORTING, "onnxruntime"))
 
     def _quantize(self, network: str, target: Target, train: bool = False, treatment: Treatment = CALIBRATED) -> str:
         if self.recipe.reads_text:

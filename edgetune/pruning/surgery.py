@@ -13,7 +13,7 @@ from edgetune.errors import EdgetuneError, PruningError
 from edgetune.measure.layer_latency import LayerTimes
 from edgetune.models.checkpoint import PruningHistory
 from edgetune.models.names import named_modules
-from edgetune.models.tracing import dependency_graph, handed_on, traceable
+from edgetune.models.tracing import CUSTOM_LAYERS, dependency_graph, handed_on, traceable
 from edgetune.pruning.allocate import allocate
 from edgetune.pruning.criteria.batches import Batches
 from edgetune.pruning.criteria.scores import AUTO, make_scores
@@ -96,6 +96,7 @@ def prune_by_ratio(
                 pruning_ratio_dict=own,
                 max_pruning_ratio=most,
                 ignored_layers=ignored,
+                customized_pruners=CUSTOM_LAYERS,
             )
         prune_share(pruner, keeping)
         with torch.no_grad():

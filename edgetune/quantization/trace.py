@@ -7,7 +7,7 @@ from torch import Tensor, fx, nn
 
 from edgetune.errors import QuantizationError
 from edgetune.quantization.decompose import write_out_padding
-from edgetune.user_code import blamed
+from edgetune.user_code import blamed, without_fake
 
 MAX_BATCH = 4096
 MODULE = "edgetune_module"  # in a node's meta: the user's name for the layer, which folding its weights keeps
@@ -36,7 +36,8 @@ def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
         place = blamed(network, problem)
         raise QuantizationError(
             f"the network cannot be traced{place}: {type(problem).__name__}: {first}",
-            hint="torch.export needs a forward without Python control flow on tensor values; "
+            hint=without_fake(problem)
+            or "torch.export needs a forward without Python control flow on tensor values; "
             'set `[quantize] mode = "none"` to go on in float',
         ) from problem
     if not isinstance(graph, fx.GraphModule):

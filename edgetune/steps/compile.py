@@ -88,7 +88,7 @@ def run(context: StepContext) -> None:
             f"the {params['precision']} engine does not run: {reason}",
             hint=f"{params['backend']} refuses this network in this precision; another candidate will be chosen",
         )
-    if params["backend"] != "onnxruntime":  # whose outputs were held against torch's when the file was exported
+    if params["backend"] != "onnxruntime":  # with it the file was held against torch when it was exported
         _check_parity(context, folder)
 
 

@@ -120,6 +120,35 @@ def test_an_operator_of_the_users_own_is_named_and_a_translation_exports_it(tmp_
     assert parity_problem(check_quantized_parity(network, graph, tmp_path / "n.onnx", samples())) is None
 
 
+torch.library.define("edgetune_tests::shapeless", "(Tensor x) -> Tensor")
+torch.library.impl("edgetune_tests::shapeless", "cpu")(lambda x: x * x)
+
+
+@torch.library.custom_op("edgetune_tests::shapeless_too", mutates_args=())
+def shapeless_too(x: torch.Tensor) -> torch.Tensor:
+    return x * x
+
+
+class Shapeless(nn.Conv2d):
+    def forward(self, x):
+        return torch.ops.edgetune_tests.shapeless(super().forward(x)).mean((2, 3))
+
+
+class ShapelessToo(nn.Conv2d):
+    def forward(self, x):
+        return shapeless_too(super().forward(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", [Shapeless, ShapelessToo])
+def test_an_operator_without_a_shape_function_is_told_how_to_get_one(tmp_path, kind):
+    network = kind(3, 4, 1).eval()
+    with pytest.raises(ExportError, match="shapeless") as exporting:
+        export_onnx(network, EXAMPLE, tmp_path / "n.onnx", opset=20)
+    with pytest.raises(QuantizationError, match="shapeless") as tracing:
+        quantize(network, EXAMPLE, QuantizationScheme(), samples)
+    assert "torch.library.register_fake" in exporting.value.hint and "register_fake" in tracing.value.hint
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_samples_and_samples_that_are_all_alike_give_finite_answers(count):
     torch.manual_seed(0)
