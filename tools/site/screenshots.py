@@ -18,7 +18,7 @@ DESK = {"viewport": {"width": 1100, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 # name: (window, heading at its top or "", heading that it ends before, most pixels of the page's height)
 PICTURES = {
-    "report-tradeoff": ({**DESK, "color_scheme": "light"}, "", "Candidates", 1150),
+    "report-tradeoff": ({**DESK, "color_scheme": "light"}, "", "Candidates", 1330),
     "report-latency": ({**DESK, "color_scheme": "light"}, "Latency by percentile", "class by class", 1100),
     "report-flips": ({**DESK, "color_scheme": "dark"}, "Became wrong", "Training", 590),
     "report-phone": ({**PHONE, "color_scheme": "light"}, "", "Latency distribution", 1130),
@@ -48,6 +48,7 @@ def main(run: Path) -> None:
         browser = running.chromium.launch(executable_path=CHROMIUM)
         for name, (window, begins, ends, tallest) in PICTURES.items():
             page = browser.new_context(**window).new_page()
+            page.set_default_timeout(120_000)  # on a busy machine
             page.goto((run / "report.html").absolute().as_uri())
             page.wait_for_selector("#tradeoff-1 .main-svg")
             picture = Image.open(io.BytesIO(take(page, begins, ends, tallest))).convert("RGB")
