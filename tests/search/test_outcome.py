@@ -86,12 +86,14 @@ def test_front_volume_choice_and_page(tmp_path):
         (result(0.9, 2.0, size=2_000_000), {"max_size_mb": 1.0}, "2.00 MB is over 1.0 MB"),
     ],
 )
-def test_what_is_not_proven_or_outside_the_budget_is_not_chosen(found, budget, words):
+def test_what_is_not_proven_or_outside_the_budget_is_not_chosen(found, budget, words, tmp_path):
     data = told([found], replace(OWN, budget=replace(OWN.budget, **budget)))
     validate_search(data)
     assert data["chosen_trial"] is None and data["changed"] == []
     assert words in " ".join(data["reason"]) and data["reason"][-1] == "So none was chosen."
     assert "So none was chosen." in render_search(data)
+    _, page = write_search(data, tmp_path)
+    assert "So none was chosen." in page.read_text(encoding="utf-8")
 
 
 def test_what_was_stopped_while_it_recovered_is_told(tmp_path):
