@@ -47,6 +47,7 @@ LEAST_AGREEMENT = 0.999
 FARTHEST = 2.0  # times the rounding
 FAR_FROM_ROUNDED = 4.0  # the same where the reference was not made by the code that made the file
 TIE = 4.0  # times the rounding: nearer than that the two best outputs may change places
+ADDITIONS = 1e-2  # of the outputs' spread, between two float files of one network
 NEGLIGIBLE = 1e-3  # of the outputs' spread, for networks that rounding hardly changes
 
 
@@ -67,8 +68,11 @@ def parity_problem(parity: QuantizedParity) -> str | None:
 
 
 def float_parity_problem(parity: Parity) -> str | None:
-    """What is wrong with a float32 file of a network; None: nothing. Two libraries differ by the order of additions."""
-    bound = NEGLIGIBLE * max(1.0, parity["output_scale"])
+    """What is wrong with a float32 file of a network; None: nothing. Two libraries differ by the order of additions.
+
+    A head of large weights, as one that was solved for in closed form, makes more of that: 0.2 % of the spread was seen.
+    """
+    bound = ADDITIONS * max(1.0, parity["output_scale"])
     if parity["max_difference"] <= bound:
         return None
     return (
