@@ -70,7 +70,6 @@ def parity_problem(parity: QuantizedParity) -> str | None:
 def float_parity_problem(parity: Parity) -> str | None:
     """What is wrong with a float32 file of a network; None: nothing.
 
-
     Two libraries differ by the order of additions. A head of large weights, as one that was solved for in closed form,
     makes more of that: 0.2 % of the spread was seen.
     """
