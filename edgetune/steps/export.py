@@ -11,7 +11,7 @@ from edgetune.errors import ExportError, QuantizationError
 from edgetune.export.divergence import FAR_IN_FLOAT, first_divergence
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.operators import TRANSLATIONS
-from edgetune.export.parity import Parity, check_parity, float_parity_problem
+from edgetune.export.parity import Parity, check_parity, float32_noise, float_parity_problem
 from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.fold_bn import fold_batch_norms
@@ -43,7 +43,8 @@ def check(network: nn.Module, spec: NetworkSpec, path: Path, few: Sequence[Tenso
         ExportError: the file says something else; the first layer that does is named.
     """
     parity = check_parity(network, path, few)
-    if (problem := float_parity_problem(parity)) is not None:
+    noise = float32_noise(network, few) if float_parity_problem(parity) is not None else 0.0
+    if (problem := float_parity_problem(parity, noise)) is not None:
         own = f"the translation of {', '.join(map(str, TRANSLATIONS))} may be wrong: " if TRANSLATIONS else ""
         raise ExportError(
             f"the exported file is not the network: {problem}; "

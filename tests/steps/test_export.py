@@ -12,6 +12,7 @@ from torch import nn
 from edgetune.errors import ExportError
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.operators import TRANSLATIONS, register_operator
+from edgetune.export.parity import check_parity, float32_noise, float_parity_problem
 from edgetune.models.checkpoint import NetworkSpec
 from edgetune.models.text_classifier import make_text_classifier, read_config
 from edgetune.steps.export import check
@@ -77,3 +78,33 @@ def test_a_divergence_in_a_text_classifiers_layer_is_found_there(tmp_path):
     onnx.save(model, path)
     with pytest.raises(ExportError, match=r"the first layer that diverges is encoder\.classifier "):
         check(network, spec, path, few)
+
+
+class Cancelling(nn.Module):
+    """The small difference of two large sums: where the order of additions is all that its outputs' digits tell."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.one, self.other = nn.Conv2d(3, 64, 3), nn.Linear(64, 4), nn.Linear(64, 4)
+        with torch.no_grad():
+            self.other.load_state_dict(self.one.state_dict())
+            for layer in (self.one, self.other):
+                layer.weight *= 1e5
+            self.other.weight += torch.randn(4, 64)
+
+    def forward(self, x):
+        features = torch.relu(self.stem(x)).mean((2, 3))
+        return self.one(features) - self.other(features.flip(1).flip(1))
+
+
+def test_what_a_network_s_own_rounding_explains_is_no_fault_and_what_is_more_is_one(tmp_path):
+    torch.manual_seed(0)
+    network, few = Cancelling().eval(), [torch.randn(8, 3, 16, 16) for _ in range(2)]
+    path = tmp_path / "model.onnx"
+    export_onnx(network, PICTURES.example(), path, opset=20)
+    assert float_parity_problem(check_parity(network, path, few)) is not None
+    check(network, PICTURES, path, few)
+    with torch.no_grad():
+        network.other.bias += 100 * float32_noise(network, few)
+    with pytest.raises(ExportError, match="is not the network"):
+        check(network, PICTURES, path, few)
