@@ -13,7 +13,8 @@ optimizer, rate and batches to recover:
   alone makes out.
 
 torch-pruning's ratio is the one that comes nearest to the share of the MACs that is asked for (channels by 8 make it
-jump); edgetune is then given at most as many MACs as that network has.
+jump); edgetune is then given as many MACs as that network has, by a count of convolutions and linear layers alone. It
+may end a little above or below; each row has its share.
 Accuracy is that of the float network in PyTorch on the test split.
 """
 

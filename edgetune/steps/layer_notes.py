@@ -25,7 +25,7 @@ from edgetune.steps.context import StepContext
 
 NOISE_BATCHES = 2  # of validation
 MOST, FEWEST = 64, 8  # validation samples that losses are of
-# Of ``work``, about 13 s on one core of a server: a cap by seconds would not give the same samples again.
+# Of ``work``; a cap by seconds would not give the same samples again.
 AFFORDABLE = 8e11
 
 Few = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
