@@ -88,13 +88,13 @@ def searched(folder):
     return folder / "search/search.html"
 
 
-def beside_each_other(folder, sample, built):
-    """several.html of a built run and of two others, of which one is larger, slower and in float."""
+def beside_each_other(folder, sample):
+    """several.html of two runs, of which the second ships a larger and slower engine in float."""
     other = copy.deepcopy(sample)
     other["targets"][0]["chosen"] = "float"
     for name, data in (("first", sample), ("second", other)):
         write_reports(data, folder / name)
-    api.several_reports([built, folder / "first", folder / "second"], html=folder / "several.html")
+    api.several_reports([folder / "first", folder / "second"], html=folder / "several.html")
     return folder / "several.html"
 
 
@@ -102,7 +102,7 @@ def beside_each_other(folder, sample, built):
 def pages(workplace, sample):
     """{name: path}: what commands wrote, a search that never ran, and a report with ``everything``."""
     built = api.build(target="x86-cpu")
-    several = beside_each_other(workplace, sample, built.run_dir)
+    several = beside_each_other(workplace, sample)
     api.diagnose(samples=24)
     api.tune()
     doubted = {"split": "train", "given": "hat", "suggested": "shoes", "confidence": 0.98}
