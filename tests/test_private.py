@@ -18,7 +18,7 @@ KINDS = (".json", ".html", ".md", ".xml", ".csv", ".txt", ".sh")
 WANTED = {
     "report.html", "report.json", "report.md", "manifest.json", "compare.html", "compare.md", "compare.xml",
     "bench.json", "dataset-card.md", "croissant.json", "search.json", "search.html", "tune.json", "tune.html",
-    "README.md", "several.md",
+    "README.md", "several.md", "several.html",
 }  # fmt: skip
 USER, KEY, PASSWORD, HOST = "plantedname", "planted-key-0123456789", "planted-password", "planted-host"
 NETWORK = '''
@@ -132,7 +132,9 @@ def test_nothing_that_was_planted_is_in_anything_that_is_handed_on(home):
     outputs = [
         CliRunner().invoke(cli, ["bench", str(bundle), str(bundle / "engine.onnx"), *quick, "--output", "bench.json"]),
         CliRunner().invoke(cli, ["compare", "runs/a", "runs/b", "--json"]),
-        CliRunner().invoke(cli, ["report", "--compare", "runs/a", "runs/b", "--markdown", "several.md"]),
+        CliRunner().invoke(
+            cli, ["report", "--compare", "runs/a", "runs/b", "--markdown", "several.md", "--html", "several.html"]
+        ),
         CliRunner().invoke(cli, ["search"]),
         CliRunner().invoke(cli, ["tune"]),
     ]
@@ -155,6 +157,6 @@ def test_nothing_that_was_planted_is_in_anything_that_is_handed_on(home):
         "bench.json",
     } <= names
     assert {"dataset-card.md", "croissant.json", "search.json", "search.html", "tune.json", "tune.html"} <= names
-    assert {"README.md", "several.md"} <= names
+    assert {"README.md", "several.md", "several.html"} <= names
     telling = {path: found for path in left if (found := planted(path.read_text(), home))}
     assert not telling

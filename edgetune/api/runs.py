@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import pipeline
+from edgetune.api.common import writable
 from edgetune.backends import tensorrt
 from edgetune.backends.device_script import NAME as SCRIPT
 from edgetune.backends.device_script import Prepared, device_script
@@ -48,6 +49,26 @@ def _whole(folder: Path) -> Path:
             hint="it is damaged, or of another edgetune; build again: with everything cached that takes seconds",
         ) from error
     return folder
+
+
+def several_reports(
+    runs: Sequence[str | Path], *, markdown: str | Path | None = None, html: str | Path | None = None
+) -> list[tuple[Path, dict[str, Any]]]:
+    """The folders of ``runs`` with their reports, and what they ship side by side as a table or a page.
+
+    Raises:
+        InputError: a run without a report; a file that is there and holds no such comparison, or lies in a run.
+        ReportError: a file cannot be written.
+    """
+    from edgetune.report.several import load_runs
+
+    page = writable(html)
+    found = load_runs([find_report(run) for run in runs])
+    if markdown is not None or page is not None:
+        from edgetune.report.several_html import write_several  # it needs jinja2
+
+        write_several(found, {"markdown": None if markdown is None else Path(markdown), "html": page})
+    return found
 
 
 def send_report(run: str | Path, sinks: Sequence[str]) -> list[str]:

@@ -17,6 +17,9 @@ from edgetune.errors import InputError
 @click.option(
     "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="With --compare: write it there, too."
 )
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="With --compare: write a page, with a plot."
+)
 @click.option("--open", "open_it", is_flag=True, help="Show report.html in the browser.")
 @click.option(
     "--sink",
@@ -34,6 +37,7 @@ def report(
     runs: tuple[Path, ...],
     compare: bool,
     markdown: Path | None,
+    html: Path | None,
     open_it: bool,
     sinks: tuple[str, ...],
     repository: str | None,
@@ -51,10 +55,10 @@ def report(
     if hub["licence"] is not None and not repository:
         raise InputError("--license goes with --push-to-hub OWNER/NAME", hint="give both, or leave it out")
     if compare:
-        several(runs, markdown, as_json)
+        several(runs, markdown, html, as_json)
         return
-    if len(runs) > 1 or markdown is not None:
-        raise InputError("several runs and --markdown go with --compare", hint="add it, or name one run")
+    if len(runs) > 1 or markdown is not None or html is not None:
+        raise InputError("several runs, --markdown and --html go with --compare", hint="add it, or name one run")
     folder = api.find_report(runs[0] if runs else None)
     if sinks:
         lines = api.send_report(folder, sinks)
@@ -71,17 +75,14 @@ def report(
         click.echo(f"no browser could be started; open {page.absolute()}", err=True)
 
 
-def several(runs: tuple[Path, ...], markdown: Path | None, as_json: bool) -> None:
+def several(runs: tuple[Path, ...], markdown: Path | None, html: Path | None, as_json: bool) -> None:
     """Print what ``runs`` ship, side by side; two or more."""
     from edgetune import api
-    from edgetune.report.several import as_data, load_runs, render_several, several_markdown
-    from edgetune.report.write import write_texts
+    from edgetune.report.several import as_data, render_several
 
     if len(runs) < 2:
         raise InputError("--compare takes two runs or more", hint="edgetune report --compare runs/a runs/b")
-    found = load_runs([api.find_report(run) for run in runs])
-    if markdown is not None:
-        write_texts({markdown.name: several_markdown(found)}, markdown.absolute().parent)
+    found = api.several_reports(runs, markdown=markdown, html=html)
     emit(as_data(found), as_json, lambda: render_several(found))
 
 

@@ -11,11 +11,11 @@ from edgetune.compare.junit import render_junit
 from edgetune.compare.markdown import render_markdown
 from edgetune.compare.runs import Run
 from edgetune.compare.samples import find_samples, shown_first
-from edgetune.errors import InputError, ReportError
+from edgetune.errors import ReportError
 from edgetune.progress import Tick, silent
+from edgetune.report.ours import refuse_what_is_not_ours
 from edgetune.report.write import replace_file
 
-HEAD = 4096  # bytes of a file in which a mark must stand
 MARKS = ('name="edgetune compare"', "## edgetune compare:", "edgetune compare</title>")
 
 
@@ -32,7 +32,8 @@ def write_forms(
         InputError: a file that is there and holds no comparison, lies in a run, or is given twice.
         DataError: ``data`` is no dataset. ReportError: a file cannot be written.
     """
-    _refuse_what_is_not_ours(runs, [path for path in files.values() if path is not None])
+    wanted_files = [path for path in files.values() if path is not None]
+    refuse_what_is_not_ours(wanted_files, [run.folder for run in runs], _is_comparison)
     texts: dict[Path, str] = {}
     if (path := files["junit"]) is not None:
         texts[path] = render_junit(found)
@@ -48,23 +49,6 @@ def write_forms(
             raise ReportError(f"cannot write {path}: {error.strerror}", hint="choose another place") from error
 
 
-def _refuse_what_is_not_ours(runs: tuple[Run, Run], paths: list[Path]) -> None:
-    """Nothing of the user's is overwritten: only comparisons are, and nothing inside of a run."""
-    resolved = [path.resolve() for path in paths]
-    for path, place in zip(paths, resolved, strict=True):
-        if resolved.count(place) > 1:
-            raise InputError(f"{path} is given for two forms", hint="give each a file of its own")
-        if any(place.is_relative_to(run.folder.resolve()) for run in runs):
-            raise InputError(f"{path} lies in a run that is compared", hint="write it somewhere else")
-        if path.exists() and not _is_comparison(path):
-            raise InputError(f"{path} exists and is no comparison; it is not overwritten", hint="give another name")
-
-
-def _is_comparison(path: Path) -> bool:
-    """Whether a file begins as one of the forms does, or is empty."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD).decode("utf-8", "replace")
-    except OSError:
-        return False
-    return not head.strip() or any(mark in head for mark in MARKS)
+def _is_comparison(head: str) -> bool:
+    """Whether a file that begins so is one of the forms."""
+    return any(mark in head for mark in MARKS)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +17,84 @@ from edgetune.report.terminal import ASCII, aligned
 HEADER = ("run", "target", "network", "ships", "accuracy", "change, points", "median", "speed-up", "size", "gates")
 
 
-def load_runs(folders: Sequence[Path]) -> list[tuple[Path, view.Json]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """What one run ships for one target."""
+
+    number: int  # of the run as it was given, from 0
+    run: str
+    data: view.Json
+    target: view.Json
+
+
+def load_runs(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
     """The reports of ``folders``, which hold one each."""
     return [(folder, json.loads((folder / "report.json").read_text(encoding="utf-8"))) for folder in folders]
 
 
+def names(runs: Sequence[tuple[Path, view.Json]]) -> list[str]:
+    """What the runs are called: their folders, those of one name numbered as they were given."""
+    folders = [Path(os.path.abspath(folder)).name for folder, _ in runs]  # noqa: PTH100 - `..` has a name, a link its own
+    seen: Counter[str] = Counter()
+    found = []
+    for name in folders:
+        seen[name] += 1
+        found.append(f"{name} ({seen[name]})" if folders.count(name) > 1 else name)
+    return found
+
+
+def shipped(runs: Sequence[tuple[Path, view.Json]]) -> list[Shipped]:
+    """One for each run and target; the fastest first within a target, what was not timed last."""
+    found = [
+        Shipped(number=number, run=name, data=data, target=target)
+        for number, (name, (_, data)) in enumerate(zip(names(runs), runs, strict=True))
+        for target in data["targets"]
+    ]
+    return sorted(found, key=lambda one: _order(one.target))
+
+
 def rows(runs: Sequence[tuple[Path, view.Json]]) -> list[tuple[str, ...]]:
-    """A row of text for each run and target, as in HEADER; the fastest first within a target, what was not timed last.
+    """A row of text for each run and target, as in HEADER and in the order of ``shipped``.
 
     Accuracies of runs on other test samples, and times of other devices, do not compare: ``remarks`` tells.
     """
-    found = [(_order(target), _row(folder, data, target)) for folder, data in runs for target in data["targets"]]
-    return [row for _, row in sorted(found, key=lambda one: one[0])]
+    return [_row(one) for one in shipped(runs)]
 
 
 def remarks(runs: Sequence[tuple[Path, view.Json]]) -> list[str]:
     """What keeps these runs from being compared number by number."""
-    lines = []
-    for target in sorted({target["target"] for _, data in runs for target in data["targets"]}):
-        measured = [one for _, data in runs for one in data["targets"] if one["target"] == target and one.get("device")]
-        if len({one["device"].get("cpu") for one in measured}) > 1:
-            lines.append(f"{target}: these were timed on different processors; compare speed-ups, not milliseconds.")
+    found, lines = shipped(runs), []
+    for target in sorted({one.target["target"] for one in found}):
+        measured = [one for one in found if one.target["target"] == target and one.target.get("device")]
+        if other := unlike(measured):
+            lines.append(f"{target}: these were timed {other}; compare speed-ups, not milliseconds.")
         elif len(measured) > 1:
             lines.append(f"{target}: timed in different sessions; `edgetune bench` of the bundles times them in one.")
-    tests = {json.dumps(data["dataset"].get("counts", {}).get("test"), sort_keys=True) for _, data in runs}
-    if len(tests) > 1:
+        if noisy := [one.run for one in measured if one.target.get("noise")]:
+            which = "all of these" if len(noisy) == len(measured) > 1 else ", ".join(noisy)
+            was = "was" if len(noisy) == 1 else "were"
+            lines.append(
+                f"{target}: the machine was noisy when {which} {was} timed; intervals allow for it, medians do not."
+            )
+    if other_tests(runs):
         lines.append("The test splits differ: accuracies are not of the same samples.")
     return lines
+
+
+def unlike(measured: Sequence[Shipped]) -> str:
+    """What was not the same when engines were timed, in words; empty if their milliseconds compare."""
+    devices = [one.target["device"] for one in measured]
+    if len({device.get("cpu") for device in devices}) > 1 or len({device.get("model") for device in devices}) > 1:
+        return "on different processors"
+    if len({device.get("threads") for device in devices}) > 1:
+        return "with different numbers of threads"
+    return ""
+
+
+def other_tests(runs: Sequence[tuple[Path, view.Json]]) -> bool:
+    """Whether the test splits differ in how many samples they have of each class."""
+    counts = (data["dataset"].get("counts", {}).get("test") for _, data in runs)
+    return len({json.dumps(count, sort_keys=True) for count in counts}) > 1
 
 
 def render_several(runs: Sequence[tuple[Path, view.Json]]) -> str:
@@ -73,9 +127,10 @@ def _order(target: view.Json) -> tuple[str, bool, float]:
     return str(target["target"]), latency is None, latency["p50"] if latency else 0.0
 
 
-def _row(folder: Path, data: view.Json, target: view.Json) -> tuple[str, ...]:
+def _row(one: Shipped) -> tuple[str, ...]:
+    data, target = one.data, one.target
     shown = next((row for row in view.rows(target) if row.name == target["chosen"]), None)
-    start = (folder.name, str(target["target"]), str(data["recipe"]["model"]["name"]))
+    start = (one.run, str(target["target"]), str(data["recipe"]["model"]["name"]))
     if shown is None:
         return (*start, str(target["status"]), *[numbers.NONE] * 5, _gates(data, target))
     cells = (shown.accuracy, shown.change, shown.p50, shown.speedup, shown.size)

@@ -258,14 +258,17 @@ def _row(c: Json, target: Json) -> Row:
     )
 
 
-def accuracy_interval(target: Json) -> str:
-    """95 % interval of the shipped engine's accuracy on the test split, by how many samples that has: 96.2 to 99.4."""
+def accuracy_bounds(target: Json) -> tuple[float, float] | None:
+    """95 % interval of the shipped engine's accuracy on the test split, as fractions; None: its answers are unknown."""
     matrix = (target.get("confusion") or {}).get("matrix") or []
     n, right = sum(map(sum, matrix)), sum(row[i] for i, row in enumerate(matrix))
-    if not n:
-        return ""
-    low, high = wilson_interval(right, n)
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return wilson_interval(right, n) if n else None
+
+
+def accuracy_interval(target: Json) -> str:
+    """``accuracy_bounds`` in percent: 96.2 to 99.4; empty where there are none."""
+    bounds = accuracy_bounds(target)
+    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds else ""
 
 
 def epoch_rows(data: Json) -> list[tuple[str, ...]]:

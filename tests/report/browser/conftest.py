@@ -1,5 +1,6 @@
 """All pages, made by small real runs, and a headless Chromium that lets no request out."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edgetune.hashing import digest_file
 from edgetune.records import BenchSpec
 from edgetune.report.html import render_html
 from edgetune.report.search import write_search
+from edgetune.report.write import write_reports
 
 SEARCH = """
 [tune]
@@ -86,10 +88,21 @@ def searched(folder):
     return folder / "search/search.html"
 
 
+def beside_each_other(folder, sample):
+    """several.html of two runs, of which the second ships a larger and slower engine in float."""
+    other = copy.deepcopy(sample)
+    other["targets"][0]["chosen"] = "float"
+    for name, data in (("first", sample), ("second", other)):
+        write_reports(data, folder / name)
+    api.several_reports([folder / "first", folder / "second"], html=folder / "several.html")
+    return folder / "several.html"
+
+
 @pytest.fixture(scope="session")
 def pages(workplace, sample):
     """{name: path}: what commands wrote, a search that never ran, and a report with ``everything``."""
     built = api.build(target="x86-cpu")
+    several = beside_each_other(workplace, sample)
     api.diagnose(samples=24)
     api.tune()
     doubted = {"split": "train", "given": "hat", "suggested": "shoes", "confidence": 0.98}
@@ -112,6 +125,7 @@ def pages(workplace, sample):
         "tune": workplace / "tune/tune.html",
         "compare": compared(workplace),
         "search": searched(workplace),
+        "several": several,
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench", "search")
+NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench", "search", "several")
 MAX_BYTES = 5_000_000
 PHONE = {"viewport": {"width": 375, "height": 812}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PAPER = {"width": 718, "height": 1016}  # A4 at 96 dpi within Chromium's margins
@@ -21,10 +21,17 @@ def test_it_loads_alone_and_without_a_complaint(visit, pages, name, scheme):
     assert pages[name].stat().st_size < MAX_BYTES
     drawn = seen.page.locator(".plot").all()
     assert all(plot.locator("svg.main-svg").count() for plot in drawn)
-    assert (
-        len(drawn)
-        == {"report": 5, "everything": 5, "diagnosis": 1, "tune": 3, "compare": 0, "bench": 1, "search": 2}[name]
-    )
+    figures = {
+        "report": 5,
+        "everything": 5,
+        "diagnosis": 1,
+        "tune": 3,
+        "compare": 0,
+        "bench": 1,
+        "search": 2,
+        "several": 1,
+    }
+    assert len(drawn) == figures[name]
 
 
 @each_page
@@ -137,6 +144,16 @@ def test_a_search_has_marks_by_size_code_as_code_and_its_hypervolume_as_numbers(
     ticks = page.locator("#volume .xtick text").all_text_contents()
     assert ticks and all(tick.isdigit() for tick in ticks)
     assert visit("search", java_script_enabled=False).page.locator("details td").count() == 3
+
+
+def test_a_mark_tells_which_run_it_is_of_and_its_area_is_the_size(visit):
+    page = visit("several").page
+    told = hover(page, "#tradeoff-1", ".points path", 1)
+    assert all(part in told for part in ("second", "ships: float", "9.0 MB", "AMD EPYC")), told
+    widths = [page.locator("#tradeoff-1 .points path").nth(i).bounding_box()["width"] for i in (0, 1)]
+    assert widths[1] / widths[0] == pytest.approx((8.96 / 2.54) ** 0.5, abs=0.15)
+    page.locator("#target-1 a", has_text="second").click()
+    assert page.url.endswith("#run-2")
 
 
 def test_filters_hide_what_is_not_asked_for_and_the_budget_is_drawn(visit):
