@@ -159,7 +159,6 @@ FOR_PICTURES = (
     ("prune", "step_epochs"),
     ("prune", "protect"),
     ("quantize", "calibration"),
-    ("quantize", "keep_float"),
     ("quantize", "float_layers"),
     ("quantize", "worst_in_float"),
     ("quantize", "scales"),

@@ -27,5 +27,6 @@ FOR_PICTURES = (
 FOR_TEXT = (
     Treatment(name="int8", title="dynamic ranges"),
     Treatment(name="int8-repaired", title="SmoothQuant", mended=True),
+    Treatment(name="int8-mixed", title="the worst layers in float", mended=True, mixed=True),
 )
 TREATMENTS = {treatment.name: treatment for treatment in FOR_PICTURES}

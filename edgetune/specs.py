@@ -203,7 +203,8 @@ class QuantizeSpec:
     """`int8`, `int4`: also engines `int8-weights`, `int4-weights` that compute in float and only store weights so ([for
     what](quantization.md#weights-alone))"""
     keep_float: tuple[str, ...] = ()
-    """module names whose convolutions and linear layers stay in float, such as `["features.0"]`"""
+    """module names whose convolutions and linear layers stay in float, such as `["features.0"]`; of text also tables of
+    embeddings (`["encoder.bert.encoder.layer.5"]`)"""
     epochs: int = 2
     """epochs of quantization-aware training"""
     learning_rate: float = 1e-4

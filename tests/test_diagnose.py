@@ -1,13 +1,24 @@
 """`edgetune diagnose` as its user sees it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from small_text import write_encoder, write_texts
 
-from edgetune import api
+from edgetune import api, pipeline
 from edgetune.cli import cli
-from edgetune.errors import InputError
+from edgetune.errors import InputError, QuantizationError
+from edgetune.plan import make_rung_plan
+from edgetune.plan.candidates import UNPRUNED
+from edgetune.progress import Quiet
+from edgetune.recipe import load_recipe
+from edgetune.records import Rung
+from edgetune.steps import mix
+from edgetune.store import Store
+from edgetune.surroundings import look_around
+from edgetune.target import recipe_target
 
 TARGET = """extends = "x86-cpu"
 [scheme]
@@ -47,3 +58,83 @@ def test_what_cannot_be_diagnosed(project):
     (project / "targets/floating.toml").write_text('extends = "x86-cpu"\nprecisions = ["fp32"]\n')
     with pytest.raises(InputError, match="has no 8-bit engines"):
         api.diagnose(target="floating")
+
+
+COARSE = """extends = "x86-cpu"
+[scheme]
+per_channel = false
+reduce_range = true
+"""
+TEXTS = """
+[model]
+name = "transformers/tiny"
+weights = "encoder"
+[data]
+path = "texts"
+max_length = 24
+[finetune]
+epochs = 6
+learning_rate = 3e-3
+batch_size = 16
+precision = "fp32"
+[quantize]
+keep_float = []
+[budget]
+max_accuracy_drop = 1.0
+"""
+DENSE = "encoder.bert.encoder.layer.0.output.dense"
+
+
+@pytest.fixture
+def texts(tmp_path, monkeypatch):
+    write_encoder(tmp_path / "encoder")
+    write_texts(tmp_path / "texts", splits={"train": 60, "val": 20, "test": 10})
+    (tmp_path / "edgetune.toml").write_text(TEXTS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGETUNE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_an_encoder_is_diagnosed_layer_by_layer(texts):
+    done = CliRunner().invoke(cli, ["diagnose"])
+    assert done.exit_code == 0, done.output
+    found = json.loads((texts / "diagnosis/diagnosis.json").read_text())
+    layers = {layer["layer"]: layer for layer in found["layers"]}
+    assert layers[DENSE]["operator"] == "linear" and layers[DENSE]["weight_db"] > 20 < layers[DENSE]["activations_db"]
+    assert layers["encoder.bert.embeddings.word_embeddings"]["operator"] == "embedding" and len(layers) == 17
+    assert found["samples"] == 60  # all there are
+    assert [trial["change"] for trial in found["trials"]][:2] == ["as in the recipe", "with smoothquant"]
+    assert found["trials"][0]["settings"]["calibration"] is None and "embedding" not in found["left_in_float"]
+    assert "validation samples the network has" in done.stdout
+    page = (texts / "diagnosis/diagnosis.html").read_text()
+    assert DENSE in page and str(texts) not in page
+
+
+def test_an_encoders_worst_layers_stay_in_float(texts, monkeypatch):
+    # So small an encoder loses next to nothing.
+    for name, less in {"MIN_RUNS": 20, "MIN_SECONDS": 0.05, "MAX_SECONDS": 1.0, "NOTHING_LOST": 1e-10}.items():
+        monkeypatch.setattr(mix, name, less)
+    (texts / "targets").mkdir()
+    (texts / "targets/coarse.toml").write_text(COARSE)
+    recipe, store = load_recipe(texts), Store(texts / "cache")
+    target = recipe_target(recipe, "coarse")
+    around = look_around(recipe, (target,))
+    plan = make_rung_plan(recipe, target, around.facts, Rung(pruning=UNPRUNED, treatment="int8-mixed"))
+    made = {step.name: step.id for step in plan.steps}
+    last = [step.name for step in plan.steps].index("quantize_dynamic")
+    outcomes = pipeline.run(replace(plan, steps=plan.steps[: last + 1], candidates=()), store, around, Quiet())
+    chosen, quantized = (outcomes[made[name]].artifact.path for name in ("mix_dynamic", "quantize_dynamic"))
+    settings = json.loads((chosen / "settings.json").read_text())
+    noted = json.loads((chosen / "notes/layers.json").read_text())
+    assert noted["layers"] and all(row["lost_ms"] is not None for row in noted["layers"])
+    kept = set(settings["keep_float"])
+    assert kept == {row["layer"] for row in noted["layers"][: len(kept)]} and len(noted["trials"][-1]["keep_float"]) > 0
+    # What stays in float is not among the layers that 8 bits cost something.
+    apart = {row["layer"] for row in json.loads((quantized / "notes/alone.json").read_text())["layers"]}
+    assert len(apart) + len(kept) == 17 and not apart & kept
+
+
+def test_a_layer_that_an_encoder_does_not_have(texts):
+    (texts / "edgetune.toml").write_text(TEXTS.replace("keep_float = []", 'keep_float = ["encoder.layer.7"]'))
+    with pytest.raises(QuantizationError, match="no linear layer and no table"):
+        api.diagnose()

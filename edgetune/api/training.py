@@ -11,6 +11,7 @@ from edgetune import pipeline
 from edgetune.api.common import open_store
 from edgetune.errors import InputError
 from edgetune.plan import make_diagnosis_plan, make_lr_find_plan
+from edgetune.plan.candidates import makes_int8
 from edgetune.progress import Quiet, Reporter
 from edgetune.recipe import load_recipe
 from edgetune.surroundings import look_around
@@ -78,7 +79,7 @@ def diagnose(
         What ``diagnosis.json`` holds, and ``files``.
 
     Raises:
-        EdgetuneError: as of ``build``. InputError: a network or target without calibrated 8 bits.
+        EdgetuneError: as of ``build``. InputError: a target without 8 bits for such a network.
     """
     from edgetune.report.diagnosis import write_diagnosis  # it needs jinja2
 
@@ -86,9 +87,7 @@ def diagnose(
         raise InputError(f"{samples} samples cannot be looked at", hint=f"give 1 to {MOST_SAMPLES}")
     loaded = load_recipe(Path(recipe))
     chosen = recipe_target(loaded, target or loaded.targets.names[0])
-    if loaded.reads_text:
-        raise InputError("encoders are quantized dynamically: there is no calibration to diagnose")
-    if "int8" not in chosen.precisions:
+    if not makes_int8(loaded, chosen):
         raise InputError(f"target {chosen.name} has no 8-bit engines", hint="name another with --target")
     surroundings = look_around(loaded, (chosen,))
     made = make_diagnosis_plan(loaded, chosen, surroundings.facts, samples=samples)

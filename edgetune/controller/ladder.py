@@ -32,7 +32,8 @@ def _treatments(recipe: Recipe) -> tuple[Treatment, ...]:
     """What may be tried on a network; a recipe that smooths text networks anyway leaves nothing to repair."""
     if not recipe.reads_text:
         return FOR_PICTURES
-    return tuple(one for one in FOR_TEXT if not (one.mended and "smoothquant" in recipe.quantize.repair))
+    smoothed = "smoothquant" in recipe.quantize.repair
+    return tuple(one for one in FOR_TEXT if one.mixed or not (one.mended and smoothed))
 
 
 def possible_plan(

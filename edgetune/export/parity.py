@@ -106,7 +106,7 @@ def check_quantized_parity(
 
 def check_rounded_parity(before: Path, rounded: Path, path: Path, batches: Iterable[Tensor]) -> QuantizedParity:
     """The same of a file that was made from the float one ``before``, of which ``rounded`` tells what rounding does."""
-    return _compare_quantized(_runner(before), _runner(rounded), path, batches)
+    return _compare_quantized(runner(before), runner(rounded), path, batches)
 
 
 def rounded_parity_problem(parity: QuantizedParity) -> str | None:
@@ -124,7 +124,7 @@ def _compare_quantized(floating: Run, quantized: Run, path: Path, batches: Itera
     kept: list[NDArray[np.float32]] = []
     reference: list[NDArray[np.float32]] = []
     ours: list[NDArray[np.float32]] = []
-    run = _runner(path)
+    run = runner(path)
 
     def expected(images: Tensor) -> NDArray[np.float32]:
         kept.append(floating(images))
@@ -157,17 +157,17 @@ def _rms(values: NDArray[np.float32]) -> float:
 @torch.no_grad()
 def check_parity(network: nn.Module, path: Path, batches: Iterable[Tensor]) -> Parity:
     """Run ``network`` and the file at ``path`` (in ONNX Runtime) on ``batches`` of float32 [N, 3, H, W]."""
-    return _compare(lambda images: network(images).numpy(), _runner(path), batches)
+    return _compare(lambda images: network(images).numpy(), runner(path), batches)
 
 
 def check_file_parity(before: Path, after: Path, batches: Iterable[Tensor]) -> Parity:
     """The same of two files that should say the same, such as one of them in float16."""
-    return _compare(_runner(before), _runner(after), batches)
+    return _compare(runner(before), runner(after), batches)
 
 
 def check_engine_parity(path: Path, engine: Run, batches: Iterable[Tensor]) -> Parity:
     """The same of an ``engine`` that another library made of the file at ``path``."""
-    return _compare(_runner(path), engine, batches)
+    return _compare(runner(path), engine, batches)
 
 
 @torch.no_grad()
@@ -175,11 +175,12 @@ def check_pixel_parity(
     before: nn.Module | Path, after: Path, normalise: Callable[[Pixels], NDArray[np.float32]], batches: Iterable[Tensor]
 ) -> Parity:
     """The same of the file ``after`` on pixels uint8 [N, H, W, 3] and ``before`` on what ``normalise`` makes of it."""
-    reference = _runner(before) if isinstance(before, Path) else lambda images: before(images).numpy()
-    return _compare(lambda pixels: reference(torch.from_numpy(normalise(pixels.numpy()))), _runner(after), batches)
+    reference = runner(before) if isinstance(before, Path) else lambda images: before(images).numpy()
+    return _compare(lambda pixels: reference(torch.from_numpy(normalise(pixels.numpy()))), runner(after), batches)
 
 
-def _runner(path: Path) -> Run:
+def runner(path: Path) -> Run:
+    """The file at ``path`` in ONNX Runtime: a batch in, its first output."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -4,7 +4,7 @@ Weights are rounded and stay float, and so are the activations in front of matri
 as they come. It shares no code with what quantizes, so that a mistake there is seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,13 @@ Weight = NDArray[np.float32]
 Round = Callable[[Weight, int, str], Weight]  # (values, axis of the output channels, operator) -> rounded values
 
 
-def write_rounded(source: Path, path: Path, rounding: Round, *, activations: bool) -> None:
+def write_rounded(source: Path, path: Path, rounding: Round, *, activations: bool, kept: Collection[str] = ()) -> None:
     """Write ``source`` with all its constant weights and tables rounded to ``path``.
 
     Args:
         activations: whether inputs of matrix products with a constant weight go through uint8 and back, with a range
             found in each inference.
+        kept: names of nodes that are left as they are.
     """
     model = onnx.load(source)
     graph = model.graph
@@ -33,7 +34,7 @@ def write_rounded(source: Path, path: Path, rounding: Round, *, activations: boo
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         place = 0 if node.op_type == "Gather" else 1
-        if node.op_type in WEIGHT_AXIS and node.input[place] in tensors:
+        if node.op_type in WEIGHT_AXIS and node.input[place] in tensors and node.name not in kept:
             tensor, axis = tensors[node.input[place]], _output_axis(node)
             name = f"{tensor.name}_rounded_{axis}"
             if name not in made:

@@ -30,7 +30,7 @@ class QuantizingSteps(TrainingSteps):
 
     def _quantize(self, network: str, target: Target, train: bool = False, treatment: Treatment = CALIBRATED) -> str:
         if self.recipe.reads_text:
-            return self._quantize_dynamic(network, target, smooth=treatment.mended)
+            return self._quantize_dynamic(network, target, treatment)
         params = {"opset": target.opset, **self._calibration(target)}
         flavour = "-".join(
             [
@@ -173,25 +173,62 @@ class QuantizingSteps(TrainingSteps):
             "micro_batch": finetune.micro_batch,
         }
 
-    def _quantize_dynamic(self, network: str, target: Target, *, smooth: bool) -> str:
-        scheme, quantize = target.scheme, self.recipe.quantize
-        params: dict[str, Any] = {"per_channel": scheme.per_channel, "reduce_range": scheme.reduce_range}
-        if smoothed := smooth or "smoothquant" in quantize.repair:
-            params |= {"repair": ["smoothquant"], "calibration_samples": quantize.calibration_samples}
-        flavour = "-".join(
-            [
-                "per-channel" if scheme.per_channel else "per-tensor",
-                *(["7bit"] if scheme.reduce_range else []),
-                *(["smoothed"] if smoothed else []),
-            ]
-        )
+    def _quantize_dynamic(self, network: str, target: Target, treatment: Treatment) -> str:
+        smooth = treatment.mended and not treatment.mixed  # which weighs smoothing itself
+        params = self._dynamic(target)
+        if smoothed := smooth or "smoothquant" in params.get("repair", ()):
+            samples = self.recipe.quantize.calibration_samples
+            params |= {"repair": ["smoothquant"], "calibration_samples": samples}
+        flavour = "-".join([_dynamic_flavour(target), *(["smoothed"] if smoothed else [])])
+        chosen, timed = {}, ""
+        if treatment.mixed:
+            chosen, timed = {"settings": self._mix_dynamic(network, target)}, f":as-timed-on-{target.name}:mixed"
+            params["calibration_samples"] = self.recipe.quantize.calibration_samples
         return self._add(
-            f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}",
+            f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}{timed}",
             "quantize_dynamic",
             f"quantize {self.steps[network].title}" + (" (SmoothQuant)" if smooth else ""),
             params,
-            inputs={"onnx": self._export(network, target), "network": network, **self._data()},
-            libraries=("onnx", "onnxruntime"),
+            inputs={"onnx": self._export(network, target), "network": network, **self._data(), **chosen},
+            libraries=("torch", "onnx", "onnxruntime"),
+        )
+
+    def _dynamic(self, target: Target) -> dict[str, Any]:
+        """How the recipe has an encoder's INT8."""
+        scheme, quantize = target.scheme, self.recipe.quantize
+        params: dict[str, Any] = {"per_channel": scheme.per_channel, "reduce_range": scheme.reduce_range}
+        if "smoothquant" in quantize.repair:
+            params |= {"repair": ["smoothquant"], "calibration_samples": quantize.calibration_samples}
+        return params | ({"keep_float": list(quantize.keep_float)} if quantize.keep_float else {})
+
+    def _trying(self, target: Target, samples: int) -> dict[str, Any]:
+        """The same for a step that tries changes on ``samples`` of validation."""
+        return {
+            **self._dynamic(target),
+            "calibration_samples": self.recipe.quantize.calibration_samples,
+            "samples": samples,
+            "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
+        }
+
+    def _mix_dynamic(self, network: str, target: Target) -> str:
+        """The step that chooses layers of an encoder for float, as ``_mix`` of other networks."""
+        processor = self._device(target).replace("device", "processor")
+        return self._add(
+            f"mix:{network}:dynamic-{_dynamic_flavour(target)}:{target.name}",
+            "mix_dynamic",
+            f"choose layers of {self.steps[network].title} for float",
+            {
+                **self._trying(target, REPAIR_SAMPLES),
+                **session_of(target),
+                "threads": self.recipe.bench.threads,
+            },
+            inputs={
+                "onnx": self._export(network, target),
+                "network": network,
+                **self._data(),
+                "processor": processor,
+            },
+            libraries=("torch", "onnx", "onnxruntime", *runs_in(target)),
         )
 
     def _described_scheme(self, target: Target) -> dict[str, Any]:
@@ -200,13 +237,23 @@ class QuantizingSteps(TrainingSteps):
         return {"dynamic": True, "per_channel": target.scheme.per_channel, "reduce_range": target.scheme.reduce_range}
 
     def add_diagnosis(self, target: Target, samples: int) -> str:
+        title = f"diagnose 8 bits of {target.name}"
+        if self.recipe.reads_text:
+            network = self.add_finetune()
+            return self._add(
+                "diagnose",
+                "diagnose_dynamic",
+                title,
+                self._trying(target, samples),
+                inputs={"onnx": self._export(network, target), "network": network, **self._data()},
+                libraries=("torch", "onnx", "onnxruntime"),
+            )
         params = {
             **self._calibration(target),
             "samples": samples,
             "max_accuracy_drop": self.recipe.budget.max_accuracy_drop,
         }
         inputs = {"network": self.add_finetune(), "dataset": self._check_data()}
-        title = f"diagnose 8 bits of {target.name}"
         return self._add("diagnose", "diagnose", title, params, inputs=inputs, libraries=self._training_libraries())
 
     def _shipped(self, onnx: str, network: str, target: Target, precision: str) -> str:
@@ -236,3 +283,8 @@ class QuantizingSteps(TrainingSteps):
             inputs={"onnx": onnx, "network": network, **self._data()},
             libraries=("onnx", "onnxruntime"),
         )
+
+
+def _dynamic_flavour(target: Target) -> str:
+    scheme = target.scheme
+    return "-".join(["per-channel" if scheme.per_channel else "per-tensor", *(["7bit"] if scheme.reduce_range else [])])

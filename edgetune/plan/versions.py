@@ -14,12 +14,13 @@ VERSIONS = {
     "prune_encoder": 1,
     "export": 3,
     "quantize": 7,
-    "quantize_dynamic": 3,
+    "quantize_dynamic": 4,
     "store_weights": 2,
     "float_layers": 4,
     "qat": 5,
     "mend": 4,
     "mix": 4,
+    "mix_dynamic": 1,
     "rank_layers": 1,  # by the code of "mix": raise both
     "keep_worst": 1,
     "tokenize": 1,
@@ -35,6 +36,7 @@ VERSIONS = {
     "time_training": 1,
     "forgetting": 1,
     "diagnose": 4,
+    "diagnose_dynamic": 1,
 }
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")

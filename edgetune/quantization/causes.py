@@ -1,11 +1,14 @@
 """Why a layer suffers from 8 bits: what its range, its values and its weights look like, in sentences."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, fx
 
-from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize
+from edgetune.quantization.fake_quant import ActivationFakeQuantize, DynamicFakeQuantize, WeightFakeQuantize
 from edgetune.quantization.ranges import Seen
-from edgetune.quantization.sensitivity import Noise
+from edgetune.quantization.sensitivity import Noise, Partly, quantized_operators
 from edgetune.quantization.trace import constant
 
 OUTLIERS = 4.0  # times the 99.9th percentile of the magnitudes
@@ -64,3 +67,55 @@ def _of_weight(module: WeightFakeQuantize, weight: Tensor) -> list[str]:
     if dead:
         said.append(f"dead channels: {dead} of {len(largest)} have no weights at all (pruning would take them)")
     return said
+
+
+@torch.no_grad()
+def dynamic_causes(graph: fx.GraphModule, batches: Iterable[Tensor]) -> dict[fx.Node, list[str]]:
+    """What stands out about each operator of a graph whose ranges are found in each inference.
+
+    Args:
+        batches: token ids int64 [N, L] to run it on.
+    """
+    watched = _Channels(graph)
+    for batch in batches:
+        watched.run(batch)
+    found = {}
+    for node in quantized_operators(graph):
+        said: list[str] = []
+        for source in node.all_input_nodes:
+            module = graph.get_submodule(str(source.target)) if source.op == "call_module" else None
+            if isinstance(module, DynamicFakeQuantize):
+                said += _of_channels(watched.largest[source])
+            elif isinstance(module, WeightFakeQuantize):
+                weight = constant(graph, source.args[0])
+                said += _of_weight(module, weight) if weight is not None else []
+        found[node] = said
+    return found
+
+
+class _Channels(Partly):
+    """Runs in float and keeps the largest magnitude of each channel (last axis) of what is rounded."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph, ())
+        self.largest: dict[fx.Node, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(self.fakes.get(n), DynamicFakeQuantize):
+            here = result.abs().reshape(-1, result.shape[-1]).amax(0)
+            self.largest[n] = torch.maximum(self.largest.get(n, here), here)
+        return result
+
+
+def _of_channels(largest: Tensor) -> list[str]:
+    """Of the channels' largest magnitudes: few that reach far take the steps from all others."""
+    median, most = float(largest.median()), float(largest.max())
+    if median <= 0 or most <= UNLIKE * median:
+        return []
+    count = int((largest > UNLIKE * median).sum())
+    channels = f"{count} of {len(largest)} channels" if count > 1 else f"one of {len(largest)} channels"
+    return [
+        f"outlier channels: {channels} of its input reach up to {most:.3g}, the median one {median:.2g}, "
+        "and all share one range (SmoothQuant)"
+    ]

@@ -5,6 +5,7 @@ What transformers on a CPU are fastest with: their matrix products run in intege
 
 import logging
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
@@ -15,12 +16,15 @@ from edgetune.errors import QuantizationError
 OPERATORS = ["MatMul", "Gemm", "Gather"]  # Gather: embeddings, for their size
 
 
-def quantize_weights(source: Path, path: Path, *, per_channel: bool, reduce_range: bool) -> None:
+def quantize_weights(
+    source: Path, path: Path, *, per_channel: bool, reduce_range: bool, kept: Collection[str] = ()
+) -> None:
     """Write the ONNX file ``source`` with int8 matrix products to ``path``; the same file gives the same bytes.
 
     Args:
         per_channel: a scale for each output channel of a weight.
         reduce_range: 7-bit weights, where products of uint8 and int8 saturate in 16 bits.
+        kept: names of nodes that stay in float.
 
     Raises:
         QuantizationError: ONNX Runtime's quantizer refuses the graph, or finds nothing in it to quantize.
@@ -38,6 +42,8 @@ def quantize_weights(source: Path, path: Path, *, per_channel: bool, reduce_rang
                 per_channel=per_channel,
                 reduce_range=reduce_range,
                 weight_type=QuantType.QInt8,
+                # The quantizer writes a Gemm as a MatMul, under a name of its own, before it looks at this.
+                nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],
             )
         except Exception as problem:  # the quantizer raises many unrelated types
             raise QuantizationError(

@@ -74,19 +74,43 @@ class ActivationFakeQuantize(nn.Module):
         )
 
 
+class DynamicFakeQuantize(nn.Module):
+    """uint8 with a range found anew for each sample, as ONNX's DynamicQuantizeLinear has it in an engine of batch 1."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The values [N, ...] as 8 bits hold them."""
+        flat, along = values.flatten(1), (-1, *[1] * (values.ndim - 1))
+        return _as_uint8(values, flat.amin(1).reshape(along), flat.amax(1).reshape(along))
+
+
+class TableFakeQuantize(nn.Module):
+    """uint8 with one range for all of a table."""
+
+    def forward(self, table: Tensor) -> Tensor:
+        """The table [rows, C] as 8 bits hold it."""
+        return _as_uint8(table, table.amin(), table.amax())
+
+
+def _as_uint8(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    low, high = low.clamp(max=0.0), high.clamp(min=0.0)  # zero must be exact
+    scale = ((high - low) / 255).clamp_min(EPSILON)
+    zero_point = (-low / scale).round()
+    return ((values / scale).round() + zero_point).clamp(0, 255).sub(zero_point) * scale
+
+
 class WeightFakeQuantize(nn.Module):
     """Symmetric int8 with a scale per output channel (axis 0), or one for the whole tensor.
 
-    ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits. ``moved`` is
-    what a repair added to the network's own weight [O, ...] before it comes here, which bias correction takes into
-    account.
+    ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits; ``limit`` is
+    the largest integer, where it is another one. ``moved`` is what a repair added to the network's own weight [O, ...]
+    before it comes here, which bias correction takes into account.
     """
 
-    def __init__(self, weight: Tensor, *, per_channel: bool, reduce_range: bool) -> None:
+    def __init__(self, weight: Tensor, *, per_channel: bool, reduce_range: bool, limit: int | None = None) -> None:
         super().__init__()
         self.per_channel = per_channel
         largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
-        self.limit = 63 if reduce_range else 127
+        self.limit = limit or (63 if reduce_range else 127)
         self.moved: Tensor | None = None
         scale = (largest / self.limit).clamp_min(EPSILON)
         self.scale: Tensor

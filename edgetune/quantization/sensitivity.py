@@ -13,10 +13,18 @@ import torch
 from torch import Tensor, fx
 
 from edgetune.progress import Tick, silent
-from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize
+from edgetune.quantization.fake_quant import (
+    ActivationFakeQuantize,
+    DynamicFakeQuantize,
+    TableFakeQuantize,
+    WeightFakeQuantize,
+)
 from edgetune.quantization.insert import WEIGHTED
 from edgetune.quantization.trace import MODULE
 
+ACTIVATION = (ActivationFakeQuantize, DynamicFakeQuantize)
+WEIGHT = (WeightFakeQuantize, TableFakeQuantize)
+TABLE = torch.ops.aten.embedding.default
 ELEMENT = 90.0  # multiply-accumulates in the time of one element of an activation
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
@@ -84,7 +92,7 @@ class Partly(fx.Interpreter):
         if n in self.fakes:
             return self.env[n.all_input_nodes[0]]
         if n in self.active:
-            return self.rounded(n, (ActivationFakeQuantize, WeightFakeQuantize))
+            return self.rounded(n, (*ACTIVATION, *WEIGHT))
         return super().run_node(n)
 
     def rounded(self, node: fx.Node, kinds: tuple[type, ...]) -> Any:
@@ -105,7 +113,7 @@ class Partly(fx.Interpreter):
 class _Listener(Partly):
     """Runs in float and, at each operator, sums up the powers of its signal and of its rounding errors."""
 
-    KINDS = ((ActivationFakeQuantize, WeightFakeQuantize), (ActivationFakeQuantize,), (WeightFakeQuantize,))
+    KINDS = ((*ACTIVATION, *WEIGHT), ACTIVATION, WEIGHT)
 
     def __init__(self, graph: fx.GraphModule, operators: Iterable[fx.Node]) -> None:
         super().__init__(graph, ())
@@ -194,7 +202,7 @@ class _Worker(Partly):
         result = super().run_node(n)
         if n.op == "call_function" and isinstance(result, Tensor):
             self.elements += result.numel()
-            if has_weight(n):  # weight [C_out, ...]: each output takes as many products as one of its rows has
+            if n.target in WEIGHTED:  # weight [C_out, ...]: each output takes as many products as one of its rows has
                 self.macs += result.numel() * self.env[cast(fx.Node, n.args[1])][0].numel()
         return result
 
@@ -212,7 +220,7 @@ def work(graph: fx.GraphModule, example: Tensor) -> float:
 
 def has_weight(node: fx.Node) -> bool:
     """Whether the operator is a layer that ``keep_float`` can name."""
-    return node.target in WEIGHTED
+    return node.target in WEIGHTED or node.target is TABLE
 
 
 def _fakes(graph: fx.GraphModule) -> dict[fx.Node, torch.nn.Module]:
@@ -220,7 +228,7 @@ def _fakes(graph: fx.GraphModule) -> dict[fx.Node, torch.nn.Module]:
     for node in graph.graph.nodes:
         if node.op == "call_module":
             module = graph.get_submodule(str(node.target))
-            if isinstance(module, (ActivationFakeQuantize, WeightFakeQuantize)):
+            if isinstance(module, (*ACTIVATION, *WEIGHT)):
                 found[node] = module
     return found
 

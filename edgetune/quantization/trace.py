@@ -13,11 +13,12 @@ MAX_BATCH = 4096
 MODULE = "edgetune_module"  # in a node's meta: the user's name for the layer, which folding its weights keeps
 
 
-def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
+def trace(network: nn.Module, example: Tensor, max_length: int | None = None) -> fx.GraphModule:
     """The inference graph of a frozen copy of ``network`` (``torch.export``), for any batch size.
 
     Args:
-        example: one input [1, 3, H, W].
+        example: one input [1, 3, H, W], or [1, L] of a network that reads text.
+        max_length: of a text, in tokens; makes the second dimension free.
 
     Raises:
         QuantizationError: control flow that depends on values, or an operator that cannot be exported.
@@ -25,10 +26,12 @@ def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
     # Fake-quantizes of tensors that want gradients do not export.
     network = copy.deepcopy(network).eval().requires_grad_(False)
     sample = torch.cat([example, example])  # a batch of one would be taken for a constant
-    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    free = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+    if max_length is not None:
+        free[1] = torch.export.Dim("length", min=2, max=max_length)
     try:
         with torch.no_grad():
-            program = torch.export.export(network, (sample,), dynamic_shapes=({0: batch},))
+            program = torch.export.export(network, (sample,), dynamic_shapes=(free,))
             # Guards of the program's inputs are checked by nobody here and would be in the way of export.
             graph = program.module(check_guards=False)
     except Exception as problem:  # torch.export raises many unrelated types
@@ -44,9 +47,15 @@ def trace(network: nn.Module, example: Tensor) -> fx.GraphModule:
         raise QuantizationError(f"torch.export gave a {type(graph).__name__} instead of a graph")
     write_out_padding(graph)
     for node in graph.graph.nodes:
-        if len(node.args) > 1 and isinstance(node.args[1], fx.Node) and node.args[1].op == "get_attr":
-            node.meta[MODULE] = str(node.args[1].target).rpartition(".")[0]
+        weight = node.args[weight_place(node)] if len(node.args) > 1 else None
+        if isinstance(weight, fx.Node) and weight.op == "get_attr":
+            node.meta[MODULE] = str(weight.target).rpartition(".")[0]
     return graph
+
+
+def weight_place(node: fx.Node) -> int:
+    """Which argument of a layer is its weight; a table comes before what is looked up in it."""
+    return 0 if node.target is torch.ops.aten.embedding.default else 1
 
 
 def attribute(graph: fx.GraphModule, name: str) -> Tensor:

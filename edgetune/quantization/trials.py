@@ -6,7 +6,7 @@ Each change is tried on top of what helped before it, so that the last trials ar
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -16,15 +16,14 @@ from edgetune.quantization.ranges import METHODS
 from edgetune.quantization.sensitivity import Batches, Outcome, outcome
 from edgetune.records import QuantizationScheme
 
-REPAIRS = ("equalisation", "bias-correction", "adaround")
 FLOAT_LAYERS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The recipe's knobs of calibration."""
+    """The recipe's knobs of calibration; ``calibration`` is None where ranges are found in each inference."""
 
-    calibration: str
+    calibration: str | None
     repair: tuple[str, ...]
     keep_float: tuple[str, ...]
 
@@ -45,9 +44,29 @@ class Trial:
         return plain
 
 
+class TrialBench(Protocol):
+    """What trials are made on: a float ``network`` and labelled ``batches``, on which it gave ``reference``.
+
+    ``ranges`` and ``repairs`` are what there is to try for such networks, from quick to slow.
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def reference(self) -> list[Tensor]: ...
+    @property
+    def ranges(self) -> Sequence[str]: ...
+    @property
+    def repairs(self) -> Sequence[str]: ...
+    def outcome(self, settings: Settings) -> Outcome:
+        """The network quantized by ``settings``, on the labelled samples."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What trials are made on: a float network, its target's scheme, calibration data, and labelled samples."""
+    """For networks that are calibrated: with the target's scheme and calibration data."""
 
     network: nn.Module
     example: Tensor
@@ -55,6 +74,8 @@ class Bench:
     calibration: Samples
     batches: Batches
     reference: list[Tensor]
+    ranges: ClassVar[Sequence[str]] = tuple(METHODS)
+    repairs: ClassVar[Sequence[str]] = ("equalisation", "bias-correction", "adaround")
 
     def outcome(self, settings: Settings) -> Outcome:
         """The network quantized by ``settings``, on the labelled samples."""
@@ -63,7 +84,7 @@ class Bench:
             self.example,
             self.scheme,
             self.calibration,
-            calibration=settings.calibration,
+            calibration=settings.calibration or "mse",
             repair=settings.repair,
             keep_float=settings.keep_float,
         )
@@ -71,7 +92,7 @@ class Bench:
 
 
 def try_changes(
-    bench: Bench, start: Settings, worst: Sequence[str], progress: Tick = silent, enough: float = math.inf
+    bench: TrialBench, start: Settings, worst: Sequence[str], progress: Tick = silent, enough: float = math.inf
 ) -> list[Trial]:
     """The settings as they are, then other ranges, repairs and the ``worst`` layers (first is worst) in float.
 
@@ -79,7 +100,8 @@ def try_changes(
     Once what helped reaches the accuracy that is ``enough``, nothing more is tried.
     """
     trials = [Trial(change="as in the recipe", settings=start, outcome=bench.outcome(start), helped=True)]
-    total = 1 + len(METHODS) - 1 + len(REPAIRS) + sum(number <= len(worst) for number in FLOAT_LAYERS)
+    others = [method for method in bench.ranges if method != start.calibration]
+    total = 1 + len(others) + len(bench.repairs) + sum(number <= len(worst) for number in FLOAT_LAYERS)
     progress(1, total, "changes tried")
 
     def try_all(changes: Iterator[tuple[str, Settings]]) -> None:
@@ -87,14 +109,14 @@ def try_changes(
         for change, settings in changes:
             found.append((change, settings, bench.outcome(settings)))
             progress(len(trials) + len(found), total, "changes tried")
-        least = min((after.divergence for _, _, after in found), default=0.0)
+        least = min((after.divergence for _, _, after in found), default=math.inf)
         for change, settings, after in found:
             helped = after.divergence == least < best.outcome.divergence
             trials.append(Trial(change=change, settings=settings, outcome=after, helped=helped))
 
     now = start
-    try_all((f"{m} ranges", replace(now, calibration=m)) for m in METHODS if m != start.calibration)
-    for repair in REPAIRS:
+    try_all((f"{m} ranges", replace(now, calibration=m)) for m in others)
+    for repair in bench.repairs:
         if _best(trials).outcome.accuracy >= enough:
             return trials
         now = _best(trials).settings

@@ -95,9 +95,7 @@ def _licence(plan: Plan) -> dict[str, Any]:
 
 
 def _collapsed(entries: list[dict[str, Any]], plan: Plan) -> list[str]:
-    """Targets whose unpruned INT8 engine is further below float than the budget allows; texts have no calibration."""
-    if plan.recipe.reads_text:
-        return []
+    """Targets whose unpruned INT8 engine is further below float than the budget allows."""
     drop = plan.recipe.budget.max_accuracy_drop
     return [
         entry["target"]

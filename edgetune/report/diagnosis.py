@@ -77,7 +77,9 @@ def _advice(found: Json, lost: float) -> list[str]:
         reached = 100 * best["outcome"]["accuracy"]
         return [
             f"Nothing that was tried stays within {budget}; the nearest is {best['change']}: {reached:.1f} %.",
-            'Try training with the rounding in place: `[quantize] mode = "qat"`.',
+            'Try training with the rounding in place: `[quantize] mode = "qat"`.'
+            if found["trials"][0]["settings"]["calibration"] is not None
+            else 'Stay in float, or store the weights alone as 8 bits: `[quantize] weights = ["int8"]`.',
         ]
     trial = found["trials"][found["suggested"]]
     reached = 100 * trial["outcome"]["accuracy"]
@@ -90,7 +92,9 @@ def recipe_lines(settings: Json) -> list[str]:
     def quoted(names: list[str]) -> str:
         return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
-    lines = ["    [quantize]", f'    calibration = "{settings["calibration"]}"']
+    lines = ["    [quantize]"]
+    if settings["calibration"] is not None:
+        lines.append(f'    calibration = "{settings["calibration"]}"')
     lines.append(f"    repair = {quoted(settings['repair'])}")
     if settings["keep_float"]:
         lines.append(f"    keep_float = {quoted(settings['keep_float'])}")
@@ -104,12 +108,14 @@ def ranked(found: Json) -> list[dict[str, Any]]:
 
 def diagnosis_text(found: Json) -> str:
     """The verdict, the worst operators and the trials."""
-    lines = [*verdict(found), "", "quantized alone           operator  divergence   SQNR    why"]
-    for layer in ranked(found)[:SHOWN]:
+    shown = ranked(found)[:SHOWN]
+    names = max([25, *(len(layer["layer"]) for layer in shown)]) + 1
+    lines = [*verdict(found), "", f"{'quantized alone':<{names}}operator  divergence   SQNR    why"]
+    for layer in shown:
         decibels = "-" if layer["sqnr_db"] is None else f"{layer['sqnr_db']:.1f} dB"
         why = "; ".join(layer["causes"]) or "-"
         divergence = layer["alone"]["divergence"]
-        lines.append(f"{layer['layer']:<26}{layer['operator']:<10}{divergence:<12.2g} {decibels:<8}{why}".rstrip())
+        lines.append(f"{layer['layer']:<{names}}{layer['operator']:<10}{divergence:<12.2g} {decibels:<8}{why}".rstrip())
     if (more := len(found["layers"]) - SHOWN) > 0:
         lines.append(f"and {more} more")
     lines += ["", "tried                              accuracy  same answers  divergence"]

@@ -11,7 +11,7 @@ from edgetune.records import Artifact, Plan, Step
 
 Json = Mapping[str, Any]
 LAYERS, ALONE = "layers.json", "alone.json"  # among a step's notes
-QUANTIZERS = ("quantize", "qat")  # steps that note each layer's rounding noise
+QUANTIZERS = ("quantize", "qat", "quantize_dynamic")  # steps that note each layer's rounding noise
 
 
 def target_layers(entry: Json, plan: Plan, artifacts: Mapping[str, Artifact]) -> dict[str, Any] | None:

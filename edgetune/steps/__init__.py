@@ -24,6 +24,7 @@ STEPS = {
         "float_layers",
         "mend",
         "mix",
+        "mix_dynamic",
         "rank_layers",
         "keep_worst",
         "qat",
@@ -39,5 +40,6 @@ STEPS = {
         "lr_find",
         "time_training",
         "diagnose",
+        "diagnose_dynamic",
     )
 }

@@ -1,8 +1,8 @@
-"""Where a network loses its accuracy to 8 bits, why, and what helps: tried on the validation split, in torch."""
+"""Where a network loses its accuracy to 8 bits, why, and what helps: tried on the validation split."""
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from edgetune.quantization.causes import causes
 from edgetune.quantization.insert import FUSED, MOVING
 from edgetune.quantization.quantize import observe, prepare, set_ranges
 from edgetune.quantization.sensitivity import (
+    Noise,
     all_logits,
     alone,
     has_weight,
@@ -24,11 +25,13 @@ from edgetune.quantization.sensitivity import (
     quantized_operators,
     rounding_noise,
 )
-from edgetune.quantization.trials import Bench, Settings, suggested, try_changes
+from edgetune.quantization.trials import Bench, Settings, TrialBench, suggested, try_changes
 from edgetune.records import QuantizationScheme
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import EVAL_BATCH, make_examples
 
+# What computes nothing of a text's: sizes, checks, and values that are moved about.
+SILENT = frozenset({"sym_size", "_assert_tensor_metadata", "to", "slice", "select", "unsqueeze", "expand"})
 NOTHING_LOST = 1e-4  # nats of divergence below which leaving a layer in float cannot help
 
 
@@ -54,8 +57,32 @@ def run(context: StepContext) -> None:
     equalized = "equalisation" in settings.repair
     graph = prepare(network, spec.example(), scheme, equalized=equalized, keep_float=settings.keep_float)
     seen = observe(graph, calibration, context.tick)
-    set_ranges(seen, settings.calibration)
-    reference = all_logits(network, labelled)
+    set_ranges(seen, settings.calibration or "mse")
+    bench = Bench(
+        network=network,
+        example=spec.example(),
+        scheme=scheme,
+        calibration=calibration,
+        batches=labelled,
+        reference=all_logits(network, labelled),
+    )
+    write_diagnosis(bench, graph, settings, lambda node, noise: causes(graph, node, noise, seen), context)
+
+
+def write_diagnosis(
+    bench: TrialBench,
+    graph: fx.GraphModule,
+    settings: Settings,
+    why: Callable[[fx.Node, Noise], list[str]],
+    context: StepContext,
+) -> None:
+    """Write ``diagnosis.json`` of a fake-quant ``graph`` with its rounding in place.
+
+    Args:
+        settings: as the graph was made, where trials start.
+        why: what stands out about an operator, in sentences.
+    """
+    params, labelled, reference = context.params, bench.batches, bench.reference
     noise, apart = rounding_noise(graph, labelled), alone(graph, labelled, reference, context.tick)
     layers: list[dict[str, Any]] = [
         {
@@ -64,21 +91,13 @@ def run(context: StepContext) -> None:
             "has_weight": has_weight(node),
             **{f"{key}_db": _finite(value) for key, value in asdict(noise[node]).items()},
             "alone": asdict(apart[node]),
-            "causes": causes(graph, node, noise[node], seen),
+            "causes": why(node, noise[node]),
         }
         for node in quantized_operators(graph)
     ]
-    floating = outcome(network, labelled, reference)
+    floating = outcome(bench.network, labelled, reference)
     ranked = sorted((node for node in apart if has_weight(node)), key=lambda node: -apart[node].divergence)
     worst = [layer_name(node) for node in ranked if apart[node].divergence > NOTHING_LOST]
-    bench = Bench(
-        network=network,
-        example=spec.example(),
-        scheme=scheme,
-        calibration=calibration,
-        batches=labelled,
-        reference=reference,
-    )
     trials = try_changes(bench, settings, list(dict.fromkeys(worst)), context.tick)
     least = floating.accuracy - params["max_accuracy_drop"] / 100
     choice = suggested(trials, least)
@@ -101,7 +120,10 @@ def _left_in_float(graph: fx.GraphModule) -> dict[str, int]:
         Counter(
             operator_kind(node)
             for node in graph.graph.nodes
-            if node.op == "call_function" and node not in quantized and node.target not in FUSED | MOVING
+            if node.op == "call_function"
+            and node not in quantized
+            and node.target not in FUSED | MOVING
+            and operator_kind(node) not in SILENT
         ).most_common()
     )
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from edgetune.errors import ExportError, QuantizationError
 from edgetune.export.divergence import FAR_IN_FLOAT, first_divergence
@@ -16,7 +15,7 @@ from edgetune.hashing import canonical_json
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
 from edgetune.quantization.fold_bn import fold_batch_norms
 from edgetune.quantization.sensitivity import layer_name
-from edgetune.quantization.trace import MAX_BATCH, trace
+from edgetune.quantization.trace import trace
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import make_examples
 
@@ -57,24 +56,8 @@ def check(network: nn.Module, spec: NetworkSpec, path: Path, few: Sequence[Tenso
 def _first_divergence(network: nn.Module, spec: NetworkSpec, path: Path, batch: Tensor) -> str:
     """In words; empty where no layer is far off, or none can be compared."""
     try:
-        graph = trace(network, spec.example()) if spec.max_length is None else _trace_text(network, spec)
+        graph = trace(network, spec.example(), spec.max_length)
     except QuantizationError:
         return ""
     fold_batch_norms(graph)  # as the exporter does
     return str(first_divergence(graph, path, batch, layer_name, far=FAR_IN_FLOAT) or "")
-
-
-def _trace_text(network: nn.Module, spec: NetworkSpec) -> fx.GraphModule:
-    """As ``trace`` does, for texts of any length."""
-    sample = torch.cat([spec.example()] * 2)
-    free = {
-        0: torch.export.Dim("batch", min=1, max=MAX_BATCH),
-        1: torch.export.Dim("length", min=2, max=spec.max_length),
-    }
-    try:
-        with torch.no_grad():
-            graph = torch.export.export(network, (sample,), dynamic_shapes=(free,)).module(check_guards=False)
-    except Exception as problem:  # torch.export raises many unrelated types
-        raise QuantizationError(f"the network cannot be traced: {problem}") from problem
-    assert isinstance(graph, fx.GraphModule)
-    return graph

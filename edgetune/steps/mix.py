@@ -1,5 +1,6 @@
 """Choose layers of an INT8 network for float: by gain per millisecond, as few as the budget needs."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -7,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from edgetune.export.onnx_export import export_onnx
 from edgetune.hashing import canonical_json
 from edgetune.measure.latency import RawLatency, measure_loads
 from edgetune.measure.statistics import speedup_over_loads
+from edgetune.progress import Tick
 from edgetune.quantization.mixed_precision import by_gain_per_ms
 from edgetune.quantization.quantize import quantize
 from edgetune.quantization.sensitivity import Partly, has_weight, layer_name, outcome, quantized_operators
-from edgetune.quantization.trials import FLOAT_LAYERS, Bench, Settings
+from edgetune.quantization.trials import FLOAT_LAYERS, Bench, Settings, TrialBench
 from edgetune.steps.context import StepContext
 from edgetune.steps.float_layers import MAX_SECONDS, MIN_RUNS, MIN_SECONDS, opener
 from edgetune.steps.mend import open_bench, write_settings
@@ -37,11 +39,23 @@ def run(context: StepContext) -> None:
     bench, settings = open_bench(context), settings_of(context)
     gains = gains_of(bench, settings, context)
     timed = lost_ms(bench, settings, list(gains), context) if context.device is None else {}
+    choose(bench, settings, gains, timed, context)
+
+
+def choose(
+    bench: TrialBench, settings: Settings, gains: dict[str, float], timed: dict[str, float], context: StepContext
+) -> None:
+    """Write ``settings.json`` with as few layers in float as reach the budget, and the note ``layers.json``.
+
+    Args:
+        gains: {layer: nats that it gives back in float}.
+        timed: {layer: milliseconds that this costs}; empty: nothing was timed.
+    """
     order = by_gain_per_ms(gains, timed)
     floating = outcome(bench.network, bench.batches, bench.reference)
     least = floating.accuracy - context.params["max_accuracy_drop"] / 100
     tried: list[tuple[Settings, Any]] = []
-    for count in [number for number in FLOAT_LAYERS if number < len(order)] + [len(order)]:
+    for count in sorted({*(number for number in FLOAT_LAYERS if number < len(order)), len(order)}):
         mixed = replace(settings, keep_float=(*settings.keep_float, *order[:count]))
         tried.append((mixed, bench.outcome(mixed)))
         if tried[-1][1].accuracy >= least - 1e-9:
@@ -58,16 +72,35 @@ def run(context: StepContext) -> None:
 
 def gains_of(bench: Bench, settings: Settings, context: StepContext) -> dict[str, float]:
     """{layer: divergence in nats when it alone is quantized} of the worst that ``keep_float`` can name."""
-    graph = quantize(bench.network, bench.example, bench.scheme, bench.calibration, **asdict(settings))
+    graph = quantize(
+        bench.network,
+        bench.example,
+        bench.scheme,
+        bench.calibration,
+        calibration=settings.calibration or "mse",
+        repair=settings.repair,
+        keep_float=settings.keep_float,
+    )
     few, reference = list(islice(bench.batches(), GAIN_BATCHES)), bench.reference[:GAIN_BATCHES]
+    return gains_in(graph, few, reference, settings.keep_float, context.tick)
+
+
+def gains_in(
+    graph: fx.GraphModule,
+    few: Sequence[tuple[Tensor, Tensor]],
+    reference: list[Tensor],
+    kept: Collection[str],
+    tick: Tick,
+) -> dict[str, float]:
+    """The same of a fake-quant ``graph`` on a ``few`` batches; ``kept`` are in float already."""
     layers = [node for node in quantized_operators(graph) if has_weight(node)]
     found: dict[str, float] = {}
     for number, node in enumerate(layers, start=1):
         lost = outcome(Partly(graph, (node,)).run, lambda: few, reference).divergence
         found[layer_name(node)] = max(lost, found.get(layer_name(node), 0.0))
-        context.tick(number, len(layers), "layers quantized alone")
+        tick(number, len(layers), "layers quantized alone")
     worst = sorted((name for name in found if found[name] > NOTHING_LOST), key=lambda name: -found[name])
-    return {name: found[name] for name in worst[:MOST] if name not in settings.keep_float}
+    return {name: found[name] for name in worst[:MOST] if name not in kept}
 
 
 def lost_ms(bench: Bench, settings: Settings, names: list[str], context: StepContext) -> dict[str, float]:
@@ -84,8 +117,13 @@ def lost_ms(bench: Bench, settings: Settings, names: list[str], context: StepCon
         files[str(number)] = context.scratch / f"{number}.onnx"
         export_onnx(graph, bench.example, files[str(number)], opset=context.params["opset"])
         context.tick(number + 1, len(names) + 1, "engines with a layer in float")
+    return time_files(files, names, bench.example, context)
+
+
+def time_files(files: dict[str, Path], names: list[str], example: Tensor, context: StepContext) -> dict[str, float]:
+    """{name: milliseconds} by which file "1" is slower than "0" for the first of ``names``, "2" for the second, ..."""
     raw = measure_loads(
-        {number: opener(file, context.session(), bench.example) for number, file in files.items()},
+        {number: opener(file, context.session(), example) for number, file in files.items()},
         min_runs=MIN_RUNS,
         min_seconds=MIN_SECONDS,
         max_seconds=MAX_SECONDS,

@@ -15,6 +15,7 @@ from edgetune.steps.dataset import load_index
 
 TOKENIZER, TOKENS = "tokenizer.json", "tokens.npz"
 EVAL_BATCH = 32
+FEW_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ class TextExamples:
     def validation(self) -> Iterable[tuple[Tensor, Tensor]]:
         """The validation split."""
         return eval_batches(self.texts, "val", batch_size=EVAL_BATCH, share=self.share)
+
+    def few(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """So many texts of the validation split, or all if it has fewer, of all lengths."""
+        batches = eval_batches(self.texts, "val", batch_size=min(samples, FEW_BATCH), shuffle_seed=self.seed)
+        return first_samples(batches, samples)
 
     def calibration(self, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
         """``samples`` training texts, shuffled, or all if there are fewer."""

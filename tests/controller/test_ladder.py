@@ -23,7 +23,8 @@ def test_texts_are_repaired_by_smoothing_unless_the_recipe_smooths_them_anyway()
     def of_the_whole(recipe):
         return [rung.treatment for rung in ladder(recipe, TARGET) if rung.pruning == UNPRUNED]
 
-    assert of_the_whole(TEXTS) == ["int8", "int8-repaired"] and of_the_whole(SMOOTHED) == ["int8"]
+    assert of_the_whole(TEXTS) == ["int8", "int8-repaired", "int8-mixed"]
+    assert of_the_whole(SMOOTHED) == ["int8", "int8-mixed"]
 
     def made(recipe, treatment):
         facts = Facts(sources={}, unavailable={TARGET.name: None}, untimed={})
