@@ -84,8 +84,9 @@ def remarks(runs: Sequence[tuple[Path, view.Json]]) -> list[str]:
 def unlike(measured: Sequence[Shipped]) -> str:
     """What was not the same when engines were timed, in words; empty if their milliseconds compare."""
     devices = [one.target["device"] for one in measured]
-    if len({device.get("cpu") for device in devices}) > 1 or len({device.get("model") for device in devices}) > 1:
-        return "on different processors"
+    for key in ("cpu", "model", "accelerators"):
+        if len({str(device.get(key) or "unknown") for device in devices}) > 1:
+            return "on different processors"
     if len({device.get("threads") for device in devices}) > 1:
         return "with different numbers of threads"
     return ""

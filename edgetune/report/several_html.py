@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import __version__
+from edgetune.private import cleaned
 from edgetune.report import numbers, view
 from edgetune.report.html import json_for_script, plotting, render_page
 from edgetune.report.ours import refuse_what_is_not_ours
@@ -29,8 +30,9 @@ def write_several(runs: Runs, files: Mapping[str, Path | None]) -> None:
     wanted = {form: path for form, path in files.items() if path is not None}
     refuse_what_is_not_ours(list(wanted.values()), [folder for folder, _ in runs], _is_comparison)
     forms = {"markdown": several_markdown, "html": render_several_html}
+    told = [(folder, cleaned(data)) for folder, data in runs]  # reports of older releases were not
     for form, path in wanted.items():
-        write_texts({path.name: forms[form](runs)}, path.absolute().parent)
+        write_texts({path.name: forms[form](told)}, path.absolute().parent)
 
 
 def _is_comparison(head: str) -> bool:
@@ -42,7 +44,7 @@ def render_several_html(runs: Runs) -> str:
     """The table of the terminal with more columns, a plot for each target. Everything from the user is escaped."""
     called, tests = names(runs), other_tests(runs)
     by_target = [(name, list(found)) for name, found in groupby(shipped(runs), lambda one: str(one.target["target"]))]
-    by_target.sort(key=lambda pair: all(one.target["chosen"] is None for one in pair[1]))  # numbers first
+    by_target.sort(key=lambda pair: -sum(one.target["chosen"] is not None for one in pair[1]))  # most runs first
     plots = [_plot(found, mixed=tests or bool(unlike(_timed(found)))) for _, found in by_target]
     joined = ", ".join(called)
     return render_page(

@@ -97,6 +97,17 @@ def test_names_of_the_user_s_cannot_be_markup(runs):
     assert "<img" not in render_several_html(found)
 
 
+def test_reports_of_before_paths_were_cut_tell_none_on_the_page(runs, tmp_path):
+    written = json.loads((runs[0] / "report.json").read_text())
+    written["recipe"]["data"]["path"] = written["targets"][1]["reason"][0] = "/home/planted/photos"
+    (runs[0] / "report.json").write_text(json.dumps(written))
+    files = [tmp_path / "c.html", tmp_path / "c.md"]
+    options = ["--html", str(files[0]), "--markdown", str(files[1])]
+    assert CliRunner().invoke(cli, ["report", "--compare", *map(str, runs), *options]).exit_code == 0
+    texts = [file.read_text() for file in files]
+    assert "photos" in texts[0] and not any(word in text for text in texts for word in ("planted", str(tmp_path)))
+
+
 def test_nothing_of_the_user_s_is_overwritten_or_put_into_a_run(runs, tmp_path):
     def command(*options):
         return CliRunner().invoke(cli, ["report", "--compare", *map(str, runs), *map(str, options)])
