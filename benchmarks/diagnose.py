@@ -1,8 +1,11 @@
-"""What `edgetune diagnose` finds where calibration fails: a network whose weights get one scale each.
+"""What `edgetune diagnose` finds where 8 bits fail: a network whose weights get one scale each, and an encoder.
 
-    python benchmarks/diagnose.py --weights mobilenet_v2_imagenet.safetensors --images signdigits.tar
+    python benchmarks/diagnose.py --weights mobilenet_v2_imagenet.safetensors --data signdigits.tar
+    python benchmarks/diagnose.py --weights all-MiniLM-L6-v2 --data rt_polarity
 
-Fine-tunes MobileNetV2 and diagnoses it for x86-cpu and for a target of the benchmark's own with one scale a weight.
+Fine-tunes MobileNetV2 on pictures (a .tar of train/ val/ test/ folders of classes), or an encoder (``--weights`` is its
+folder) on texts (``--data`` is a folder of CSV files), and diagnoses it for x86-cpu and for a target of the benchmark's
+own with one scale a weight, in 8 bits and, for texts, in 7.
 """
 
 import argparse
@@ -14,10 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import save
-from qat import PER_TENSOR
+from common import PER_TENSOR, save
 
-RECIPE = """
+PICTURES = """
 [model]
 name = "torchvision/mobilenet_v2"
 weights = "{weights}"
@@ -27,6 +29,17 @@ image_size = {image_size}
 [finetune]
 epochs = {epochs}
 augmentation = "light"
+"""
+TEXTS = """
+[model]
+name = "transformers/encoder"
+weights = "{weights}"
+[data]
+path = "{data}"
+max_length = 64
+allow_leaks = true
+[finetune]
+epochs = {epochs}
 """
 
 
@@ -43,29 +56,36 @@ def diagnose(folder: Path, target: str, samples: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Diagnose for both targets, print and save."""
+    """Diagnose for all targets, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="a .tar of train/ val/ test/ folders of classes")
+    parser.add_argument("--weights", type=Path, required=True, help="a file, or an encoder's folder")
+    parser.add_argument("--data", type=Path, required=True, help="a .tar of pictures, or a folder of texts")
     parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, help="(default: 4, of texts 2)")
     parser.add_argument("--samples", type=int, default=320)
     args = parser.parse_args()
+    texts = args.weights.is_dir()
+    args.epochs = args.epochs or (2 if texts else 4)
+    targets = {"per-tensor.toml": PER_TENSOR}
+    if texts:
+        targets["per-tensor-7-bits.toml"] = f"{PER_TENSOR}reduce_range = true\n"
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        with tarfile.open(args.images) as archive:
-            archive.extractall(folder, filter="data")
-        options = {"weights": args.weights.absolute(), "data": args.images.stem}
+        if not texts:
+            with tarfile.open(args.data) as archive:
+                archive.extractall(folder, filter="data")
+        options = {"weights": args.weights.absolute(), "data": args.data.absolute() if texts else args.data.stem}
         options |= {"image_size": args.image_size, "epochs": args.epochs}
-        (folder / "edgetune.toml").write_text(RECIPE.format(**options))
-        (folder / "per-tensor.toml").write_text(PER_TENSOR)
-        for target in ("x86-cpu", "per-tensor.toml"):
+        (folder / "edgetune.toml").write_text((TEXTS if texts else PICTURES).format(**options))
+        for name, text in targets.items():
+            (folder / name).write_text(text)
+        for target in ("x86-cpu", *targets):
             found.append(diagnose(folder, target, args.samples))
             for trial in found[-1]["trials"]:
-                print(found[-1]["target"].ljust(12), trial["change"].ljust(26), f"{trial['outcome']['accuracy']:.1%}")
+                print(found[-1]["target"].ljust(18), trial["change"].ljust(26), f"{trial['outcome']['accuracy']:.1%}")
     settings = {key: value.name if isinstance(value, Path) else value for key, value in vars(args).items()}
-    save(f"diagnose_{args.images.stem}", {"settings": settings, "diagnoses": found})
+    save(f"diagnose_{args.data.stem}", {"settings": settings, "diagnoses": found})
 
 
 if __name__ == "__main__":

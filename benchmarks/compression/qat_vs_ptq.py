@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from units import Units, build, candidate_rows, dataset, parser, settle
+from units import PER_TENSOR, Units, build, candidate_rows, dataset, parser, settle
 
 SIZES = {"signdigits": 96, "clothing10": 160}
 TARGETS = ("x86-cpu", "per-tensor")
@@ -37,11 +37,6 @@ epochs = {qat_epochs}
 [bench]
 min_runs = 100
 min_seconds = 0.5
-"""
-PER_TENSOR = """
-extends = "x86-cpu"
-[scheme]
-per_channel = false
 """
 
 

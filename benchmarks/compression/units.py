@@ -16,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import common
+from common import PER_TENSOR as PER_TENSOR
 from common import RESULTS
 
 WHERE = ("data", "output", "work", "quick")  # no part of what is measured
