@@ -91,8 +91,8 @@ def push_to_hub(
         licence: of the engines, by the hub's identifier; None: unknown.
 
     Returns:
-        ``folder``, ``repository``, ``files`` with their sizes, and, where it was uploaded, the ``url`` and whether that
-        is ``private``; else both are None.
+        ``folder``, ``repository``, ``files`` with their sizes, ``failed_gates`` in sentences, and, where it was
+        uploaded, the ``url`` and whether that is ``private``; else both are None.
 
     Raises:
         InputError: no such run, no bundle, a name that cannot be; a repository that everybody can see, without

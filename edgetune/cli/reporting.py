@@ -89,6 +89,7 @@ def several(runs: tuple[Path, ...], markdown: Path | None, html: Path | None, as
 def hub_text(prepared: dict[str, Any], folder: Path) -> str:
     """What was prepared, file by file, and what to do next."""
     lines = [f"  {file['bytes']:>12,}  {file['name']}" for file in prepared["files"]]
+    lines += prepared["failed_gates"]
     if prepared["url"]:
         seen = "private" if prepared["private"] else "public: everybody can see it"
         return "\n".join([*lines, f"uploaded to {prepared['url']} ({seen})"])

@@ -12,6 +12,7 @@ from edgetune.compare.checks import FAILED, SKIPPED, Limits, check_candidate, ch
 from edgetune.compare.pairs import compare_engines, flips, measured_once, noise, not_comparable, pair_samples
 from edgetune.compare.runs import Run
 from edgetune.errors import InputError
+from edgetune.report.gate_words import failures
 from edgetune.report.view import candidates, flatten
 
 SCHEMA = "edgetune.compare/1"
@@ -110,6 +111,7 @@ def _target(a: Run, b: Run, name: str) -> dict[str, Any]:
         "samples": samples.to_json(),
         "latency_not_comparable": not_comparable(a, b, name, samples),
         "measured_once": measured_once(a, b, name),
+        "failed_gates": {"a": failures(a.report, name), "b": failures(b.report, name)},
         "noise": {"a": noise(a, name), "b": noise(b, name)},
         "ships": ships,
         "candidates": others,

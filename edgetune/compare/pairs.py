@@ -16,6 +16,7 @@ from edgetune.devices.identity import fingerprint
 from edgetune.errors import MeasureError
 from edgetune.measure.noise import judge_measurement
 from edgetune.measure.statistics import accuracy_change, per_class_change, ratio_between_runs, unpaired_interval
+from edgetune.report.measured import same_measurement
 from edgetune.report.view import candidates
 
 Json = Mapping[str, Any]
@@ -223,8 +224,7 @@ def not_comparable(a: Run, b: Run, target: str, samples: Samples) -> str | None:
 
 def measured_once(a: Run, b: Run, target: str) -> bool:
     """Whether both runs show one and the same measurement, found in the store by the second."""
-    first, second = a.latency.get(target), b.latency.get(target)
-    return first is not None and second is not None and first["engines"] == second["engines"]
+    return same_measurement(a.latency.get(target), b.latency.get(target))
 
 
 def noise(run: Run, target: str) -> list[str]:

@@ -115,6 +115,11 @@ def notes(data: Json) -> list[str]:
     """What a reader must know beside the numbers and ``samples_line``."""
     lines = []
     for target in data["targets"]:
+        lines += [
+            f"{target['target']}: what {which.upper()} ships fails its own gate: {'; '.join(failed)}."
+            for which, failed in target["failed_gates"].items()
+            if failed
+        ]
         if target["latency_not_comparable"]:
             lines.append(f"{target['target']}: latencies cannot be compared: {target['latency_not_comparable']}.")
         elif target["measured_once"]:

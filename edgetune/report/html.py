@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgetune.measure.floors import query_floor
-from edgetune.report import findings, layer_words, machine, numbers, view
+from edgetune.report import findings, gate_words, layer_words, machine, numbers, view
 
 MAX_CLASSES_DRAWN = 40  # a larger matrix is told by its worst confusions
 WORST = 25
@@ -117,7 +117,8 @@ def _target(data: view.Json, target: view.Json) -> dict[str, Any]:
         "precisions_tried": list(dict.fromkeys(row.precision for row in rows)),
         "some_pruned": len({row.pruning == "none" for row in rows}) == 2,
         "remarks": any(row.reason for row in rows),
-        "gates": view.gate_lines(data, target["target"]),
+        "gates": gate_words.gate_lines(data, target["target"]),
+        "failures": gate_words.failures(data, target["target"]),
         "confusion": _confusion(target.get("confusion")),
         "flips": _flips(target),
         "layer_rows": layer_words.layer_rows(target),

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from edgetune.errors import InputError, ReportError
-from edgetune.report.hub_card import UNKNOWN, card
+from edgetune.report.hub_card import UNKNOWN, card, failed_gates
 
 FOLDER = "hub"  # in the run's folder
 MARK = ".edgetune-hub"  # in that folder: we wrote it and may write it anew
@@ -69,6 +69,7 @@ def prepare(folder: Path, repository: str, *, licence: str | None = None) -> dic
     return {
         "folder": str(place),
         "repository": repository,
+        "failed_gates": failed_gates(data, shipped),
         "files": [{"name": path.relative_to(place).as_posix(), "bytes": path.stat().st_size} for path in files],
     }
 

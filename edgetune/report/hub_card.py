@@ -9,10 +9,12 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from edgetune.data.licence import Licence
-from edgetune.report import numbers
+from edgetune.report import gate_words, numbers
+from edgetune.report.machine import STATES, known_names
 from edgetune.report.markdown import escape, render_markdown, table
 from edgetune.report.view import Json
 
+LIBRARIES = ("torchvision", "timm", "transformers")  # before the slash of a network's name
 UNKNOWN = "unknown"  # one of the hub's identifiers of licences
 METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
@@ -26,13 +28,14 @@ Engines made and measured by edgetune. Accuracy is that of the compiled engine o
 of the device named below; what was not measured has no number.
 
 {engines}
-
+{failed}
 ## How to use it
 
 Each folder under `bundles/` holds an engine with its labels, preprocessing and golden samples. It needs numpy, an
-inference library and the package edgetune-runtime:
+inference library and the small package edgetune-runtime, which lies in `runtime/python` of edgetune's sources:
 
 ```sh
+pip install ./runtime/python[{extra}]
 edgetune-run bundles/{target} {sample}
 ```
 
@@ -66,14 +69,36 @@ def card(data: Json, shipped: list[Json], repository: str, licence: str = UNKNOW
     body = TEXT.format(
         name=repository.rpartition("/")[2],
         engines=_engines(shipped),
+        failed="".join(f"\n**{line}**\n" for line in map(escape, failed_gates(data, shipped))),
+        extra="text" if text else "image",
         target=shipped[0]["target"],
         sample='"some text"' if text else "photo.jpg",
         labels=len(labels),
         names=escape(", ".join(labels[:20])) + (", ..." if len(labels) > 20 else ""),
         origin="\n".join(f"- {sentence}" for sentence in _origin(data, licence)),
-        report=render_markdown(data).replace("\n#", "\n##").removeprefix("# ").partition("\n")[2].strip(),
+        report=render_markdown(_told_elsewhere(data))
+        .replace("\n#", "\n##")
+        .removeprefix("# ")
+        .partition("\n")[2]
+        .strip(),
     )
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
+
+
+def failed_gates(data: Json, shipped: list[Json]) -> list[str]:
+    """A sentence for each target whose engine ships though it failed a gate."""
+    told = [(target["target"], gate_words.failures(data, target["target"])) for target in shipped]
+    return [f"this engine failed its gate: {name}: {'; '.join(failed)}" for name, failed in told if failed]
+
+
+def _told_elsewhere(data: Json) -> Json:
+    """The report without what only the maker's machine knows: its commands, and its state while it measured."""
+    targets = [
+        {**target, "device": device and {key: value for key, value in device.items() if key not in STATES}}
+        for target in data["targets"]
+        for device in [target.get("device")]
+    ]
+    return {**data, "targets": targets, "next_commands": []}
 
 
 def base_model(model: Json) -> str | None:
@@ -104,8 +129,7 @@ def _shipped(target: Json) -> Json | None:
 
 
 def _device(target: Json) -> str:
-    device = target.get("device") or {}
-    return str(device.get("model") or device.get("cpu") or "device not told")
+    return " ".join(known_names(target.get("device") or {})) or "device not told"
 
 
 def _engines(shipped: list[Json]) -> str:
@@ -131,8 +155,11 @@ def _engines(shipped: list[Json]) -> str:
 def _origin(data: Json, licence: str) -> Iterator[str]:
     """Sentences on the network, the data and the licences of both; what is not known is said."""
     model, dataset = data["recipe"]["model"], data["dataset"]
-    name = escape(model["name"])
-    if not model.get("pretrained", True) and not model.get("weights"):
+    name, own = escape(model["name"]), str(model["name"]).partition("/")[0] not in LIBRARIES
+    name = f"the maker's own ({name}, whose code is not part of this repository)" if own else name
+    if own and not model.get("weights"):
+        yield f"The network is {name}, trained from what its code begins with: random weights, unless it loads others."
+    elif not model.get("pretrained", True) and not model.get("weights"):
         yield f"The network is {name}, trained from random weights."
     elif model.get("weights"):
         yield f"The network is {name}, fine-tuned from weights of the maker's own; where those come from was not noted."

@@ -7,6 +7,8 @@ import math
 from edgetune.report import numbers
 from edgetune.report.view import Json
 
+FLOAT = "float"  # in place of what 8 bits cost
+
 
 def layer_rows(target: Json) -> list[tuple[str, str, str, str, str, str]]:
     """(layer, time before, time after, signal to rounding noise, loss added when alone, divergence then).
@@ -21,9 +23,7 @@ def layer_rows(target: Json) -> list[tuple[str, str, str, str, str, str]]:
             row["layer"],
             _micro(row["before_ms"]),
             _micro(row["after_ms"]),
-            _decibels(row["sqnr_db"]),
-            _nats(row.get("loss_change"), signed=True),
-            _nats(row.get("divergence")),
+            *_cost(row),
         )
         for row in layers["rows"]
     ]
@@ -33,6 +33,13 @@ def layer_rows(target: Json) -> list[tuple[str, str, str, str, str, str]]:
         for row in layers["others"]
     ]
     return rows + others
+
+
+def _cost(row: Json) -> tuple[str, str, str]:
+    """Signal to noise, loss and divergence of a layer, or that it was left in float."""
+    if row.get("in_float"):
+        return (FLOAT,) * 3
+    return (_decibels(row["sqnr_db"]), _nats(row.get("loss_change"), signed=True), _nats(row.get("divergence")))
 
 
 def sensitivity_line(target: Json) -> str:

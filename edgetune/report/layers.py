@@ -68,18 +68,21 @@ def layer_table(
     shown = {name: _summed(profiles.get(name, {}).get("operators", []), noise.get(name, ())) for name in names}
     rounded = noise.get(after or "")
     sqnr = {row["layer"]: row["sqnr_db"] for row in rounded or ()}
+    known = any(value is not None for value in sqnr.values())
+    in_float = {layer for layer, value in sqnr.items() if known and value is None}
     before, behind = shown[baseline], shown.get(after or "", ({}, {}))
     order = dict.fromkeys([*before[0], *behind[0], *(layer for layer, value in sqnr.items() if value is not None)])
     return {
         "before": baseline,
         "after": after,
-        "sqnr_of": after if any(value is not None for value in sqnr.values()) else None,
+        "sqnr_of": after if known else None,
         "rows": [
             {
                 "layer": layer,
                 "before_ms": before[0].get(layer),
                 "after_ms": behind[0].get(layer),
                 "sqnr_db": None if sqnr.get(layer) is None else round(sqnr[layer], 2),
+                **({"in_float": True} if layer in in_float else {}),
             }
             for layer in order
         ],
@@ -104,9 +107,14 @@ def with_losses(table: Json, apart: Json) -> dict[str, Any]:
         sums = found.setdefault(row["layer"], {"loss_change": 0.0, "divergence": 0.0})
         for key in sums:
             sums[key] = round(sums[key] + row[key], 7)
-    rows = [{**row, **found.get(row["layer"], {})} for row in table["rows"]]
+    rows = [_with_loss(row, found.get(row["layer"])) for row in table["rows"]]
     whole = {"alone": {key: apart[key] for key in ("samples", "loss")}} if apart["layers"] else {}
     return {**table, **whole, "rows": rows, "missing": [*table["missing"], *_unseen(table["after"], apart)]}
+
+
+def _with_loss(row: Json, found: Json | None) -> Json:
+    """A layer that was rounded, though without noise, is not in float."""
+    return row if found is None else {**{key: value for key, value in row.items() if key != "in_float"}, **found}
 
 
 def _unseen(engine: str, apart: Json) -> list[str]:

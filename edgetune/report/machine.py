@@ -75,6 +75,11 @@ def other_rows(data: Json) -> list[tuple[str, str]]:
     return list(flatten({key: value for key, value in data["environment"].items() if key != "machine"}))
 
 
+def known_names(device: Json) -> list[str]:
+    """What a device and its processor are called, as far as it says."""
+    return [str(device[key]) for key in ("model", "cpu") if device.get(key) not in (None, "", "unknown")]
+
+
 def fact_rows(device: Json) -> list[tuple[str, str]]:
     """(what, text) of all that does not change while it is measured."""
     return [(_word(key), _text(key, value)) for key, value in device.items() if key not in STATES]

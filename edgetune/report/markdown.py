@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from edgetune.report import numbers, view
+from edgetune.report import gate_words, numbers, view
 
 # Characters that mean something to Markdown or to the HTML inside it.
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
@@ -42,13 +42,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric_from:
 
 
 def _head(data: view.Json) -> str:
-    lines = [f"- {escape(view.closing_line(target))}" for target in data["targets"]]
+    lines = [f"- {_closing(data, target)}" for target in data["targets"]]
     origin = f"edgetune {escape(data['edgetune'])}"
     if data.get("run"):
         origin += f", run {escape(data['run'])}"
     if data.get("created"):
         origin += f", {escape(data['created'])}"
     return "\n".join([*lines, "", origin])
+
+
+def _closing(data: view.Json, target: view.Json) -> str:
+    """What ships; that it fails a gate comes first."""
+    line, failed = view.closing_line(target), gate_words.failures(data, target["target"])
+    if not failed:
+        return escape(line)
+    name = f"{target['target']}: "
+    return f"{escape(name)} **gate failed** ({escape('; '.join(failed))}): {escape(line.removeprefix(name))}"
 
 
 def _target(data: view.Json, target: view.Json) -> str:
@@ -60,7 +69,7 @@ def _target(data: view.Json, target: view.Json) -> str:
     if noise := view.noise_line(target):
         parts.append(escape(noise))
     parts += [escape(line) for line in target.get("builder", ())]
-    if gates := view.gate_lines(data, target["target"]):
+    if gates := gate_words.gate_lines(data, target["target"]):
         parts.append("\n".join(f"- {'passed' if gate.passed else '**failed**'}: {escape(gate.text)}" for gate in gates))
     if rows := view.rows(target):
         parts.append(table(COLUMNS, [_candidate(row) for row in rows]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgetune.report import numbers, view
 from edgetune.report.markdown import escape, table
+from edgetune.report.measured import measured_together
 from edgetune.report.terminal import ASCII, aligned
 
 HEADER = ("run", "target", "network", "ships", "accuracy", "change, points", "median", "speed-up", "size", "gates")
@@ -68,8 +69,8 @@ def remarks(runs: Sequence[tuple[Path, view.Json]]) -> list[str]:
         measured = [one for one in found if one.target["target"] == target and one.target.get("device")]
         if other := unlike(measured):
             lines.append(f"{target}: these were timed {other}; compare speed-ups, not milliseconds.")
-        elif len(measured) > 1:
-            lines.append(f"{target}: timed in different sessions; `edgetune bench` of the bundles times them in one.")
+        else:
+            lines += _sessions(target, measured, [folder for folder, _ in runs])
         if noisy := [one.run for one in measured if one.target.get("noise")]:
             which = "all of these" if len(noisy) == len(measured) > 1 else ", ".join(noisy)
             was = "was" if len(noisy) == 1 else "were"
@@ -79,6 +80,18 @@ def remarks(runs: Sequence[tuple[Path, view.Json]]) -> list[str]:
     if other_tests(runs):
         lines.append("The test splits differ: accuracies are not of the same samples.")
     return lines
+
+
+def _sessions(target: str, measured: Sequence[Shipped], folders: Sequence[Path]) -> Iterator[str]:
+    """Which engines, of one device, were not timed in one session, and which are of one measurement."""
+    groups = measured_together([folders[one.number] for one in measured], target)
+    if len(groups) > 1:
+        yield f"{target}: timed in different sessions; `edgetune bench` of the bundles times them in one."
+    for places in groups:
+        if len(places) > 1:
+            which = ", ".join(measured[place].run for place in places)
+            which = which if len(groups) > 1 else "both runs" if len(places) == 2 else "all of these"
+            yield f"{target}: {which} show the same measurement; nothing was timed anew."
 
 
 def unlike(measured: Sequence[Shipped]) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from edgetune import __version__
 from edgetune.private import cleaned
-from edgetune.report import numbers, view
+from edgetune.report import gate_words, numbers, view
 from edgetune.report.html import json_for_script, plotting, render_page
+from edgetune.report.machine import known_names
 from edgetune.report.ours import refuse_what_is_not_ours
 from edgetune.report.several import HEADER, Shipped, names, other_tests, remarks, several_markdown, shipped, unlike
 from edgetune.report.write import write_texts
@@ -82,7 +83,7 @@ def _row(one: Shipped) -> dict[str, Any]:
         "accuracy": f"{row.accuracy} ({interval})" if row and interval else row.accuracy if row else numbers.NONE,
         "why": " ".join(target.get("reason") or []) or "no reason was recorded",
         "device": _device(target),
-        "gates": view.gate_lines(one.data, target["target"]),
+        "gates": gate_words.gate_lines(one.data, target["target"]),
     }
 
 
@@ -91,7 +92,7 @@ def _device(target: view.Json) -> str:
     device = target.get("device")
     if not device:
         return numbers.NONE
-    known = [str(device[key]) for key in ("model", "cpu") if device.get(key) not in (None, "unknown")]
+    known = known_names(device)
     threads = device.get("threads")
     if threads:
         known.append(f"{threads} thread{'s' if threads > 1 else ''}")

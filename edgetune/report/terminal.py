@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from edgetune.report import numbers, view
+from edgetune.report import gate_words, numbers, view
 
 WIDTH = 100
 NAME_WIDTH = 22
@@ -63,12 +63,12 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
     lines += _indented(view.noise_line(target))
     for line in target.get("builder", ()):
         lines += _indented(line)
-    failed = [gate.text for gate in view.gate_lines(data, target["target"]) if not gate.passed]
+    failed = [gate.text for gate in gate_words.gate_lines(data, target["target"]) if not gate.passed]
     if in_float or failed:
         lines += _indented(view.trade_off_line(target))
     for text in failed:
         lines += _indented(f"GATE FAILED: {text}")
-    for hint in view.gate_hints(data, target["target"]):
+    for hint in gate_words.gate_hints(data, target["target"]):
         lines += _indented(f"next: {hint}")
     return lines
 

@@ -53,6 +53,18 @@ def test_the_command_prints_and_exits_with_3(runs):
     assert invoke(*reversed(runs)).exit_code == 0
 
 
+def test_a_gate_that_b_fails_by_itself_is_told_and_is_no_regression(runs, tmp_path):
+    new, old = runs
+    report = json.loads((new / "report.json").read_text())
+    report["gates"] = [{"name": "max_latency_ms", "target": "x86-cpu", "limit": 0.5, "value": 2.0, "passed": False}]
+    (new / "report.json").write_text(json.dumps(report))
+    told = "x86-cpu: what B ships fails its own gate: median latency 2.0 ms is above 0.5 ms."
+    result = invoke(old, new, "--markdown", tmp_path / "c.md", "--html", tmp_path / "c.html")
+    assert result.exit_code == 0 and told in " ".join(result.output.split())
+    assert told in (tmp_path / "c.md").read_text().replace("\\", "") and told in (tmp_path / "c.html").read_text()
+    assert "what A ships fails" in " ".join(invoke(new, old).output.split())
+
+
 def test_the_same_run_twice_is_told(runs):
     result = invoke(runs[0], runs[0] / "../a")
     assert result.exit_code == 2 and "is the same run as" in result.output

@@ -151,6 +151,50 @@ def test_the_card_tells_where_it_comes_from_and_what_is_not_known(run, report):
 
 
 @pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            {"name": "net:make", "weights": None, "pretrained": True},
+            "begins with: random weights, unless it loads others",
+        ),
+        ({"name": "net:make", "weights": "mine.pt", "pretrained": True}, "fine-tuned from weights of the maker's own"),
+        ({"name": "timm/resnet18", "weights": None, "pretrained": False}, "trained from random weights"),
+    ],
+)
+def test_the_card_tells_what_is_true_of_the_weights(run, report, model, says):
+    report["recipe"]["model"] = model
+    write_reports(report, run)
+    hub.prepare(run, "someone/clothes")
+    text = ModelCard.load(run / "hub/README.md").text
+    assert says in text and "which that library loads" not in text
+    assert ("the maker's own (net:make, whose code is not" in text) == (":" in model["name"])
+
+
+def test_the_card_has_a_device_a_way_to_the_runtime_and_nothing_of_this_machine_alone(run, report):
+    device = report["targets"][0]["device"]
+    device["model"], device["before"]["cpu_pressure"] = "unknown", {"waited_s": 12.5, "at_s": 99.0}
+    report["next_commands"] = ["edgetune build --target x86-cpu"]
+    write_reports(report, run)
+    hub.prepare(run, "someone/clothes")
+    card = ModelCard.load(run / "hub/README.md")
+    assert "| AMD EPYC 9R14 |" in card.text and "pip install ./runtime/python[image]" in card.text
+    assert not any(word in card.text for word in ("cpu_pressure", "load_average", "Run it again", "edgetune build"))
+    latency = next(result for result in card.data.eval_results if result.metric_type == "latency")
+    assert "AMD EPYC 9R14" in latency.metric_name and "unknown" not in latency.metric_name
+
+
+def test_an_engine_that_failed_its_gate_is_not_handed_on_without_a_word(run, report):
+    command = ["report", str(run), "--push-to-hub", "someone/clothes"]
+    assert "failed its gate" not in CliRunner().invoke(cli, command).output
+    report["gates"][1].update(limit=0.001, value=0.35, passed=False)
+    write_reports(report, run)
+    told = "this engine failed its gate: x86-cpu: median latency 0.35 ms is above 0.001 ms"
+    assert told in CliRunner().invoke(cli, command).output
+    text = ModelCard.load(run / "hub/README.md").text
+    assert f"**{told}**" in text and text.index(told) < text.index("## How to use it")
+
+
+@pytest.mark.parametrize(
     ("model", "base"),
     [
         ({"name": "transformers/distil/distilbert-base-cased", "weights": None}, "distil/distilbert-base-cased"),

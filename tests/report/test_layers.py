@@ -51,6 +51,24 @@ def test_what_a_build_spared_itself_is_told(table, noted, told):
     assert ("alone" in found) == bool({**APART, **noted}["layers"])
 
 
+def test_a_layer_left_in_float_says_so(report):
+    profiles = {
+        name: {"operators": [{"layer": f"conv{i}", "operator": "Conv", "ms": 0.1} for i in (1, 2, 3)]}
+        for name in ("float", "int8")
+    }
+    noted = [{"node": f"conv{i}", "layer": f"conv{i}", "sqnr_db": decibels} for i, decibels in ((1, 30.0), (2, None))]
+    target = report["targets"][0]
+    target["layers"] = with_losses(layer_table("float", "int8", profiles, {"int8": noted}), APART | {"layers": []})
+    validate(report)
+    rounded, left, unknown = layer_rows(target)
+    assert left[3:] == ("float", "float", "float") and rounded[3] == "30.0 dB" and unknown[3:] == ("–", "–", "–")
+    assert "<td>float</td>" in render_html(report)
+    once = with_losses(target["layers"], APART)  # rounded without any noise
+    assert "in_float" not in once["rows"][1] and once["rows"][1]["loss_change"] == 0.03
+    nothing = layer_table("float", "int8", profiles, {"int8": [noted[1]]})
+    assert not any("in_float" in row for row in nothing["rows"])
+
+
 def test_the_report_shows_them_in_words_table_and_plot(report, table):
     target = report["targets"][0]
     target["layers"] = with_losses(table, {**APART, "samples": 9, "asked": 9})

@@ -47,6 +47,30 @@ def test_what_does_not_compare_is_said(runs):
     assert "different processors" in said and "test splits differ" in said
 
 
+def timed(folder, values):
+    (folder / "measurements").mkdir(exist_ok=True)
+    (folder / "measurements/x86-cpu.json").write_text(json.dumps({"engines": {"float": {"values": values}}}))
+
+
+def test_one_measurement_that_several_runs_show_is_told(runs, tmp_path):
+    third = Path(shutil.copytree(runs[0], tmp_path / "third"))
+
+    def said(*folders):
+        return [line for line in remarks(load_runs(folders)) if line.startswith("x86-cpu: ")]
+
+    same = "x86-cpu: {} show the same measurement; nothing was timed anew."
+    assert said(runs[0], tmp_path / "faster/../slower") == [same.format("both runs")]
+    for folder, values in ((runs[0], [1.5, 2.0]), (runs[1], [1.5, 2.0]), (third, [1.5, 2.1])):
+        timed(folder, values)
+    assert said(*runs) == [same.format("both runs")] and "same measurement" in render_several_html(load_runs(runs))
+    between, joined = said(*runs, third)
+    assert "different sessions" in between and joined == same.format("faster, slower")
+    timed(third, [1.5, 2.0])
+    assert said(*runs, third) == [same.format("all of these")]
+    (third / "measurements/x86-cpu.json").write_text("damaged")
+    assert any("different sessions" in line for line in said(runs[0], third))
+
+
 def test_runs_of_one_name_are_told_apart_and_a_folder_s_name_is_found(runs, tmp_path, monkeypatch):
     for place in ("a", "b"):
         shutil.copytree(runs[0], tmp_path / place / "same")

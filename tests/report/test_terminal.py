@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetune.report import view
+from edgetune.report.gate_words import failures
 from edgetune.report.html import render_html
 from edgetune.report.markdown import render_markdown
 from edgetune.report.terminal import NAME_WIDTH, WIDTH, _cells, render_table
@@ -31,6 +32,19 @@ def test_a_table_and_one_closing_line_for_each_target(report):
 def test_a_failed_gate_is_said(report):
     report["gates"][0].update(value=2.25, passed=False)
     assert "GATE FAILED: accuracy drop: 2.25 points, limit 1.0 points" in render_table(report)
+
+
+def test_a_failed_gate_comes_first_in_every_form(report):
+    assert "gate failed" not in render_markdown(report) + render_html(report)
+    report["gates"][1].update(limit=0.001, value=0.35, passed=False)
+    told = "median latency 0.35 ms is above 0.001 ms"
+    first = next(line for line in render_markdown(report).splitlines() if line.startswith("- "))
+    assert first.startswith(f"- x86-cpu: **gate failed** ({told}): int8; accuracy 9"), first
+    page = render_html(report)
+    assert page.index("<h1>") < page.index(told) < page.index("<nav")
+    assert page.count('<span class="badge failed">gate failed</span>') == 2  # under the title, and beside the target's
+    report["gates"][0].update(value=None, passed=False)
+    assert failures(report, "x86-cpu") == ["accuracy drop was not measured, and may be 1.0 points at most", told]
 
 
 def test_few_samples_to_calibrate_on_are_told_in_every_form(report):

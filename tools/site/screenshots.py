@@ -41,12 +41,10 @@ PICTURES = (
     Picture(name="report-latency", begins="Latency by percentile", ends="class by class", tallest=1100),
     Picture(name="report-flips", begins="Became wrong", ends="Training", tallest=590, dark=True),
     Picture(name="report-phone", ends="Latency distribution", tallest=1130, window=PHONE),
-    Picture(name="bench-percentiles", ends="The machine", tallest=1330),
+    Picture(name="bench-percentiles", ends="The machine", tallest=1700),
     Picture(name="compare-checks", ends="Class by class", tallest=1330),
-    Picture(name="compare-flips", begins="Became wrong", ends="Became right", tallest=590, dark=True),
-    Picture(
-        name="search-front", ends="Trials", tallest=1500, hovers="#pareto .trace:nth-of-type(3) .point:nth-of-type(2)"
-    ),
+    Picture(name="compare-flips", begins="Became wrong", ends="Notes", tallest=590, dark=True),
+    Picture(name="search-front", ends="Hypervolume", tallest=1500, hovers="#pareto .points path >> nth=-1"),
     Picture(
         name="several-tradeoff",
         ends="What does not compare",

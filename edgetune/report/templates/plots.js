@@ -11,7 +11,7 @@
   };
   const axis = (text, more) => ({
     title: { text, font: { size: 13, color: color("soft") }, standoff: 12 }, gridcolor: color("line"), linecolor: color("line"),
-    tickfont: { size: 12, color: color("soft") }, zeroline: false, automargin: true, fixedrange: narrow(), ...more,
+    tickfont: { size: 12, color: color("soft") }, exponentformat: "none", zeroline: false, automargin: true, fixedrange: narrow(), ...more,
   });
   const legend = () => ({ orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: color("soft") } });
   const layout = (more) => ({

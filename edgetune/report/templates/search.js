@@ -1,12 +1,14 @@
 "use strict";
 (() => {
 {% include "plots.js" %}
-  const finished = data.trials.filter((t) => t.state === "finished");
+  // A search may draw values twice: the front, and the chosen one, lie on top of what equals them.
+  const rank = (t) => (t.number === data.chosen ? 2 : data.front.includes(t.number) ? 1 : 0);
+  const finished = data.trials.filter((t) => t.state === "finished").sort((a, b) => rank(a) - rank(b));
   const told = (t) => `<b>trial ${t.number}: ${plain(t.engine)}</b><br>${(100 * t.accuracy).toFixed(1)} %, ${t.speedup.value.toFixed(2)}x float, ${(t.size_bytes / 1000).toFixed(0)} kB<br>${t.energy_ratio ? `${t.energy_ratio.toFixed(2)} of float's energy<br>` : ""}`
     + Object.entries(t.values).map(([k, v]) => `${plain(k)}: ${plain(typeof v === "number" ? Number(v.toPrecision(3)) : v)}`).join("<br>") + "<extra></extra>";
 
   const largest = Math.max(1, data.float.size_bytes || 0, ...finished.map((t) => t.size_bytes));
-  const diameter = (bytes) => Math.max(7, 28 * Math.sqrt((bytes || 0) / largest));
+  const diameter = (bytes) => Math.max(10, 28 * Math.sqrt((bytes || 0) / largest));
   // Trials are counted in whole numbers.
   const counted = (text) => axis(text, { tickformat: "d", dtick: Math.max(1, Math.ceil(data.trials.length / 12)) });
 
