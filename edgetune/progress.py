@@ -99,7 +99,9 @@ class Console:
                 return
             last = now
             rate = done / (now - started)
-            left = f", about {(total - done) / rate:.0f} s left" if total else ""
-            self.say(f"  {title}: {done}/{total} ({rate:.1f}/s{left}) {note}".rstrip())
+            # The first of a few is often the slowest by far.
+            left = f", about {(total - done) / rate:.0f} s left" if total and (done > 1 or total < 3) else ""
+            each = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+            self.say(f"  {title}: {done}{f'/{total}' if total else ''} ({each}{left}) {note}".rstrip())
 
         return tick

@@ -68,8 +68,8 @@ def step_key(step: Step, input_digests: Mapping[str, str], library_versions: Map
 
 
 @contextmanager
-def storage_errors(root: Path) -> Iterator[None]:
-    """Turn a full disk or an unwritable folder into a StoreError that says what to do.
+def storage_errors(root: Path, option: str = "--cache-dir") -> Iterator[None]:
+    """Turn a full disk or an unwritable folder into a StoreError that says what to do; ``option`` names another one.
 
     Libraries below wrap such errors in types of their own (safetensors, torch), so their text is read too.
     """
@@ -77,30 +77,34 @@ def storage_errors(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in NO_SPACE:
-            raise _no_space(root) from error
+            raise _no_space(root, option) from error
         if error.errno in NOT_WRITABLE:
             raise StoreError(
                 f"cannot write {error.filename or root}: {os.strerror(error.errno or 0)}",
-                hint="choose a writable folder: set EDGETUNE_CACHE or give --cache-dir; finished steps are untouched",
+                hint="choose a writable folder: "
+                + ("set EDGETUNE_CACHE or give --cache-dir" if option == "--cache-dir" else f"give {option}")
+                + "; finished steps are untouched",
             ) from error
         if any(text in str(error) for text in NO_SPACE_TEXTS):  # shutil's own error has no number
-            raise _no_space(root) from error
+            raise _no_space(root, option) from error
         raise
     except ProcessError as error:
         if error.__cause__ is not None and any(text in str(error) for text in NO_SPACE_TEXTS):  # else another's disk
-            raise _no_space(root) from error
+            raise _no_space(root, option) from error
         raise
     except Exception as error:
         if any(text in str(error) for text in NO_SPACE_TEXTS):
-            raise _no_space(root) from error
+            raise _no_space(root, option) from error
         raise
 
 
-def _no_space(root: Path) -> StoreError:
+def _no_space(root: Path, option: str) -> StoreError:
+    place = "set EDGETUNE_CACHE to a larger one" if option == "--cache-dir" else f"give another one with {option}"
+    clear = " (`edgetune cache prune`)" if option == "--cache-dir" else ""
     return StoreError(
         f"no space left for {root}",
-        hint="free some disk (`edgetune cache prune`) or set EDGETUNE_CACHE to a larger one, then run the same "
-        "command again: it goes on from the last finished step",
+        hint=f"free some disk{clear} or {place}, then run the same command again: "
+        "it goes on from the last finished step",
     )
 
 

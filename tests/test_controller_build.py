@@ -91,6 +91,8 @@ def test_a_repair_wins_where_calibration_loses_also_after_kill_9(folder):
 def test_the_same_again_makes_nothing_and_the_plan_knows(folder):
     again = build(folder)
     assert all(step["cached"] for step in again.data["steps"])
+    # What was evaluated and timed on the way is work, too.
+    assert {"evaluate-val:one-scale:int8", "measure:one-scale:int8"} <= {step["name"] for step in again.data["steps"]}
     made, statuses = api.plan(folder / "edgetune.toml", cache_dir=folder / "store")
     assert all(status.cached for status in statuses)
     assert {status.rung for status in statuses} == {None, "int8", "int8-repaired"}
@@ -113,6 +115,8 @@ def test_a_budget_that_nothing_meets(folder):
     assert [row["ships"] for row in target["controller"]["rungs"]] == [False] * 3
     told = render_table(report.data)
     assert "GATE FAILED: median latency" in told and "Trade-off on validation:" in told
+    assert "next: prune more" in told and "`[budget] max_latency_ms`" in " ".join(told.split())
+    assert "none keeps every limit of the budget; the nearest is int8-repaired (" in target["reason"][-1]
 
 
 def test_with_confidence_a_small_split_is_said_to_be_too_small(folder):

@@ -7,14 +7,16 @@ import pytest
 from click.testing import CliRunner
 from small_text import write_encoder, write_texts
 
+import edgetune
 from edgetune import api, pipeline
 from edgetune.cli import cli
-from edgetune.errors import InputError, QuantizationError
+from edgetune.errors import InputError, RecipeError
 from edgetune.plan import make_rung_plan
 from edgetune.plan.candidates import UNPRUNED
 from edgetune.progress import Quiet
 from edgetune.recipe import load_recipe
 from edgetune.records import Rung
+from edgetune.report.diagnosis import verdict
 from edgetune.steps import mix
 from edgetune.store import Store
 from edgetune.surroundings import look_around
@@ -91,7 +93,7 @@ def texts(tmp_path, monkeypatch):
     write_texts(tmp_path / "texts", splits={"train": 60, "val": 20, "test": 10})
     (tmp_path / "edgetune.toml").write_text(TEXTS)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EDGETUNE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGETUNE_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -136,5 +138,29 @@ def test_an_encoders_worst_layers_stay_in_float(texts, monkeypatch):
 
 def test_a_layer_that_an_encoder_does_not_have(texts):
     (texts / "edgetune.toml").write_text(TEXTS.replace("keep_float = []", 'keep_float = ["encoder.layer.7"]'))
-    with pytest.raises(QuantizationError, match="no linear layer and no table"):
+    with pytest.raises(RecipeError, match="which the network does not have") as caught:
         api.diagnose()
+    assert not (texts / "cache/objects").exists()  # before anything is trained
+    assert "did you mean encoder.bert" in caught.value.hint
+    quoted = '"encoder.bert.encoder.layer.0.output.dropout"'
+    (texts / "edgetune.toml").write_text(TEXTS.replace("keep_float = []", f"keep_float = [{quoted}]"))
+    with pytest.raises(RecipeError, match="no linear layer and no table"):
+        edgetune.build()
+
+
+def test_files_that_are_no_diagnosis_are_left(texts):
+    (texts / "diagnosis").mkdir()
+    (texts / "diagnosis/diagnosis.html").write_text("<p>my own</p>")
+    with pytest.raises(InputError, match="is no diagnosis; it is not overwritten"):
+        api.diagnose(samples=8)
+    assert (texts / "diagnosis/diagnosis.html").read_text() == "<p>my own</p>"
+    (texts / "diagnosis/diagnosis.html").unlink()
+    for _ in range(2):  # its own may go
+        api.diagnose(samples=8)
+
+
+def test_a_network_that_guesses_is_told(texts):
+    text = TEXTS.replace("epochs = 6", "epochs = 1").replace("learning_rate = 3e-3", "learning_rate = 1e-9")
+    (texts / "edgetune.toml").write_text(text)
+    said = verdict(api.diagnose(samples=32))
+    assert "not proven better than always giving the commonest answer" in said[1]

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import termios
 
+from edgetune import progress
+
 CODE = """
 import time
 from edgetune import progress
@@ -46,3 +48,15 @@ def test_on_a_terminal_a_bar_with_rate_and_time_left():
         text += chunk
     assert process.wait() == 0 and process.stdout.read() == b""
     assert b"\r" in text and b"train" in text and b"/30" in text and b"it/s" in text and b"done" in text
+
+
+def test_a_count_without_an_end_and_slow_ones_read_well(capsys, monkeypatch):
+    now = iter([0.0, 20.0, 40.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    tick = progress.Console().tick("calibrate")
+    tick(1, 0, "batches")
+    tick(2, 400, "layers")
+    assert capsys.readouterr().err.splitlines() == [
+        "  calibrate: 1 (20.0 s each) batches",
+        "  calibrate: 2/400 (20.0 s each, about 7960 s left) layers",
+    ]

@@ -54,7 +54,7 @@ def build(
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-        _check_network(loaded, surroundings, store)
+        check_network(loaded, surroundings, store)
         folder = run_folder(loaded, run_dir)
         try:
             climbed = climb.build(loaded, targets, surroundings, store, reporter)
@@ -66,7 +66,7 @@ def build(
         made,
         {name: outcome.artifact for name, outcome in outcomes.items() if outcome.artifact is not None},
         {name: outcome.reason for name, outcome in outcomes.items() if outcome.reason is not None},
-        pipeline.tell(outcomes, store),
+        pipeline.tell(climbed.done, store),
         {"versions": pipeline.library_versions(), "machine": local.describe()},
         recipe_name=Path(recipe).name if Path(recipe).suffix == ".toml" else DEFAULT_NAME,
         run=_shown(folder, made.recipe.base),
@@ -74,7 +74,7 @@ def build(
         hints={name: outcome.hint for name, outcome in outcomes.items() if outcome.hint is not None},
     )
     data["run"] = folder.name
-    with storage_errors(folder):
+    with storage_errors(folder, "--run-dir"):
         publish(made, outcomes, folder)
         checked = outcomes["check-data"].artifact
         assert checked is not None  # there is no build without it
@@ -110,7 +110,7 @@ def plan(
     store = open_store(cache_dir)
     with connected(device) as devices:
         loaded, targets, surroundings = _looked_around(recipe, target, devices)
-    _check_network(loaded, surroundings, store)
+    check_network(loaded, surroundings, store)
     from edgetune.controller import climb  # the other commands do without its statistics
 
     rungs = climb.foresee(loaded, targets, surroundings.facts, store)
@@ -151,7 +151,7 @@ def make_build_plan(
     return make_plan(loaded, targets, surroundings.facts), surroundings
 
 
-def _check_network(recipe: Recipe, surroundings: Surroundings, store: Store) -> None:
+def check_network(recipe: Recipe, surroundings: Surroundings, store: Store) -> None:
     """Refuse now what a step would refuse later; of a network in the store that is only modules it does not have."""
     named = recipe.prune.protect or recipe.prune.layers or recipe.quantize.keep_float
     if named or "finetune" not in pipeline.recall(make_finetune_plan(recipe, surroundings.facts), store):

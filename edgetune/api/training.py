@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune import pipeline
+from edgetune.api.building import check_network
 from edgetune.api.common import open_store
 from edgetune.errors import InputError
 from edgetune.plan import make_diagnosis_plan, make_lr_find_plan
@@ -90,8 +91,10 @@ def diagnose(
     if not makes_int8(loaded, chosen):
         raise InputError(f"target {chosen.name} has no 8-bit engines", hint="name another with --target")
     surroundings = look_around(loaded, (chosen,))
+    store = open_store(cache_dir)
+    check_network(loaded, surroundings, store)
     made = make_diagnosis_plan(loaded, chosen, surroundings.facts, samples=samples)
-    outcomes = pipeline.run(made, open_store(cache_dir), surroundings, reporter or Quiet())
+    outcomes = pipeline.run(made, store, surroundings, reporter or Quiet())
     artifact = outcomes["diagnose"].artifact
     assert artifact is not None  # every step of a plan without candidates is needed
     found: dict[str, Any] = json.loads((artifact.path / "diagnosis.json").read_text(encoding="utf-8"))

@@ -26,10 +26,14 @@ from edgetune.surroundings import Surroundings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Climbed:
-    """A build: its plan with the engines that were made, what became of the steps, and each target's journal."""
+    """A build: its plan with the engines that were made, what became of its steps, and each target's journal.
+
+    ``done`` has also what was evaluated and timed on the way to these engines.
+    """
 
     plan: Plan
     outcomes: dict[str, Outcome]
+    done: dict[str, Outcome]
     journals: Mapping[str, dict[str, Any]]
 
 
@@ -90,7 +94,7 @@ def build(
     climb.run(plan)
     ours = {step.id for step in plan.steps}
     outcomes = {name: found for name, found in climb.outcomes.items() if name in ours}
-    return Climbed(plan=plan, outcomes=outcomes, journals=journals)
+    return Climbed(plan=plan, outcomes=outcomes, done=climb.outcomes, journals=journals)
 
 
 def foresee(recipe: Recipe, targets: tuple[Target, ...], facts: Facts, store: Store) -> dict[str, list[Rung]]:

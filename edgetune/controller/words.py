@@ -1,6 +1,6 @@
 """What a rung came to, and why the climb ended, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgetune.controller.decide import Result
@@ -44,4 +44,15 @@ def ended(journal: Mapping[str, Any]) -> str:
     if timed_out:
         names = [rung["name"] for rung in left if rung["reason"] in timed_out]
         return f"{begun} and stopped because {timed_out[0]}: {', '.join(names)} might have been tried."
+    if tried and not any(row["ships"] for row in tried) and (nearest := _nearest(tried)) is not None:
+        return (
+            f"{begun}, and none keeps every limit of the budget; the nearest is {nearest['name']} "
+            f"({nearest['verdict']}). The others were not tried because {left[-1]['reason']}."
+        )
     return f"{begun} and ended because {left[-1]['reason']}."
+
+
+def _nearest(tried: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The fastest engine of those that lose least; None: none was measured."""
+    measured = [row for row in tried if row["accuracy"] is not None]
+    return min(measured, key=lambda row: (max(0.0, row["drop_points"]), -row["speedup"]["value"]), default=None)

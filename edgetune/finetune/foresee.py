@@ -10,16 +10,17 @@ from edgetune.records import Recipe
 def check_before_training(recipe: Recipe) -> None:
     """Look for the network, the modules that ``recipe`` names and what its strategy needs; makes it only for these.
 
-    Of encoders, whose files are looked at elsewhere, nothing is looked at here.
+    Of encoders, whose files are looked at elsewhere, only the modules that are named.
 
     Raises:
         ModelError: there is no such network. RecipeError: it has no such modules, or its strategy is not for it.
     """
+    model, finetune = recipe.model, recipe.finetune
+    if not recipe.reads_text:
+        check_name(model.name, recipe.base)
+    check_names(recipe)
     if recipe.reads_text:
         return
-    model, finetune = recipe.model, recipe.finetune
-    check_name(model.name, recipe.base)
-    check_names(recipe)
     if finetune.strategy == "lora":
         network = make_network(model.name, CLASSES, model.args, recipe.base)
         try:

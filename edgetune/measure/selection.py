@@ -155,17 +155,17 @@ def _told(
     if not others:
         return "No compressed engine could be made and measured."
     n, limit = baseline["selection"]["n"], budget["max_accuracy_drop"]
-    lose = (
-        "lose"
-        if budget.get("confidence") is None
-        else f"are shown, with {budget['confidence']:.0%} confidence, to lose"
-    )
-    counted = (
-        f"Of {len(others)} compressed engines {len(inside)} {lose} at most {limit:g} points on validation ({n} samples)"
-    )
+    single, confidence = len(inside) == 1, budget.get("confidence")
+    lose = "loses" if single else "lose"
+    if confidence is not None:
+        lose = f"{'is' if single else 'are'} shown, with {confidence:.0%} confidence, to lose"
+    engines = "engine" if len(others) == 1 else "engines"
+    counted = f"Of {len(others)} compressed {engines} {len(inside)} {lose} at most {limit:g} points"
+    counted += f" on validation ({n} samples)"
     slow = [c["name"] for c in inside if c not in proven]
     if slow:
-        counted += f", and {len(proven)} of these are proven faster than float ({', '.join(slow)}: not proven)"
+        proved = f"{len(proven)} of these {'is' if len(proven) == 1 else 'are'} proven"
+        counted += f", and {proved} faster than float ({', '.join(slow)}: not proven)"
     elif inside:
         counted += ", all proven faster than float"
     return counted + "."

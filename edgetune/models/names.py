@@ -3,9 +3,11 @@
 import difflib
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 
 from edgetune.errors import RecipeError
+from edgetune.models.text_classifier import LIBRARY, make_text_classifier, read_config
 from edgetune.models.zoo import make_network
 from edgetune.records import Recipe
 
@@ -42,7 +44,31 @@ def check_names(recipe: Recipe) -> None:
         "prune.layers": tuple(recipe.prune.layers),
         "quantize.keep_float": recipe.quantize.keep_float,
     }
-    if not recipe.reads_text and any(named.values()):
-        network = make_network(recipe.model.name, CLASSES, recipe.model.args, recipe.base)
+    if any(named.values()):
+        network = _of_text(recipe) if recipe.reads_text else _of_pictures(recipe)
         for key, names in named.items():
-            named_modules(network, names, key)
+            found = named_modules(network, names, key)
+            if recipe.reads_text and key == "quantize.keep_float":
+                _check_layers(names, found)
+
+
+def _check_layers(names: Iterable[str], modules: Iterable[nn.Module]) -> None:
+    """Of an encoder linear layers and tables are quantized: a module to leave in float must hold one."""
+    for name, module in zip(names, modules, strict=True):
+        if not any(isinstance(part, (nn.Linear, nn.Embedding)) for part in module.modules()):
+            raise RecipeError(
+                f"`quantize.keep_float` names {name!r}, which has no linear layer and no table",
+                hint="name a layer that computes, or the block around it",
+            )
+
+
+def _of_pictures(recipe: Recipe) -> nn.Module:
+    return make_network(recipe.model.name, CLASSES, recipe.model.args, recipe.base)
+
+
+def _of_text(recipe: Recipe) -> nn.Module:
+    """The encoder of the recipe's folder, or of the hub, without memory for its weights."""
+    weights = recipe.model.weights
+    config = read_config(recipe.model.name.removeprefix(LIBRARY) if weights is None else str(recipe.base / weights))
+    with torch.device("meta"):
+        return make_text_classifier(CLASSES, config)

@@ -35,8 +35,8 @@ VERSIONS = {
     "lr_find": 1,
     "time_training": 1,
     "forgetting": 1,
-    "diagnose": 4,
-    "diagnose_dynamic": 1,
+    "diagnose": 5,
+    "diagnose_dynamic": 2,
 }
 TRAINING = ("torch", "torchvision")
 TEXT_LIBRARIES = ("transformers", "tokenizers")

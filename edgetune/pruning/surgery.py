@@ -187,7 +187,8 @@ def _tracing_errors(network: nn.Module) -> Iterator[None]:
         layer = _stumbled_over(network, problem)
         raise PruningError(
             f"torch-pruning cannot prune this network: {type(problem).__name__}: {problem}",
-            hint=f"set `[prune] ratio = [0.0]`, or name {layer or 'the layer it stumbles over'} in `[prune] protect`",
+            hint=f"set `[prune] ratio = [0.0]`, or name {layer or 'the layer it stumbles over'} in `[prune] protect`; "
+            "for a layer of your own `register_layer` takes a rule (docs/extending.md)",
         ) from problem
 
 

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, lcm
 
 import torch
 import torch_pruning as tp
@@ -80,7 +80,7 @@ def units_of(
 
 
 def _group_count(group: tp.Group) -> int:
-    """Groups of the grouped convolution or group norm the channels run through; 1 without one."""
+    """In how many equal parts the grouped convolutions and group norms that the channels run through take them."""
     counts = [1]
     for dep, _ in group:
         layer = dep.layer
@@ -88,7 +88,7 @@ def _group_count(group: tp.Group) -> int:
             counts.append(layer.groups)
         elif isinstance(layer, nn.GroupNorm):
             counts.append(layer.num_groups)
-    return max(counts)
+    return lcm(*counts)
 
 
 def _in_parts(group: tp.Group) -> bool:

@@ -114,8 +114,5 @@ def _of_channels(largest: Tensor) -> list[str]:
     if median <= 0 or most <= UNLIKE * median:
         return []
     count = int((largest > UNLIKE * median).sum())
-    channels = f"{count} of {len(largest)} channels" if count > 1 else f"one of {len(largest)} channels"
-    return [
-        f"outlier channels: {channels} of its input reach up to {most:.3g}, the median one {median:.2g}, "
-        "and all share one range (SmoothQuant)"
-    ]
+    reach = f"{count} of {len(largest)} channels reach" if count > 1 else f"one of {len(largest)} channels reaches"
+    return [f"outlier channels: {reach} {most:.3g}, the median one {median:.2g}, and all share one range (SmoothQuant)"]

@@ -54,6 +54,13 @@ def quantize_weights(
             logger.setLevel(level)
         model = onnx.load(made)
     if not any(node.op_type == "MatMulInteger" for node in model.graph.node):
-        raise QuantizationError("the network has no matrix product with constant weights to quantize")
+        if kept:
+            raise QuantizationError(
+                "`[quantize] keep_float` leaves every matrix product of the network in float",
+                hint='name fewer layers, or set `[quantize] mode = "none"`',
+            )
+        raise QuantizationError(
+            "the network has no matrix product with constant weights to quantize", hint='set `[quantize] mode = "none"`'
+        )
     del model.graph.value_info[:]
     path.write_bytes(model.SerializeToString(deterministic=True))

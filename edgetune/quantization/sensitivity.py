@@ -173,7 +173,8 @@ def outcome(network: Forward, batches: Batches, reference: list[Tensor]) -> Outc
         right += int((logits.argmax(1) == labels).sum())
         same += int((logits.argmax(1) == expected.argmax(1)).sum())
         total += len(labels)
-    return Outcome(accuracy=right / total, loss=loss / total, divergence=divergence / total, agreement=same / total)
+    divergence = max(0.0, divergence / total)  # of equal outputs float32 makes a little less than nothing
+    return Outcome(accuracy=right / total, loss=loss / total, divergence=divergence, agreement=same / total)
 
 
 def alone(

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgetune.measure.energy import UNREADABLE
 from edgetune.measure.floors import unavailable
+from edgetune.measure.noise import TAKEN
 from edgetune.measure.states import summary
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
@@ -165,7 +166,12 @@ def _machine(data: view.Json) -> str:
     lines = [f"machine: {noise['verdict']}{_meanwhile(data)}", *(f"  {reason}" for reason in noise["reasons"])]
     if noise["verdict"] == "not judged":
         lines.append("  The kernel does not tell whether work waited for a processor (no /proc/pressure/cpu).")
-    if noise["reasons"]:
+    if any(reason.startswith(TAKEN) for reason in noise["reasons"]):
+        lines.append(
+            "  Waits fall on long runs more than on short ones: ratios of unlike engines may be off by more than their "
+            "intervals. Measure again when nothing else runs."
+        )
+    elif noise["reasons"]:
         lines.append("  Believe intervals more than medians, and measure again when nothing else runs.")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    "))
 

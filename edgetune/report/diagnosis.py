@@ -9,8 +9,11 @@ from typing import Any
 
 from edgetune.errors import InputError
 from edgetune.report.html import json_for_script, plotting, render_page
+from edgetune.report.ours import may_go
 from edgetune.report.write import replace_file
 
+MARK = "edgetune diagnosis</title>"
+BEGINS = '{\n "target": '  # our JSON
 SHOWN = 8  # layers in the terminal; the page has all
 
 Json = Mapping[str, Any]
@@ -20,7 +23,7 @@ def write_diagnosis(found: dict[str, Any], folder: Path) -> list[Path]:
     """Write ``diagnosis.json`` and ``diagnosis.html``; returns both paths.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds files of these names that are no diagnosis.
     """
     sentences = [line for line in verdict(found) if not line.startswith(" ")]
     advice = "\n".join(line.removeprefix("    ") for line in verdict(found) if line.startswith(" "))
@@ -38,11 +41,19 @@ def write_diagnosis(found: dict[str, Any], folder: Path) -> list[Path]:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for path in (folder / name for name in texts):
+            if path.exists() and not may_go(path, _is_ours):
+                told = f"{path} exists and is no diagnosis; it is not overwritten"
+                raise InputError(told, hint="give another --output")
         for name, text in texts.items():
             replace_file(folder / name, text)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}", hint="give another --output") from error
     return [folder / name for name in texts]
+
+
+def _is_ours(head: str) -> bool:
+    return MARK in head or head.startswith(BEGINS)
 
 
 def _plotted(layer: Json) -> dict[str, Any]:
@@ -59,6 +70,12 @@ def verdict(found: Json) -> list[str]:
         f"{100 * now['accuracy']:.1f} % in 8 bits ({0.0 - lost:+.1f} points; {100 * now['agreement']:.1f} % of the "
         "answers are the same)."
     ]
+    common = found["commonest"]
+    if not common["beaten"]:
+        said.append(
+            "The float network itself is not proven better than always giving the commonest answer, which is right for "
+            f"{common['share']:.0%}: what follows says little; train longer, or look at the data (`edgetune check`)."
+        )
     worst = ranked(found)[:1]
     if worst and worst[0]["alone"]["divergence"] > 0:
         layer = worst[0]
@@ -120,7 +137,7 @@ def diagnosis_text(found: Json) -> str:
         lines.append(f"and {more} more")
     lines += ["", "tried                              accuracy  same answers  divergence"]
     for trial in found["trials"]:
-        after, mark = trial["outcome"], "kept" if trial["helped"] and found["suggested"] != 0 else ""
+        after, mark = trial["outcome"], "helped" if trial["helped"] and trial is not found["trials"][0] else ""
         lines.append(
             f"{trial['change']:<35}{100 * after['accuracy']:>6.1f} %{100 * after['agreement']:>12.1f} %"
             f"  {after['divergence']:<10.2g}  {mark}".rstrip()

@@ -13,6 +13,13 @@ GATE_WORDS = {
     "max_latency_ms": ("median latency", "ms"),
     "max_size_mb": ("size", "MB"),
 }
+_SMALLER = "prune more (a larger `[prune] target_speedup`), take a smaller network or input"
+GATE_HINTS = {
+    "max_accuracy_drop": "more test samples tell a drop from chance, `[budget] confidence` has validation rule it out, "
+    "more epochs of recovery lessen it; or allow more in `[budget] max_accuracy_drop`",
+    "max_latency_ms": f"{_SMALLER}, or allow more in `[budget] max_latency_ms`",
+    "max_size_mb": f"{_SMALLER}, or allow more in `[budget] max_size_mb`",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +65,9 @@ def _failure(gate: Json) -> str:
     if gate["value"] is None:
         return f"{words} was not measured, and may be {limit} at most"
     return f"{words} {_told(gate)} {unit}".rstrip() + f" is above {limit}"
+
+
+def gate_hints(data: Json, target: str) -> list[str]:
+    """What to do about the failed gates of a target, each once."""
+    failed = [gate["name"] for gate in data["gates"] if gate["target"] == target and not gate["passed"]]
+    return list(dict.fromkeys(GATE_HINTS[name] for name in failed if name in GATE_HINTS))

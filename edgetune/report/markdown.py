@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from edgetune.report import gate_words, numbers, view
 
 # Characters that mean something to Markdown or to the HTML inside it.
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~]|&(?=#?\w+;))")
 MAX_CLASSES = 12  # whose confusions are shown whole
 COLUMNS = ("candidate", "accuracy", "change, points", "median", "p90", "p99", "speed-up", "size", "memory")
 

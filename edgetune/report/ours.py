@@ -27,11 +27,11 @@ def refuse_what_is_not_ours(paths: Sequence[Path], runs: Sequence[Path], is_ours
             raise InputError(f"{path} is given for two forms", hint="give each a file of its own")
         if any(place.is_relative_to(run.resolve()) for run in runs):
             raise InputError(f"{path} lies in a run that is compared", hint="write it somewhere else")
-        if path.exists() and not _may_go(path, is_ours):
+        if path.exists() and not may_go(path, is_ours):
             raise InputError(f"{path} exists and is no comparison; it is not overwritten", hint="give another name")
 
 
-def _may_go(path: Path, is_ours: Callable[[str], bool]) -> bool:
+def may_go(path: Path, is_ours: Callable[[str], bool]) -> bool:
     """Whether a file is empty or begins as ours do."""
     try:
         with path.open("rb") as file:

@@ -68,6 +68,8 @@ def _closing(data: view.Json, target: view.Json) -> list[str]:
         lines += _indented(view.trade_off_line(target))
     for text in failed:
         lines += _indented(f"GATE FAILED: {text}")
+    for hint in gate_words.gate_hints(data, target["target"]):
+        lines += _indented(f"next: {hint}")
     return lines
 
 

@@ -67,7 +67,7 @@ def search(path: Path, target: str | None, options: Options, store: Store, repor
         scope = replace(scope, surroundings=roles.device_of(study, scope.surroundings))
     if not options.force:
         tuned_recipe.refuse_to_overwrite(_destination(scope.file), study.user_attrs.get(WRITTEN, ()))
-    found = _search(scope, study, store, reporter, options, path)
+    found = _search(scope, study, store, reporter, options, go_on("search", path, options, target))
     baseline = _baseline(found, scope, role)
     make = roles.make_elsewhere if role == roles.TRAIN else make_here
     found = replace(found, attempt=partial(attempt, baseline, scope.int8, make))
@@ -89,7 +89,7 @@ def search(path: Path, target: str | None, options: Options, store: Store, repor
     return _finish(found, scope, baseline, url, force=options.force)
 
 
-def _search(scope: _Scope, study: Any, store: Store, reporter: Reporter, options: Options, path: Path) -> Search:
+def _search(scope: _Scope, study: Any, store: Store, reporter: Reporter, options: Options, again: str) -> Search:
     """What a worker needs, but for how it tries: that needs the baseline."""
 
     def not_yet(search: Search, trial: Any, values: Any) -> Any:
@@ -102,7 +102,7 @@ def _search(scope: _Scope, study: Any, store: Store, reporter: Reporter, options
         surroundings=scope.surroundings,
         reporter=reporter,
         patience=options.patience,
-        go_on=go_on("search", path, options),
+        go_on=again,
         trials=scope.recipe.search.trials,
         lost_after=scope.recipe.search.lost_after_seconds,
         sampler=partial(make_sampler, scope.recipe),

@@ -7,14 +7,17 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from edgetune.hashing import canonical_json
+from edgetune.measure.proportion import SIGNIFICANCE, binomial_tail
 from edgetune.models.checkpoint import load_checkpoint
 from edgetune.quantization.causes import causes
 from edgetune.quantization.insert import FUSED, MOVING
 from edgetune.quantization.quantize import observe, prepare, set_ranges
 from edgetune.quantization.sensitivity import (
+    Batches,
     Noise,
     all_logits,
     alone,
@@ -107,10 +110,19 @@ def write_diagnosis(
         "float": asdict(floating),
         "layers": layers,
         "left_in_float": _left_in_float(graph),
+        "commonest": _commonest(labelled, floating.accuracy),
         "trials": [trial.to_json() for trial in trials],
         "suggested": None if choice is None else trials.index(choice),
     }
     (context.out / "diagnosis.json").write_text(canonical_json(content), encoding="utf-8")
+
+
+def _commonest(batches: Batches, accuracy: float) -> dict[str, Any]:
+    """The share of samples that the commonest class is right for, and whether the float network is proven better."""
+    counts = torch.bincount(torch.cat([labels for _, labels in batches()]))
+    total = int(counts.sum())
+    share = int(counts.max()) / total
+    return {"share": share, "beaten": binomial_tail(round(accuracy * total), total, share) < SIGNIFICANCE}
 
 
 def _left_in_float(graph: fx.GraphModule) -> dict[str, int]:

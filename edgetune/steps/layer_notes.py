@@ -95,7 +95,7 @@ def _alone(
     return content | {
         "loss": least,
         "layers": [
-            {"layer": layer_name(node), "loss_change": one.loss - least, "divergence": max(0.0, one.divergence)}
+            {"layer": layer_name(node), "loss_change": one.loss - least, "divergence": one.divergence}
             for node, one in found.items()
         ],
     }

@@ -141,9 +141,10 @@ def _cost(search: Search) -> str:
     return f"{text}; searched: {', '.join(dimension.name for dimension in space_of(search.recipe))}"
 
 
-def go_on(command: str, path: Path, options: Options) -> str:
+def go_on(command: str, path: Path, options: Options, target: str | None = None) -> str:
     """The words to go on with a search that was stopped; without a password."""
     words = ["edgetune", command, *([str(path)] if path != Path(DEFAULT_NAME) else [])]
+    words += ["--target", target] if target else []
     words += (
         ["--storage", shown(options.storage) if "://" in options.storage else options.storage]
         if (options.storage)

@@ -249,3 +249,28 @@ def test_a_search_for_groups_that_does_not_end(monkeypatch):
     network = make_network("torchvision/resnet18", 5, {})
     with pytest.raises(PruningError, match="has not found this network's groups"):
         prune_to_latency(network, EXAMPLE, 1.0, linear_times(network), options(protected=("fc",)), [])
+
+
+@pytest.mark.parametrize("by", ["ratio", "latency"])
+@pytest.mark.parametrize(("first", "second", "norm"), [(6, 3, 4), (4, 1, 6), (2, 8, 1)])
+def test_layers_that_cut_the_same_channels_into_unlike_groups(first, second, norm, by):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 24, 3), nn.Conv2d(24, 48, 3, groups=first), nn.ReLU(),
+        nn.Conv2d(48, 48, 3, groups=second), nn.GroupNorm(norm, 48), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(48, 5),
+    )  # fmt: skip
+    before, kept = count_channels(network), options(multiple=4, protected=("7",))
+    if by == "ratio":
+        history = prune_by_ratio(network, EXAMPLE, 0.2, kept, batches())
+    else:
+        shapes = layer_shapes(network, EXAMPLE)
+        times = {
+            name: LayerTimes(
+                inputs=(0, shape.inputs), outputs=(0, shape.outputs), ms=((0.0, 0.0), (0.0, shape.inputs / 10))
+            )
+            for name, shape in shapes.items()
+        }
+        history = prune_to_latency(network, EXAMPLE, 0.85 * latency_of(network, EXAMPLE, times), times, kept, batches())
+    assert history and count_channels(network) < before
+    assert network.eval()(EXAMPLE).shape == (1, 5)

@@ -57,7 +57,11 @@ def test_overload_and_noise_are_told():
     )
     assert "fixed-rate 250/s (poisson arrivals" in text
     assert "a: busy 25% of the time\nc: busy < 1 % of the time\nb: busy 170% of the time; it cannot keep up" in text
-    assert "machine: noisy\n  b: 9%" in text
+    assert "machine: noisy\n  b: 9%" in text and "Believe intervals" in text
+    taken = render_bench(
+        data(engine("a", 1.0), noise={"verdict": "noisy", "reasons": ["other work took 40% of the processor's time"]})
+    )
+    assert "ratios of unlike engines may be off" in " ".join(taken.split()) and "Believe" not in taken
 
 
 def test_a_machine_that_could_not_be_judged_is_not_called_quiet():

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgetune.report.html import render_html
@@ -69,10 +69,11 @@ def test_a_failed_gate_stands_out(report):
 
 
 @given(st.text())
+@example("&amp; &#60; a & b")
 def test_escaped_text_starts_no_markup_and_no_line(text):
     escaped = escape(text)
     assert "\n" not in escaped
-    assert not re.search(r"(?<!\\)(?:\\\\)*[<>|`*_\[\]]", escaped)
+    assert not re.search(r"(?<!\\)(?:\\\\)*([<>|`*_\[\]]|&#?\w+;)", escaped)
 
 
 def test_it_tells_how_training_went_and_each_class(report):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,14 @@ def test_prints_the_best_labels(bundle, green, capsys):
     assert len(lines) == 6 and lines[0] == lines[3] == green
     share, label = lines[1].split()
     assert label == "green" and 90 < float(share.rstrip("%")) <= 100
+
+
+def test_a_name_with_a_line_break_stays_on_its_line(bundle, green, tmp_path, capsys):
+    odd = tmp_path / "two\nlines.png"
+    odd.write_bytes(Path(green).read_bytes())
+    main([str(bundle), str(odd), "--top", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0].endswith("two\\nlines.png")
 
 
 def test_json_is_one_object_a_picture(bundle, green, tmp_path, capsys):

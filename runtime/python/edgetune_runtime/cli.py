@@ -83,9 +83,13 @@ def _run(options: argparse.Namespace) -> None:
                 rows = [{"label": label, "probability": probability} for label, probability in best]
                 print(json.dumps({kind: sample, "predictions": rows}))
             else:
-                print(visible(sample))
+                print(_on_one_line(sample))
                 for label, probability in best:
-                    print(f"  {probability:6.1%}  {visible(label)}")
+                    print(f"  {probability:6.1%}  {_on_one_line(label)}")
+
+
+def _on_one_line(text: str) -> str:
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 if __name__ == "__main__":
