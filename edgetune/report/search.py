@@ -13,7 +13,18 @@ from edgetune.report.terminal import ASCII, WIDTH
 from edgetune.report.tune import MOST_ROWS, count, table, value
 from edgetune.report.write import write_texts
 
-__all__ = ["changes", "counts", "luck", "reasons", "render_search", "speedup", "value", "verdict", "write_search"]
+__all__ = [
+    "changes",
+    "counts",
+    "luck",
+    "reasons",
+    "remark",
+    "render_search",
+    "speedup",
+    "value",
+    "verdict",
+    "write_search",
+]
 
 
 def write_search(data: view.Json, folder: Path) -> list[Path]:
@@ -85,6 +96,19 @@ def luck(data: view.Json) -> list[str]:
         f"Validation has {samples:,} samples: one is {numbers.percent(1 / max(1, samples), 2)}. The best of many "
         "is partly lucky, in accuracy and in speed; `edgetune build` times it again, and looks at the test split."
     ]
+
+
+def remark(trial: view.Json) -> str:
+    """What there is to say of a trial beside its numbers; empty if nothing."""
+    again, lost = trial["again_after"], trial["workers_lost"]
+    parts = [
+        trial["reason"] or "",
+        "the values of the recipe" if trial["recipe"] else "",
+        f"again after trial {', '.join(map(str, again))}" if again else "",
+        f"{lost} worker{'s' if lost > 1 else ''} lost" if lost else "",
+    ]
+    told = "; ".join(part for part in parts if part)
+    return told[:1].upper() + told[1:]
 
 
 def speedup(trial: view.Json) -> str:

@@ -115,7 +115,7 @@ def chosen(trials: Sequence[FrozenTrial], recipe: Recipe, baseline: Baseline) ->
     best = finished.get(name)
     if best is not None and not over_limits(as_candidate(best.number, best.user_attrs[RESULT]), budget_of(recipe)):
         return best, reasons
-    return None, [*reasons[:-1], "So none was chosen."]
+    return None, [*reasons[:-1], "So none was chosen."] if finished else ["No trial has an engine, so none was chosen."]
 
 
 def _plain(value: Any) -> Any:

@@ -195,8 +195,7 @@ def _finish(search: Search, scope: _Scope, baseline: Baseline, url: str, *, forc
     files = write_search(data, scope.recipe.base / FOLDER)
     trials: Sequence[FrozenTrial] = counted(search.ask(lambda: study.get_trials(deepcopy=False)))
     if not any(trial.state is TrialState.COMPLETE for trial in trials):
-        why = next((f": {trial.user_attrs[REASON]}" for trial in trials if REASON in trial.user_attrs), "")
-        raise TuneError(f"no trial came to an end{why}", hint=f"see {files[0]}; give other values to [search.space]")
+        raise _nothing_finished(trials, scope.recipe, files[0])
     best, _ = chosen(trials, scope.recipe, baseline)
     result = {**data, "recipe": None, "files": [str(path) for path in files]}
     if best is None:
@@ -208,6 +207,20 @@ def _finish(search: Search, scope: _Scope, baseline: Baseline, url: str, *, forc
     tuned_recipe.write(destination, text)
     search.ask(lambda: study.set_user_attr(WRITTEN, sorted(known)))
     return {**result, "recipe": str(destination)}
+
+
+def _nothing_finished(trials: Sequence[FrozenTrial], recipe: Recipe, file: Path) -> TuneError:
+    """That no trial has an engine; of those that were given up, what decided it and what may be raised."""
+    why = next((f": {trial.user_attrs[REASON]}" for trial in trials if REASON in trial.user_attrs), "")
+    given_up = sum(trial.state is TrialState.PRUNED for trial in trials)
+    if not given_up:
+        return TuneError(f"no trial came to an end{why}", hint=f"see {file}; give other values to [search.space]")
+    told = "every trial was" if given_up == len(trials) else f"no trial was finished, {given_up} of {len(trials)} were"
+    limits = f"`[search] give_up_points` ({recipe.search.give_up_points:g}) or `[prune] recovery_epochs`"
+    return TuneError(
+        f"{told} given up{why}",
+        hint=f"see {file}; raise {limits} ({recipe.prune.recovery_epochs}), or give gentler values to [search.space]",
+    )
 
 
 def _write_what_there_is(search: Search, scope: _Scope, baseline: Baseline, url: str) -> None:

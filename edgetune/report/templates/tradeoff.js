@@ -4,6 +4,13 @@
     return [least - low * span, most + high * span];
   };
 
+  // A name that is too long for half of the figure loses its middle; the mark tells all of it.
+  const LETTER = 7; // pixels, about
+  const label = (p, size) => {
+    const most = Math.max(8, Math.floor((size.width / 2 - 16) / LETTER));
+    return p.name.length > most ? `${p.name.slice(0, Math.ceil(most / 2) - 1)}…${p.name.slice(-Math.floor(most / 2))}` : p.name;
+  };
+
   // A label goes to the side of its mark where it covers least of the marks, the labels before it
   // and the name of the budget; in pixels, as marks and letters are.
   const labelSides = (points, size, xs, ys, diameter, floor, leading) => {
@@ -26,18 +33,20 @@
       taken.push({ x0, x1, y0: y0 - 5, y1: y0 + 5 }, { x0: x1 - 5, x1: x1 + 5, y0, y1 });
     });
     return points.map((p, i) => {
-      const [[x, y], r, width] = [px(p), diameter(p) / 2, 7 * p.name.length];
+      const [[x, y], r, width] = [px(p), diameter(p) / 2, LETTER * label(p, size).length];
       const places = {
         "top center": box(x, y - r - 9, width, 16), "bottom center": box(x, y + r + 9, width, 16),
         "middle right": box(x + r + width / 2 + 3, y, width, 16), "middle left": box(x - r - width / 2 - 3, y, width, 16),
+        "top right": box(x + r + width / 2 + 3, y - r - 9, width, 16), "top left": box(x - r - width / 2 - 3, y - r - 9, width, 16),
+        "bottom right": box(x + r + width / 2 + 3, y + r + 9, width, 16), "bottom left": box(x - r - width / 2 - 3, y + r + 9, width, 16),
       };
       const cost = (place) => {
         const inside = shared(place, { x0: 0, x1: size.width, y0: 0, y1: size.height });
-        const covered = [...marks.filter((_, j) => j !== i), ...taken].reduce((sum, other) => sum + shared(place, other), 0);
-        return covered + 2 * (16 * width - inside);
+        const covered = [...marks.filter((_, j) => j !== i), ...taken].reduce((sum, other) => sum + (other.weight || 1) * shared(place, other), 0);
+        return covered + 20 * (16 * width - inside); // what hides a mark can be read, what is cut off cannot
       };
       const best = Object.keys(places).reduce((a, b) => (cost(places[b]) < cost(places[a]) - 1 ? b : a));
-      taken.push(places[best]);
+      taken.push({ ...places[best], weight: 4 }); // a name on a name hides both
       return best;
     });
   };
@@ -88,7 +97,7 @@
       const mine = points.map((p, i) => ({ ...p, side: sides[i] })).filter((p) => p.precision === precision);
       return {
         type: "scatter", mode: "markers+text", name: precision, x: mine.map((p) => p.latency), y: mine.map((p) => 100 * p.accuracy),
-        text: mine.map((p) => (p.role === "chosen" ? `<b>${plain(p.name)}</b>` : plain(p.name))), textposition: mine.map((p) => p.side),
+        text: mine.map((p) => (p.role === "chosen" ? `<b>${plain(label(p, size))}</b>` : plain(label(p, size)))), textposition: mine.map((p) => p.side),
         error_y: {
           type: "data", symmetric: false, thickness: 1, width: 3, color: color("soft"), visible: mine.some((p) => p.bounds),
           array: mine.map((p) => bounds(p)[1] - 100 * p.accuracy), arrayminus: mine.map((p) => 100 * p.accuracy - bounds(p)[0]),

@@ -1,6 +1,10 @@
 """Every page in a real browser: nothing loaded, nothing complained of, readable by whoever, however."""
 
+import json
+
 import pytest
+
+from edgetune.report.diagnosis import write_diagnosis
 
 NAMES = ("report", "everything", "diagnosis", "tune", "compare", "bench", "search", "several")
 MAX_BYTES = 5_000_000
@@ -156,6 +160,37 @@ def test_a_mark_tells_which_run_it_is_of_and_its_area_is_the_size(visit):
     assert widths[1] / widths[0] == pytest.approx((8.96 / 2.54) ** 0.5, abs=0.15)
     page.locator("#target-1 a", has_text="second").click()
     assert page.url.endswith("#run-2")
+
+
+def test_a_long_name_of_a_run_is_not_cut_at_the_edge_of_a_phone(visit):
+    page = visit("several", **PHONE).page
+    box = page.locator("#tradeoff-1").bounding_box()
+    names = page.locator("#tradeoff-1 .textpoint")
+    assert names.count() == 2 and any("…" in text for text in names.all_text_contents())
+    for name in (names.nth(i).bounding_box() for i in range(2)):
+        assert box["x"] <= name["x"] and name["x"] + name["width"] <= box["x"] + box["width"]
+
+
+def test_remarks_on_trials_stand_whole_under_them(visit):
+    page = visit("search", viewport={"width": 1200, "height": 900}).page
+    table = page.locator("[aria-label=Trials]")
+    right = table.bounding_box()["x"] + table.bounding_box()["width"]
+    remarks = table.locator(".remark span")
+    assert remarks.count() == 2 and remarks.first.inner_text().startswith("Hopeless: its network has 71.0 %")
+    assert remarks.first.bounding_box()["x"] + remarks.first.bounding_box()["width"] <= right
+
+
+def test_long_names_of_layers_and_causes_break_where_a_table_would_be_too_wide(visit, pages, tmp_path):
+    found = json.loads(pages["diagnosis"].with_suffix(".json").read_text())
+    for layer in found["layers"]:
+        layer["layer"] = "encoder.backbone.encoder.layer.0.attention.output.dense"
+        layer["causes"] = ["outlier channels: one of 32 channels of its input reach up to 274, and all share one range"]
+    write_diagnosis(found, tmp_path)
+    page = visit(tmp_path / "diagnosis.html", viewport={"width": 1200, "height": 900}).page
+    box = page.locator("[aria-label^=Operators]")
+    sizes = box.evaluate("box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight]")
+    assert sizes == [0, 0] and "SQNR" in box.inner_text()
+    assert "gradient" in box.evaluate("box => getComputedStyle(box).backgroundImage")  # where it scrolls, on a phone
 
 
 def test_filters_hide_what_is_not_asked_for_and_the_budget_is_drawn(visit):
