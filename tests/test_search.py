@@ -123,7 +123,7 @@ def test_hopeless_networks_are_not_compiled_and_nothing_that_fits_is_told(search
     assert first["state"] == "given up" and first["accuracy"] is None and "hopeless" in first["reason"]
     assert first["recovered_accuracy"] < data["float"]["accuracy"] and first["inside_budget"] is False
     assert not [entry for entry in api.open_store().entries() if entry.name == "quantize"]
-    assert done.exit_code == 1 and "every trial was given up: hopeless" in done.stderr, done.stderr
+    assert done.exit_code == 1 and "every trial was given up: " in done.stderr, done.stderr
     assert all(key in done.stderr for key in ("`[search] give_up_points` (0)", "`[prune] recovery_epochs` (1)"))
     assert data["reason"] == ["No trial has an engine, so none was chosen."]
     page = (search / "search/search.html").read_text()
