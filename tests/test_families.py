@@ -1,8 +1,8 @@
 """One of each family of convolutional classifiers is pruned and runs; the table in docs is what the benchmark found.
 
 Pruned by a criterion without data, and not exported: that all of them are exported and quantized is for
-``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here. Four of
-timm's are pruned by a latency as well. Swin is pruned in ``tests/models/test_tracing.py``.
+``benchmarks/families.py``, whose run takes half an hour. Two of unlike structure go through ONNX Runtime here, and of
+timm's ten four, which are pruned by a latency as well. Swin is pruned in ``tests/models/test_tracing.py``.
 """
 
 import subprocess
@@ -27,6 +27,9 @@ SIZES = {
     "mobilenet_v3_small": 32, "mnasnet0_5": 32, "efficientnet_b0": 32, "regnet_y_400mf": 32, "convnext_tiny": 32,
 }  # fmt: skip
 TIMM = {"lcnet_050": {}, "ghostnet_050": {}, "convnext_atto": {}, "vit_tiny_patch16_224": {"img_size": 32}}
+OTHERS_OF_TIMM = (
+    "resnet18", "mobilenetv3_small_050", "efficientnet_lite0", "hardcorenas_a", "repvgg_a0", "fbnetc_100",
+)  # fmt: skip
 EXPORTED = ("shufflenet_v2_x0_5", "squeezenet1_1")
 
 
@@ -66,6 +69,18 @@ def test_timms_families_are_pruned_both_ways_and_run(tmp_path, name):
     if name != "ghostnet_050":  # its many layers take long to export
         export_onnx(network, example, tmp_path / "model.onnx", opset=20)
         check_parity(network, tmp_path / "model.onnx", [torch.randn(2, 3, 32, 32)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS_OF_TIMM)
+def test_others_of_timm_are_pruned_and_run(name):
+    pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network, example = make_network(f"timm/{name}", 5, {}).eval(), torch.zeros(1, 3, 32, 32)
+    before, head = count_channels(network), head_modules(lambda classes: make_network(f"timm/{name}", classes, {}), 5)
+    options = PruneOptions(criterion="magnitude", scope="local", channel_multiple=8, protected=head)
+    assert prune_by_ratio(network, example, 0.4, options, [])
+    assert count_channels(network) < 0.95 * before and network(example).shape == (1, 5)
 
 
 def multiplications(network, example):
