@@ -17,7 +17,8 @@ GAIN_TEXTS = 128  # of validation; each layer is run on them
 def run(context: StepContext) -> None:
     """Write ``settings.json`` with the layers in ``keep_float``, and as a note each layer's gain and cost, and trials.
 
-    Smoothed or not goes by which is nearer to the float network with all layers in integers.
+    Smoothed or not goes by which is nearer to the float network with all layers in integers; gains are those without
+    smoothing, which the graph does not know.
     """
     encoder = open_encoder(context)
     bench, settings = open_dynamic_bench(encoder, context), _smoothed_or_not(context)
