@@ -21,6 +21,7 @@ from edgetune.errors import InputError
 R = TypeVar("R")
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,6})?\s*", re.ASCII | re.IGNORECASE)  # as `Decimal` takes it
 LARGEST = 1 << 63  # what counts and seeds are kept in
+SEVERAL = {str: "texts in quotes", int: "whole numbers", float: "numbers"}
 TYPE_NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -148,6 +149,10 @@ def _convert(value: Any, hint: Any, file: TomlFile, keys: tuple[str, ...]) -> An
     if origin is tuple:
         item = typing.get_args(hint)[0]
         items = value if isinstance(value, list) else [value]  # `ratio = 0.3` reads as `[0.3]`
+        nested = [part for part in items if isinstance(part, (dict, list))]
+        if nested and item in SEVERAL:
+            what = f"; it holds {_kind(nested[0])}" if isinstance(value, list) else f", not {_kind(value)}"
+            raise file.fail(f"`{'.'.join(keys)}` must be a list of {SEVERAL[item]}{what}", keys)
         return tuple(_convert(part, item, file, keys) for part in items)
     if hasattr(hint, "__dataclass_fields__"):
         return into_record(hint, value, file, keys)

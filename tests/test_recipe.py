@@ -79,6 +79,12 @@ def test_one_ratio_reads_as_a_list_and_whole_numbers_as_numbers(tmp_path):
             "another criterion",
         ),
         (MINIMAL + '[prune]\ncriterion = "lamp"\nnormalization = "max"\n', "`prune.normalization` cannot be set", None),
+        (
+            MINIMAL + "[prune]\nprotect = {a = 1}\n",
+            "`prune.protect` must be a list of texts in quotes, not a table",
+            None,
+        ),
+        (MINIMAL + "[prune]\nratio = [[0.1]]\n", "`prune.ratio` must be a list of numbers; it holds a list", None),
         (MINIMAL + "[budget]\nmax_accuracy_drop = nan\n", "must be a finite number", None),
         (MINIMAL + '[quantize]\nmode = "int4"\n', '`quantize.mode` cannot be "int4"', "none, ptq, qat, auto"),
         (MINIMAL + '[bundle]\ninput = "uint8"\n', '`bundle.input` cannot be "uint8"', "float32-nchw, uint8-nhwc"),
