@@ -194,12 +194,25 @@ std::string visible(std::string_view text) {
   return shown;
 }
 
+// A name or label, which has a line of its own.
+std::string on_one_line(std::string_view text) {
+  std::string shown;
+  for (const char c : visible(text)) {
+    if (c == '\n') {
+      shown += "\\n";
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
+}
+
 void show(const Arguments& arguments, const std::string& name, const std::vector<edgetune::Prediction>& best) {
   using edgetune::detail::quote_json;
   if (!arguments.json) {
-    std::printf("%s\n", visible(name).c_str());
+    std::printf("%s\n", on_one_line(name).c_str());
     for (const auto& one : best) {
-      std::printf("  %5.1f%%  %s\n", 100 * one.probability, visible(one.label).c_str());
+      std::printf("  %5.1f%%  %s\n", 100 * one.probability, on_one_line(one.label).c_str());
     }
     return;
   }

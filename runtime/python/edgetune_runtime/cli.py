@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _on_one_line(text: str) -> str:
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+    return visible(text).replace("\n", "\\n")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_prints_the_best_labels_as_the_python_runner_does(bundle, green, run):
 
 
 def test_labels_cannot_steer_the_terminal(change, green, run):
-    bundle = change(lambda m: m.update(labels=["\x1b[2Jrot", "gr\u009bün", "\x7f青", "gr\tau"]))
+    bundle = change(lambda m: m.update(labels=["\x1b[2Jrot", "gr\u009bün", "\x7f青", "gr\ta\nu"]))
     done = run(bundle, green)
     python = subprocess.run(
         [sys.executable, "-m", "edgetune_runtime.cli", bundle, green],
@@ -55,6 +55,7 @@ def test_labels_cannot_steer_the_terminal(change, green, run):
     )
     assert done.returncode == 0 and done.stdout == python.stdout
     assert "\x1b" not in done.stdout and r"\x1b[2Jrot" in done.stdout and r"gr\x9bün" in done.stdout
+    assert "gr\ta\\nu" in done.stdout
 
 
 def test_json_is_one_object_a_picture(change, green, run, tmp_path):
