@@ -150,7 +150,7 @@ def test_a_hopeless_recovery_is_stopped_and_goes_on_where_it_is_wanted(search, m
         assert (trial["stopped"]["epoch"], trial["stopped"]["epochs"]) == (epoch, EPOCHS)
         assert trial["stopped"]["median"] == max(good[0]["recovery"][:epoch]) > trial["recovered_accuracy"]
         assert trial["reason"].startswith(f"stopped after epoch {epoch} of {EPOCHS}") and trial["reason"] in done.stderr
-    assert f"left out {(EPOCHS - epoch) * len(bad)} epochs" in done.stdout and bad[0]["reason"] in page(search)
+    assert f"left out {(EPOCHS - epoch) * len(bad)} epochs" in done.stdout and bad[0]["reason"][1:] in page(search)
 
     # What was trained is kept, but not as a finished step; where nothing is stopped it goes on from there.
     assert {entry.params["learning_rate"] for entry in pruned()} == {0.03}

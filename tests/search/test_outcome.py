@@ -104,7 +104,7 @@ def test_what_was_stopped_while_it_recovered_is_told(tmp_path):
     assert data["trials"][1]["stopped"] == stop.to_json() and data["trials"][1]["inside_budget"] is False
     assert "Of these 1 was stopped while recovering, which left out 8 epochs of training." in render_search(data)
     page = write_search(data, tmp_path)[1].read_text()
-    assert "stopped after epoch 2 of 10" in page and "left out 8 epochs" in page
+    assert "Stopped after epoch 2 of 10" in page and "left out 8 epochs" in page
 
 
 def test_a_search_without_a_finished_trial():
