@@ -16,11 +16,11 @@ def check_before_training(recipe: Recipe) -> None:
         ModelError: there is no such network. RecipeError: it has no such modules, or its strategy is not for it.
     """
     model, finetune = recipe.model, recipe.finetune
-    if not recipe.reads_text:
-        check_name(model.name, recipe.base)
-    check_names(recipe)
     if recipe.reads_text:
+        check_names(recipe)
         return
+    check_name(model.name, recipe.base)
+    check_names(recipe)
     if finetune.strategy == "lora":
         network = make_network(model.name, CLASSES, model.args, recipe.base)
         try:

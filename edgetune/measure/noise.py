@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,7 +14,7 @@ MAX_DRIFT = 0.05
 SLOW = 1.25  # times the median
 MAX_SLOW = 0.05
 MIN_CPU_SHARE = 0.95
-TAKEN = "other work took"  # how a reason begins that makes waits fall on long runs more than on short ones
+_TAKEN = "other work took"
 MAX_WAITING = 0.05  # share of the time in which anything on the machine waited for a processor
 
 
@@ -23,6 +23,14 @@ class Noise(TypedDict):
 
     verdict: str
     reasons: list[str]
+
+
+def intervals_hold(reasons: Iterable[str]) -> bool:
+    """Whether a session that was noisy for these ``reasons`` has ratios whose intervals hold the truth.
+
+    Where other work took the processor, a run longer than a slice of its time has a wait in it and a short one seldom.
+    """
+    return not any(reason.startswith(_TAKEN) for reason in reasons)
 
 
 def judge(
@@ -53,7 +61,7 @@ def judge(
         if slow > MAX_SLOW:
             reasons.append(f"{name}: {slow:.0%} of the runs took over {SLOW:g} times the median")
     if cpu_share is not None and cpu_share < MIN_CPU_SHARE:
-        reasons.append(f"{TAKEN} {1 - cpu_share:.0%} of the processor's time")
+        reasons.append(f"{_TAKEN} {1 - cpu_share:.0%} of the processor's time")
     if waited is not None and waited > MAX_WAITING:
         reasons.append(f"work waited for a processor in {waited:.0%} of the time")
     reasons += disturbances(telemetry, busy=not queued)

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from edgetune.errors import QuantizationError
 from edgetune.quantization.fake_quant import DynamicFakeQuantize, TableFakeQuantize, WeightFakeQuantize
 from edgetune.quantization.sensitivity import TABLE, layer_name
-from edgetune.quantization.trace import constant, trace, weight_place
+from edgetune.quantization.trace import constant, trace, weight_place, within
 from edgetune.toml import nearest
 
 LINEAR = torch.ops.aten.linear.default
@@ -56,7 +56,7 @@ def trace_dynamic(
 
     tables: set[object] = set()
     for node in dynamic_layers(graph):
-        if any(_within(layer_name(node), name) for name in keep_float):
+        if any(within(layer_name(node), name) for name in keep_float):
             continue
         if node.target is TABLE:
             read_rounded(node, 0, TableFakeQuantize())
@@ -121,7 +121,7 @@ def kept_nodes(names: Sequence[str], nodes: Mapping[str, list[str]]) -> list[str
     """
     kept: list[str] = []
     for name in names:
-        found = [layer for layer in nodes if _within(layer, name)]
+        found = [layer for layer in nodes if within(layer, name)]
         if not found:
             raise QuantizationError(
                 f'`[quantize] keep_float` names "{name}", which has no linear layer and no table',
@@ -129,7 +129,3 @@ def kept_nodes(names: Sequence[str], nodes: Mapping[str, list[str]]) -> list[str
             )
         kept += [node for layer in found for node in nodes[layer]]
     return kept
-
-
-def _within(layer: str, module: str) -> bool:
-    return layer == module or layer.startswith(f"{module}.")

@@ -11,7 +11,7 @@ from torch import fx
 
 from edgetune.errors import QuantizationError
 from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize
-from edgetune.quantization.trace import MODULE, constant
+from edgetune.quantization.trace import MODULE, constant, within
 from edgetune.records import QuantizationScheme
 from edgetune.toml import nearest
 
@@ -94,7 +94,7 @@ def _kept(graph: fx.GraphModule, names: tuple[str, ...]) -> set[fx.Node]:
     layers = {node: str(node.meta.get(MODULE, "")) for node in graph.graph.nodes if node.target in WEIGHTED}
     kept: set[fx.Node] = set()
     for name in names:
-        found = {node for node, module in layers.items() if module == name or module.startswith(f"{name}.")}
+        found = {node for node, module in layers.items() if within(module, name)}
         if not found:
             raise QuantizationError(
                 f'`[quantize] keep_float` names "{name}", which has no convolution or linear layer',

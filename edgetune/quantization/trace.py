@@ -58,6 +58,11 @@ def weight_place(node: fx.Node) -> int:
     return 0 if node.target is torch.ops.aten.embedding.default else 1
 
 
+def within(layer: str, module: str) -> bool:
+    """Whether a layer, by the user's name for it, is ``module`` or lies in it."""
+    return layer == module or layer.startswith(f"{module}.")
+
+
 def attribute(graph: fx.GraphModule, name: str) -> Tensor:
     """The parameter or buffer called ``name`` (dots lead into submodules)."""
     value: object = graph

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from edgetune.progress import Tick, silent
 from edgetune.quantization.quantize import Samples, quantize
@@ -77,18 +77,22 @@ class Bench:
     ranges: ClassVar[Sequence[str]] = tuple(METHODS)
     repairs: ClassVar[Sequence[str]] = ("equalisation", "bias-correction", "adaround")
 
-    def outcome(self, settings: Settings) -> Outcome:
-        """The network quantized by ``settings``, on the labelled samples."""
-        graph = quantize(
+    def graph(self, settings: Settings) -> fx.GraphModule:
+        """The network quantized by ``settings``."""
+        assert settings.calibration is not None  # as of all networks that are calibrated
+        return quantize(
             self.network,
             self.example,
             self.scheme,
             self.calibration,
-            calibration=settings.calibration or "mse",
+            calibration=settings.calibration,
             repair=settings.repair,
             keep_float=settings.keep_float,
         )
-        return outcome(graph, self.batches, self.reference)
+
+    def outcome(self, settings: Settings) -> Outcome:
+        """The same on the labelled samples."""
+        return outcome(self.graph(settings), self.batches, self.reference)
 
 
 def try_changes(

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetune.measure.energy import UNREADABLE
 from edgetune.measure.floors import unavailable
-from edgetune.measure.noise import TAKEN
+from edgetune.measure.noise import intervals_hold
 from edgetune.measure.states import summary
 from edgetune.report import numbers, view
 from edgetune.report.terminal import ASCII, WIDTH, aligned
@@ -166,7 +166,7 @@ def _machine(data: view.Json) -> str:
     lines = [f"machine: {noise['verdict']}{_meanwhile(data)}", *(f"  {reason}" for reason in noise["reasons"])]
     if noise["verdict"] == "not judged":
         lines.append("  The kernel does not tell whether work waited for a processor (no /proc/pressure/cpu).")
-    if any(reason.startswith(TAKEN) for reason in noise["reasons"]):
+    if not intervals_hold(noise["reasons"]):
         lines.append(
             "  Waits fall on long runs more than on short ones: ratios of unlike engines may be off by more than their "
             "intervals. Measure again when nothing else runs."

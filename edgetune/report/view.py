@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from edgetune.measure.noise import TAKEN
+from edgetune.measure.noise import intervals_hold
 from edgetune.measure.proportion import wilson_interval
 from edgetune.report import numbers
 from edgetune.report.curves import fit_verdict, rate_verdict
@@ -360,7 +360,7 @@ def noise_line(target: Json) -> str:
         return ""
     more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
     told = f"The machine was noisy while it measured ({'; '.join(reasons[:SHOWN_REASONS])}{more}): "
-    if any(reason.startswith(TAKEN) for reason in reasons):
+    if not intervals_hold(reasons):
         return f"{told}waits fall on long runs more than on short ones; ratios may be off by more than their intervals."
     return f"{told}the intervals allow for it, the medians do not."
 

@@ -52,15 +52,16 @@ def run(context: StepContext) -> None:
     def labelled() -> Iterator[tuple[Tensor, Tensor]]:
         return islice(iter(examples.validation()), max(1, -(-params["samples"] // EVAL_BATCH)))
 
+    method = params.get("calibration", "mse")
     settings = Settings(
-        calibration=params.get("calibration", "mse"),
+        calibration=method,
         repair=tuple(params["repair"]),
         keep_float=tuple(params.get("keep_float", ())),
     )
     equalized = "equalisation" in settings.repair
     graph = prepare(network, spec.example(), scheme, equalized=equalized, keep_float=settings.keep_float)
     seen = observe(graph, calibration, context.tick)
-    set_ranges(seen, settings.calibration or "mse")
+    set_ranges(seen, method)
     bench = Bench(
         network=network,
         example=spec.example(),

@@ -72,17 +72,8 @@ def choose(
 
 def gains_of(bench: Bench, settings: Settings, context: StepContext) -> dict[str, float]:
     """{layer: divergence in nats when it alone is quantized} of the worst that ``keep_float`` can name."""
-    graph = quantize(
-        bench.network,
-        bench.example,
-        bench.scheme,
-        bench.calibration,
-        calibration=settings.calibration or "mse",
-        repair=settings.repair,
-        keep_float=settings.keep_float,
-    )
     few, reference = list(islice(bench.batches(), GAIN_BATCHES)), bench.reference[:GAIN_BATCHES]
-    return gains_in(graph, few, reference, settings.keep_float, context.tick)
+    return gains_in(bench.graph(settings), few, reference, settings.keep_float, context.tick)
 
 
 def gains_in(

@@ -112,7 +112,9 @@ def test_times_with_other_threads_and_of_noisy_machines_are_told(runs):
     found[0][1]["targets"][0]["device"]["threads"] = 4
     found[1][1]["targets"][0]["noise"] = ["a reason"]
     said = " ".join(remarks(found))
-    assert "different numbers of threads" in said and "noisy when faster was timed" in said
+    assert "different numbers of threads" in said and "noisy when faster was timed; intervals allow" in said
+    found[1][1]["targets"][0]["noise"] = ["other work took 40% of the processor's time"]
+    assert "timed; neither medians nor intervals allow for it" in " ".join(remarks(found))
 
 
 def test_names_of_the_user_s_cannot_be_markup(runs):
