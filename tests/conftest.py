@@ -1,5 +1,6 @@
 """Shared by all tests: quiet libraries, hypothesis profile, small real datasets made on the spot."""
 
+import gc
 import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -26,6 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs from all tests but ``pytest -m gpu``: the others compare networks on the CPU, to the bit."""
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is left from the tests before is no garbage, and is not looked through again: a worker holds a million
+    objects, and did little else in every tenth second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 CLASSES = ("blob", "cross", "stripes")

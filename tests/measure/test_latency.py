@@ -131,6 +131,7 @@ def test_garbage_collection_is_off_while_timing_and_back_on_after():
 
 
 def test_what_a_load_leaves_is_collected_before_the_next_and_what_was_there_before_is_not_looked_at():
+    gc.unfreeze()  # what conftest has frozen
     left, alive, looked_at = [], [], []
 
     @contextmanager
