@@ -5,8 +5,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_networks import SIZE, networks
-from small_reader import LONGEST, PER_CHANNEL, export, files_of, reader, texts
 from small_reader import EXAMPLE as TEXT
+from small_reader import LONGEST, PER_CHANNEL, export, files_of, reader, texts
 from torch.nn import functional
 
 from edgetune.export.onnx_export import export_onnx
