@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from edgetune.errors import ExportError
 from edgetune.export.fold_weights import fold_quantized_weights
 from edgetune.export.integer_kernels import add_for_hard_sigmoid, average_globally
+from edgetune.export.library import read_once
 from edgetune.export.operators import TRANSLATIONS
 from edgetune.export.opset import lower_opset
 from edgetune.user_code import blamed, first_cause, without_fake
@@ -52,7 +53,7 @@ def export_onnx(
     if max_length is not None:
         free[1] = torch.export.Dim("length", min=2, max=max_length)
     try:
-        with _quiet():
+        with _quiet(), read_once():
             program = torch.onnx.export(
                 network.eval() if not isinstance(network, torch.fx.GraphModule) else network,
                 (sample,),

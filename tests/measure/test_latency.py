@@ -3,6 +3,7 @@
 import gc
 import random
 import time
+import weakref
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -129,6 +130,28 @@ def test_garbage_collection_is_off_while_timing_and_back_on_after():
     assert gc.isenabled()
 
 
+def test_what_a_load_leaves_is_collected_before_the_next_and_what_was_there_before_is_not_looked_at():
+    left, alive, looked_at = [], [], []
+
+    @contextmanager
+    def loaded():
+        alive.append(sum(one() is not None for one in left))
+        engine = Machine(0)
+        engine.itself = engine  # only a collection frees it
+        left.append(weakref.ref(engine))
+        yield lambda: looked_at.append(len(gc.get_objects()))
+
+    there = len(gc.get_objects())
+    measure_loads({"a": loaded}, min_runs=1, min_seconds=0, max_seconds=1, seed=0, loads=4)
+    assert len(alive) == 4 and max(alive) <= 1 and max(looked_at) < there / 10
+    assert gc.get_freeze_count() == 0 and gc.isenabled() and len(gc.get_objects()) > 0.9 * there
+
+    gc.freeze()  # by a program of the user's, which keeps its own
+    measure_loads({"a": loaded}, min_runs=1, min_seconds=0, max_seconds=1, seed=0, loads=1)
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
+
+
 def test_nothing_to_measure_is_an_error():
     with pytest.raises(RuntimeProblem, match="no engine"):
         measure_interleaved({}, min_runs=1, min_seconds=0, max_seconds=1, seed=0)
@@ -193,7 +216,8 @@ class Machine:
 
 def interval(monkeypatch, machine, seed, slower=1.0):
     monkeypatch.setattr(latency, "time", machine)
-    monkeypatch.setattr(latency, "_no_garbage_collection", nullcontext)  # a real one takes long, thousands of times
+    for collecting in ("_no_garbage_collection", "_old_objects_left_alone"):
+        monkeypatch.setattr(latency, collecting, nullcontext)  # a real one takes long, thousands of times
     openers = {"a": lambda: machine.load(1.0), "b": lambda: machine.load(slower), "c": lambda: machine.load(1.5)}
     raw = measure_loads(openers, min_runs=80, min_seconds=0, max_seconds=60, seed=seed)
     a, b = raw["a"], raw["b"]

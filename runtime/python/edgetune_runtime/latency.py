@@ -127,26 +127,27 @@ def measure_loads(
     """
     total = {name: RawLatency(runs_per_round=runs_per_turn) for name in openers}
     steady = dict.fromkeys(openers, True)
-    for load, order in enumerate(loading_orders(list(openers), loads, seed)):
-        with ExitStack() as stack:
-            opened = {name: stack.enter_context(openers[name]()) for name in order}
-            calls = {name: opened[name] for name in openers}
-            part = measure_interleaved(
-                calls,
-                min_runs=math.ceil(min_runs / loads),
-                min_seconds=min_seconds / loads,
-                max_seconds=max_seconds / loads,
-                seed=seed + load,
-                warmup_seconds=WARMUP_SHARE * max_seconds if load == 0 else 0.0,
-                turn=turn,
-                runs_per_turn=runs_per_turn,
-            )
-        for name, raw in part.items():
-            total[name].values.extend(raw.values)
-            total[name].warmup_values.extend(raw.warmup_values)
-            total[name].runs_by_load.append(len(raw.values))
-            steady[name] &= raw.steady or load > 0
-        progress(load + 1, loads, f"{len(openers)} engines interleaved, loaded {load + 1} times")
+    with _old_objects_left_alone():
+        for load, order in enumerate(loading_orders(list(openers), loads, seed)):
+            with ExitStack() as stack:
+                opened = {name: stack.enter_context(openers[name]()) for name in order}
+                calls = {name: opened[name] for name in openers}
+                part = measure_interleaved(
+                    calls,
+                    min_runs=math.ceil(min_runs / loads),
+                    min_seconds=min_seconds / loads,
+                    max_seconds=max_seconds / loads,
+                    seed=seed + load,
+                    warmup_seconds=WARMUP_SHARE * max_seconds if load == 0 else 0.0,
+                    turn=turn,
+                    runs_per_turn=runs_per_turn,
+                )
+            for name, raw in part.items():
+                total[name].values.extend(raw.values)
+                total[name].warmup_values.extend(raw.warmup_values)
+                total[name].runs_by_load.append(len(raw.values))
+                steady[name] &= raw.steady or load > 0
+            progress(load + 1, loads, f"{len(openers)} engines interleaved, loaded {load + 1} times")
     return {name: replace(raw, steady=steady[name]) for name, raw in total.items()}
 
 
@@ -270,3 +271,19 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _old_objects_left_alone() -> Iterator[None]:
+    """The garbage collections before each load look at nothing that is there by now: where torch is imported that is
+    a million objects, and looking through them took longer than the runs of a load.
+    """
+    if gc.get_freeze_count():  # whoever froze them also thaws them
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

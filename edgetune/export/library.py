@@ -1,0 +1,47 @@
+"""torch.onnx's library of translations, read once in a process instead of anew by each export.
+
+Reading it means to parse the sources of some thousand functions, each time with the same outcome: half of the time in
+which a small network is exported.
+"""
+
+import contextlib
+import copy
+import importlib
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+PLACE, REGISTRY, READ = "torch.onnx._internal.exporter._registration", "ONNXRegistry", "from_torchlib"  # of torch 2.14
+
+
+@contextlib.contextmanager
+def read_once() -> Iterator[None]:
+    """While this is open, each export gets a copy of its own of what the first one in this process has read.
+
+    These names are private to torch: where one of them is gone, each export reads for itself.
+    """
+    try:
+        registry = getattr(importlib.import_module(PLACE), REGISTRY)
+        theirs = vars(registry)[READ]
+    except (ImportError, AttributeError, KeyError):
+        yield
+        return
+
+    def copied(**opset: int) -> Any:
+        """A library that an export may add its own translations to."""
+        loaded = "torchvision" in sys.modules  # its operators are known from then on
+        found = copy.copy(_read(theirs.__get__(None, registry), loaded, **opset))
+        found.functions = {operator: list(known) for operator, known in found.functions.items()}
+        return found
+
+    setattr(registry, READ, staticmethod(copied))
+    try:
+        yield
+    finally:
+        setattr(registry, READ, theirs)
+
+
+@cache
+def _read(read: Any, _loaded: bool, **opset: int) -> Any:
+    return read(**opset)
