@@ -241,8 +241,6 @@ def _check_searched(value: Any, where: tuple[str, ...], recipe: Recipe, file: To
             _check(repair, where, (section, name), recipe, file)
             _check_reader(repair, where, recipe, file)
         return
-    if (section, name) == ("quantize", "mode") and recipe.reads_text and value == "qat":
-        raise file.fail(f'`{".".join(where)}` cannot be "qat" for text', where, 'write "none" and "ptq"')
     _check((value,) if name in ("ratio", "target_speedup") else value, where, (section, name), recipe, file)
 
 
@@ -278,10 +276,6 @@ def _for_text(recipe: Recipe, file: TomlFile) -> Recipe:
             raise file.fail(
                 f"`{section}.{key}` is for pictures; this network reads text", (section, key), "leave it out"
             )
-    if recipe.quantize.mode == "qat":
-        raise file.fail(
-            '`quantize.mode` cannot be "qat" for text', ("quantize", "mode"), 'write "auto": INT8 is dynamic there'
-        )
     values = dict(USUAL_FOR_TEXT)
     if recipe.finetune.strategy == "lora":
         values["finetune"] = {**values["finetune"], "learning_rate": RATE_FOR_LORA}

@@ -28,5 +28,10 @@ FOR_TEXT = (
     Treatment(name="int8", title="dynamic ranges"),
     Treatment(name="int8-repaired", title="SmoothQuant", mended=True),
     Treatment(name="int8-mixed", title="the worst layers in float", mended=True, mixed=True),
+    Treatment(name="int8-qat", title="quantization-aware training", trained=True),
 )
-TREATMENTS = {treatment.name: treatment for treatment in FOR_PICTURES}
+
+
+def treatment(name: str, *, reads_text: bool) -> Treatment:
+    """The one of that name, of networks for text or for pictures."""
+    return next(one for one in (FOR_TEXT if reads_text else FOR_PICTURES) if one.name == name)

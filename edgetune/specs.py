@@ -227,8 +227,8 @@ class BudgetSpec:
     max_size_mb: float | None = None
     """largest size of the engine file, in millions of bytes"""
     max_hours: float | None = None
-    """of work, after which the controller begins no other engine; what is finished is chosen from; strategy `auto`
-    trains for half of them at most"""
+    """of work, after which the controller begins no other engine, nor one before that would not end in time; what is
+    finished is chosen from; strategy `auto` trains for half of them at most"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,9 +139,9 @@ def test_weights_of_one_network_do_not_fit_another(tmp_path):
         )
 
 
-def test_text_has_no_ratios_and_no_training_of_its_quantization(tmp_path):
+def test_text_has_no_ratios_and_no_calibration(tmp_path):
     text = '[model]\nname = "transformers/encoder"\n[data]\npath = "reviews.csv"\n'
-    for line in ("prune.ratio = [0.1]", 'quantize.mode = ["qat"]', 'quantize.calibration = ["mse"]'):
+    for line in ("prune.ratio = [0.1]", 'quantize.scales = ["frozen"]', 'quantize.calibration = ["mse"]'):
         with pytest.raises(RecipeError, match="text"):
             recipe(tmp_path, f"[search.space]\n{line}\n", text)
     names = [dimension.name for dimension in search_space_of(recipe(tmp_path, "", text), int8=True)]

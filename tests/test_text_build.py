@@ -155,6 +155,23 @@ def test_building_again_computes_nothing_and_a_longer_limit_does(built):
 
 
 @pytest.mark.slow
+def test_whole_and_pruned_encoders_are_trained_with_the_rounding_in_place(built):
+    folder, before = built
+    recipe = folder / "edgetune.toml"
+    trained = folder / "trained.toml"
+    trained.write_text(recipe.read_text() + '[quantize]\nmode = "qat"\nepochs = 1\nlearning_rate = 1e-3\n')
+    report = edgetune.build(trained, cache_dir=folder / "cache")
+    made = {step["name"].partition(":dynamic")[0] for step in report.data["steps"] if not step["cached"]}
+    assert {"qat:finetune", "qat:prune-1.4x-for-x86-cpu"} <= made and not {"finetune", "prune"} & made
+    found = {candidate["name"]: candidate for candidate in report.data["targets"][0]["candidates"]}
+    known = {candidate["name"]: candidate for candidate in before.data["targets"][0]["candidates"]}
+    for name in ("int8", "pruned-1.4x-int8"):
+        assert found[name]["metrics"] == known[name]["metrics"]
+        assert found[f"{name}-qat"]["metrics"]["accuracy"] >= known[name]["metrics"]["accuracy"] - 0.05
+        assert found[f"{name}-qat"]["size_bytes"] == pytest.approx(known[name]["size_bytes"], rel=0.01)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["partial", "gradual", "feature-extraction", "auto"])
 def test_every_strategy_trains_an_encoder(tmp_path, strategy):
     folder = tmp_path

@@ -39,7 +39,10 @@ class Climbed:
 
 @dataclass(slots=True, kw_only=True)
 class _Climb:
-    """One build's way up; ``outcomes`` grow, and nothing of them is made twice."""
+    """One build's way up; ``outcomes`` grow, and nothing of them is made twice.
+
+    ``costs`` has the most hours that a rung of each kind took on this target: whole or pruned, treated how.
+    """
 
     recipe: Recipe
     facts: Facts
@@ -47,6 +50,7 @@ class _Climb:
     carry_out: Callable[[Plan, Mapping[str, Outcome], str | None], dict[str, Outcome]]
     say: Callable[[str], None]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    costs: dict[tuple[bool, str | None], float] = field(default_factory=dict)
 
     def run(self, plan: Plan, part: str | None = None) -> None:
         """Add what becomes of the steps of ``plan``; ``part`` of the build it is."""
@@ -58,6 +62,24 @@ class _Climb:
         Not the time on the clock: so the same command comes to the same end after an interruption, and from the store.
         """
         return sum(self._seconds(outcome) for outcome in self.outcomes.values()) / 3600
+
+    def note_cost(self, rung: Rung, hours: float) -> None:
+        """Remember what ``rung`` took."""
+        kind = rung.pruning.asked, rung.treatment
+        self.costs[kind] = max(hours, self.costs.get(kind, 0.0))
+
+    def over(self, rung: Rung) -> str | None:
+        """Why there is no time for ``rung``, as far as rungs of its kind tell; None: there is, or no limit."""
+        most, spent = self.recipe.budget.max_hours, self.hours()
+        if most is None:
+            return None
+        if spent >= most:
+            return f"`max_hours = {most:g}` were over ({spent:.2g} hours of work)"
+        foreseen = self.costs.get((rung.pruning.asked, rung.treatment), 0.0)
+        if spent + foreseen <= most:
+            return None
+        took = f"{spent:.2g} hours of work, and another engine of its kind took {foreseen:.2g}"
+        return f"`max_hours = {most:g}` would have been over ({took})"
 
     def _seconds(self, outcome: Outcome) -> float:
         if outcome.artifact is None:
@@ -132,7 +154,7 @@ class _NotMadeYet(Exception):
 
 def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[str, Any]:
     """Try rungs for ``target``, putting what they come to into ``results``; returns the journal that tells of them."""
-    budget, start = climb.recipe.budget, climb.hours()
+    budget, start, climb.costs = climb.recipe.budget, climb.hours(), {}
     ways = ladder(climb.recipe, target)
     baseline = _attempt(climb, target, BASELINE, None)
     engines = [baseline]
@@ -142,6 +164,7 @@ def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[s
         found = _attempt(climb, target, made.rung, baseline)
         results[made.rung] = _result(found, baseline, budget)
         engines.append(found)
+        climb.note_cost(made.rung, climb.hours() - before)
         rows.append(_row(found["name"], found, results[made.rung], budget, climb.hours() - before))
         climb.say(f"[{found['name']}] {told(rows[-1])}")
     skipped = [{"name": _name(climb, target, rung), "reason": why} for rung, why in made.skipped.items()]
@@ -157,10 +180,9 @@ def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[s
 
 
 def _decide(climb: _Climb, ways: tuple[Rung, ...], results: Mapping[Rung, Result]) -> Decision:
-    budget, spent = climb.recipe.budget, climb.hours()
-    most, limited = budget.max_hours, budget.max_latency_ms is not None or budget.max_size_mb is not None
-    over = None if most is None or spent < most else f"`max_hours = {most:g}` were over ({spent:.2g} hours of work)"
-    return decide(ways, results, limited=limited, over=over)
+    budget = climb.recipe.budget
+    limited = budget.max_latency_ms is not None or budget.max_size_mb is not None
+    return decide(ways, results, limited=limited, over=climb.over)
 
 
 def _attempt(climb: _Climb, target: Target, rung: Rung, baseline: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which engine is made next. Pure: from the ladder and what its rungs came to, to the next rung or to the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -44,7 +44,11 @@ class Decision:
 
 
 def decide(
-    ladder: Sequence[Rung], results: Mapping[Rung, Result], *, limited: bool = False, over: str | None = None
+    ladder: Sequence[Rung],
+    results: Mapping[Rung, Result],
+    *,
+    limited: bool = False,
+    over: Callable[[Rung], str | None] = lambda rung: None,
 ) -> Decision:
     """The first rung of ``ladder`` that may still bring something better.
 
@@ -54,19 +58,19 @@ def decide(
         results: of the rungs that were tried.
         limited: the budget names a latency or a size, so that the first engine to keep all limits is enough. Otherwise
             the fastest inside the accuracy budget is looked for.
-        over: why nothing new begins any more; None: there is time.
+        over: why there is no time for a rung; None: there is. Where it is short for one, it is for what is costlier.
     """
     skipped: dict[Rung, str] = {}
     before: list[tuple[Pruning, list[Rung]]] = []
     for pruning, group in groupby(ladder, key=lambda rung: rung.pruning):
-        rungs = list(group)
+        rungs, late = list(group), None
         for rung in rungs:
             if rung in results:
                 continue
             if why := _not_needed(rung, rungs, before, results, limited=limited):
                 skipped[rung] = why
-            elif over is not None:
-                skipped[rung] = over
+            elif late := late or over(rung):
+                skipped[rung] = late
             else:
                 return Decision(rung=rung, skipped=skipped)
         before.append((pruning, rungs))

@@ -39,11 +39,9 @@ def ended(journal: Mapping[str, Any]) -> str:
     begun = f"The controller tried {len(tried)} of {total} rungs in {duration(3600 * journal['hours'])} of work"
     if not left:
         return f"{begun}; none was left."
-    reasons = {str(rung["reason"]) for rung in left}
-    timed_out = [reason for reason in reasons if reason.startswith("`max_hours")]
-    if timed_out:
-        names = [rung["name"] for rung in left if rung["reason"] in timed_out]
-        return f"{begun} and stopped because {timed_out[0]}: {', '.join(names)} might have been tried."
+    if late := [rung for rung in left if str(rung["reason"]).startswith("`max_hours")]:
+        names = ", ".join(rung["name"] for rung in late)
+        return f"{begun} and stopped because {late[0]['reason']}: {names} might have been tried."
     if tried and not any(row["ships"] for row in tried) and (nearest := _nearest(tried)) is not None:
         return (
             f"{begun}, and none keeps every limit of the budget; the nearest is {nearest['name']} "

@@ -8,7 +8,7 @@ from edgetune.plan.as_data import recipe_for_bundle
 from edgetune.plan.candidates import BASELINE, FLOAT, UNPRUNED, candidate_name, describe, float_precision, prunings
 from edgetune.plan.pruning import PruningSteps
 from edgetune.records import Candidate, Pruning, Rung, Target
-from edgetune.rungs import CALIBRATED, TREATMENTS
+from edgetune.rungs import CALIBRATED, treatment
 
 
 @dataclass
@@ -64,9 +64,9 @@ class Builder(PruningSteps):
         if rung.treatment is None:
             made, precision, ending = self._export(network, target), float_precision(target), ""
         else:
-            treatment = TREATMENTS[rung.treatment]
-            made, precision = self._quantize(network, target, treatment=treatment), "int8"
-            ending = treatment.name.removeprefix(CALIBRATED.name)
+            way = treatment(rung.treatment, reads_text=self.recipe.reads_text)
+            made, precision = self._quantize(network, target, treatment=way), "int8"
+            ending = way.name.removeprefix(CALIBRATED.name)
         onnx = self._shipped(made, network, target, precision)
         return self._candidate(target, pruning, precision, network, onnx, True, ending, splits)
 

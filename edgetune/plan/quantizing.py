@@ -11,6 +11,7 @@ from edgetune.records import Target
 from edgetune.rungs import CALIBRATED, Treatment
 
 HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
+SMOOTHQUANT = "smoothquant"
 REPAIR_SAMPLES = 512  # of validation, that repairs and layers in float are chosen by
 
 
@@ -30,7 +31,7 @@ class QuantizingSteps(TrainingSteps):
 
     def _quantize(self, network: str, target: Target, train: bool = False, treatment: Treatment = CALIBRATED) -> str:
         if self.recipe.reads_text:
-            return self._quantize_dynamic(network, target, treatment)
+            return self._quantize_dynamic(network, target, treatment, train or treatment.trained)
         params = {"opset": target.opset, **self._calibration(target)}
         flavour = "-".join(
             [
@@ -173,17 +174,20 @@ class QuantizingSteps(TrainingSteps):
             "micro_batch": finetune.micro_batch,
         }
 
-    def _quantize_dynamic(self, network: str, target: Target, treatment: Treatment) -> str:
+    def _quantize_dynamic(self, network: str, target: Target, treatment: Treatment, train: bool) -> str:
         smooth = treatment.mended and not treatment.mixed  # which weighs smoothing itself
         params = self._dynamic(target)
-        if smoothed := smooth or "smoothquant" in params.get("repair", ()):
-            samples = self.recipe.quantize.calibration_samples
-            params |= {"repair": ["smoothquant"], "calibration_samples": samples}
+        if train:  # for the rounding of weights that are not smoothed
+            network = self._train_dynamic(network, target)
+            params.pop("repair", None)
+        if smoothed := smooth or "repair" in params:
+            params["repair"] = [SMOOTHQUANT]
+        if smoothed or treatment.mixed:
+            params["calibration_samples"] = self.recipe.quantize.calibration_samples
         flavour = "-".join([_dynamic_flavour(target), *(["smoothed"] if smoothed else [])])
         chosen, timed = {}, ""
         if treatment.mixed:
             chosen, timed = {"settings": self._mix_dynamic(network, target)}, f":as-timed-on-{target.name}:mixed"
-            params["calibration_samples"] = self.recipe.quantize.calibration_samples
         return self._add(
             f"quantize:{network}:dynamic-{flavour}:opset-{target.opset}{timed}",
             "quantize_dynamic",
@@ -193,12 +197,25 @@ class QuantizingSteps(TrainingSteps):
             libraries=("torch", "onnx", "onnxruntime"),
         )
 
+    def _train_dynamic(self, network: str, target: Target) -> str:
+        """The step that trains an encoder for dynamic INT8; what comes out is quantized as any encoder."""
+        params = self._dynamic(target)
+        params.pop("repair", None)
+        return self._add(
+            f"qat:{network}:dynamic-{_dynamic_flavour(target)}",
+            "qat_dynamic",
+            f"train quantized: {self.steps[network].title}",
+            {**params, **self._quantized_training()},
+            inputs={"network": network, **self._data()},
+            libraries=self._training_libraries(),
+        )
+
     def _dynamic(self, target: Target) -> dict[str, Any]:
         """How the recipe has an encoder's INT8."""
         scheme, quantize = target.scheme, self.recipe.quantize
         params: dict[str, Any] = {"per_channel": scheme.per_channel, "reduce_range": scheme.reduce_range}
-        if "smoothquant" in quantize.repair:
-            params |= {"repair": ["smoothquant"], "calibration_samples": quantize.calibration_samples}
+        if SMOOTHQUANT in quantize.repair:
+            params["repair"] = [SMOOTHQUANT]
         return params | ({"keep_float": list(quantize.keep_float)} if quantize.keep_float else {})
 
     def _trying(self, target: Target, samples: int) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def trace_dynamic(
             read_rounded(node, 0, DynamicFakeQuantize())
         weight, limit = constant(graph, node.args[1]), LARGEST[reduce_range]
         assert weight is not None  # as ``dynamic_layers`` has it
-        made = WeightFakeQuantize(weight, per_channel=per_channel, reduce_range=reduce_range, limit=limit)
+        scheme = {"per_channel": per_channel, "reduce_range": reduce_range}
+        made = WeightFakeQuantize(weight, **scheme, limit=limit, tight=True)
         read_rounded(node, 1, made)
     graph.graph.lint()
     graph.recompile()

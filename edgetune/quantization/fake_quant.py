@@ -17,9 +17,12 @@ EPSILON = 1e-8  # a tensor that is all zeros still needs a scale above zero
 
 def rounded(values: Tensor, scale: Tensor, zero_point: int, low: int, high: int) -> Tensor:
     """The same with a gradient by the scale too; that of rounding is taken as 1 (straight-through)."""
-    steps = (values / scale + zero_point).clamp(low, high)
-    steps = steps + (steps.round() - steps).detach()
-    return (steps - zero_point) * scale
+    return (_round((values / scale + zero_point).clamp(low, high)) - zero_point) * scale
+
+
+def _round(steps: Tensor) -> Tensor:
+    """To whole numbers, with a gradient of 1 (Bengio et al. 2013, "Estimating or propagating gradients")."""
+    return steps + (steps.round() - steps).detach() if steps.requires_grad else steps.round()
 
 
 class ActivationFakeQuantize(nn.Module):
@@ -92,27 +95,30 @@ class TableFakeQuantize(nn.Module):
 
 
 def _as_uint8(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    low, high = low.clamp(max=0.0), high.clamp(min=0.0)  # zero must be exact
+    """A range is what was seen: nothing learns by it."""
+    low, high = low.detach().clamp(max=0.0), high.detach().clamp(min=0.0)  # zero must be exact
     scale = ((high - low) / 255).clamp_min(EPSILON)
     zero_point = (-low / scale).round()
-    return ((values / scale).round() + zero_point).clamp(0, 255).sub(zero_point) * scale
+    return (_round(values / scale) + zero_point).clamp(0, 255).sub(zero_point) * scale
 
 
 class WeightFakeQuantize(nn.Module):
     """Symmetric int8 with a scale per output channel (axis 0), or one for the whole tensor.
 
     ``reduce_range`` keeps to 7 bits, for processors that sum uint8 x int8 products in saturating 16 bits; ``limit`` is
-    the largest integer, where it is another one. ``moved`` is what a repair added to the network's own weight [O, ...]
-    before it comes here, which bias correction takes into account.
+    the largest integer, where it is another one. ``tight`` is for files whose quantizer sees the weights alone: a scale
+    that is learned never reaches further than they do. ``moved`` is what a repair added to the network's own weight
+    [O, ...] before it comes here, which bias correction takes into account.
     """
 
-    def __init__(self, weight: Tensor, *, per_channel: bool, reduce_range: bool, limit: int | None = None) -> None:
+    def __init__(
+        self, weight: Tensor, *, per_channel: bool, reduce_range: bool, limit: int | None = None, tight: bool = False
+    ) -> None:
         super().__init__()
-        self.per_channel = per_channel
-        largest = weight.detach().abs().flatten(1).amax(1) if per_channel else weight.detach().abs().amax()
+        self.per_channel, self.tight = per_channel, tight
         self.limit = limit or (63 if reduce_range else 127)
         self.moved: Tensor | None = None
-        scale = (largest / self.limit).clamp_min(EPSILON)
+        scale = self._reaching(weight)
         self.scale: Tensor
         self.zero_point: Tensor
         self.register_buffer("scale", scale)
@@ -129,11 +135,22 @@ class WeightFakeQuantize(nn.Module):
     def settle(self, weight: Tensor) -> Tensor:
         """Make the scales constants again; returns ``weight`` cut to what they reach."""
         assert self.log_scale is not None
-        self.scale.copy_(self.log_scale.exp().reshape(self.scale.shape))
+        self.scale.copy_(self._learned(weight))
         self.log_scale = None
         self._scale = float(self.scale) if not self.per_channel else 0.0
         reach = self._along(self.scale, weight) * self.limit
         return torch.minimum(torch.maximum(weight, -reach), reach)
+
+    def _reaching(self, weight: Tensor) -> Tensor:
+        """The scales whose largest integer is the largest weight."""
+        magnitudes = weight.detach().abs()
+        largest = magnitudes.flatten(1).amax(1) if self.per_channel else magnitudes.amax()
+        return (largest / self.limit).clamp_min(EPSILON)
+
+    def _learned(self, weight: Tensor) -> Tensor:
+        assert self.log_scale is not None
+        scale = self.log_scale.exp().reshape(self.scale.shape)
+        return torch.minimum(scale, self._reaching(weight)) if self.tight else scale
 
     @staticmethod
     def _along(scale: Tensor, weight: Tensor) -> Tensor:
@@ -142,7 +159,7 @@ class WeightFakeQuantize(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The weights as 8 bits hold them; shape [O, ...]."""
         if self.log_scale is not None:
-            return rounded(weight, self._along(self.log_scale.exp(), weight), 0, -self.limit, self.limit)
+            return rounded(weight, self._along(self._learned(weight), weight), 0, -self.limit, self.limit)
         if self.per_channel:
             return torch.fake_quantize_per_channel_affine(weight, self.scale, self.zero_point, 0, -128, 127)
         return torch.fake_quantize_per_tensor_affine(weight, self._scale, 0, -128, 127)

@@ -1,8 +1,9 @@
-"""Quantization-aware training: the calibrated graph as a network whose weights, biases and scales learn.
+"""Quantization-aware training: a fake-quant graph as a network whose weights, biases and scales learn.
 
 Scales are learned as in LSQ (Esser et al. 2020, "Learned Step Size Quantization"), by their logarithm, so that they
 stay above zero and a step changes them by a share; zero points stay. Batch norms are folded already, which is the same
-as freezing them.
+as freezing them. Of a graph of dynamic INT8 the weights' scales learn; ranges of activations and tables are found in
+every forward, as the engine finds them.
 """
 
 from collections.abc import Iterator
@@ -36,9 +37,9 @@ class QuantizedNetwork(nn.Module):
             for weight in self._weights():
                 weight.learn()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [N, K] of float32 [N, 3, H, W]."""
-        logits: Tensor = self.graph(images)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits [N, K] of float32 [N, 3, H, W] or of token ids [N, L]."""
+        logits: Tensor = self.graph(inputs)
         return logits
 
     def train(self, mode: bool = True) -> "QuantizedNetwork":
@@ -63,6 +64,14 @@ class QuantizedNetwork(nn.Module):
 
     def _weights(self) -> list[WeightFakeQuantize]:
         return [module for module in self.graph.modules() if isinstance(module, WeightFakeQuantize)]
+
+
+@torch.no_grad()
+def take_weights(network: nn.Module, graph: fx.GraphModule) -> None:
+    """Copy into ``network`` what learned in a ``graph`` that was traced from it, where all has the network's names."""
+    own = dict(network.named_parameters(remove_duplicate=False))
+    for name, value in graph.named_parameters():
+        own[name].copy_(value)
 
 
 def _biases(graph: fx.GraphModule) -> Iterator[str]:

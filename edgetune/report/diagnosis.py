@@ -94,9 +94,8 @@ def _advice(found: Json, lost: float) -> list[str]:
         reached = 100 * best["outcome"]["accuracy"]
         return [
             f"Nothing that was tried stays within {budget}; the nearest is {best['change']}: {reached:.1f} %.",
-            'Try training with the rounding in place: `[quantize] mode = "qat"`.'
-            if found["trials"][0]["settings"]["calibration"] is not None
-            else 'Stay in float, or store the weights alone as 8 bits: `[quantize] weights = ["int8"]`.',
+            'Try training with the rounding in place (`[quantize] mode = "qat"`), stay in float, or store the weights '
+            'alone as 8 bits (`weights = ["int8"]`).',
         ]
     trial = found["trials"][found["suggested"]]
     reached = 100 * trial["outcome"]["accuracy"]

@@ -28,6 +28,7 @@ STEPS = {
         "rank_layers",
         "keep_worst",
         "qat",
+        "qat_dynamic",
         "half",
         "pixels",
         "compile",

@@ -60,8 +60,7 @@ def open_encoder(context: StepContext, keep_float: tuple[str, ...] = ()) -> Enco
     Raises:
         QuantizationError: the network cannot be traced.
     """
-    params = context.params
-    scheme = {key: params[key] for key in ("per_channel", "reduce_range")}
+    params, scheme = context.params, scheme_of(context)
     spec, network, _ = load_checkpoint(context.inputs["network"], context.base)
     network = network.eval().requires_grad_(False)
     graph = trace_dynamic(network, spec.example(), spec.max_length, **scheme, keep_float=keep_float)
@@ -94,6 +93,11 @@ def open_dynamic_bench(encoder: Encoder, context: StepContext) -> DynamicBench:
         trial=context.scratch / "trial.onnx",
         pad_id=encoder.examples.texts.pad_id,
     )
+
+
+def scheme_of(context: StepContext) -> dict[str, bool]:
+    """How the target has weights rounded, as arguments of ``trace_dynamic`` and ``DynamicFiles``."""
+    return {key: bool(context.params[key]) for key in ("per_channel", "reduce_range")}
 
 
 def dynamic_settings(context: StepContext) -> Settings:

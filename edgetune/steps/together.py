@@ -30,7 +30,7 @@ from edgetune.progress import silent
 from edgetune.steps.context import StepContext
 from edgetune.steps.running import run_step
 
-TRAINING = frozenset({"finetune", "prune", "prune_encoder", "qat"})
+TRAINING = frozenset({"finetune", "prune", "prune_encoder", "qat", "qat_dynamic"})
 LOOK_EVERY = timedelta(seconds=60)  # how often a sleeping process makes sure that the store is still there
 PATIENCE_SECONDS = 15.0  # for the others to fail as we did
 THE_END = "the end"

@@ -74,10 +74,20 @@ def test_what_is_decided_depends_on_nothing_but_what_was_tried(data):
 @given(ladders, st.dictionaries(st.sampled_from(LADDER), results))
 def test_nothing_begins_when_the_time_is_over(ladder, tried):
     tried = {rung: result for rung, result in tried.items() if rung in ladder}
-    made = decide(ladder, tried, over="no time")
+    made = decide(ladder, tried, over=lambda rung: "no time")
     assert made.rung is None and set(made.skipped) == set(ladder) - set(tried)
     open_ = decide(ladder, tried).rung
     assert open_ is None or made.skipped[open_] == "no time"
+
+
+@given(ladders, st.sets(st.sampled_from(LADDER)), st.data())
+def test_where_time_is_short_for_a_rung_no_costlier_one_of_its_network_begins(ladder, late, data):
+    tried, end = climbed(ladder, lambda rung: data.draw(results), over=lambda rung: "late" if rung in late else None)
+    assert not late & set(tried)
+    for number, rung in enumerate(ladder):
+        if end.skipped.get(rung) == "late":
+            costlier = {other for other in ladder[number:] if other.pruning == rung.pruning}
+            assert not costlier & set(tried)
 
 
 def names_tried(outcomes, ladder=LADDER, **more):

@@ -23,8 +23,8 @@ def test_texts_are_repaired_by_smoothing_unless_the_recipe_smooths_them_anyway()
     def of_the_whole(recipe):
         return [rung.treatment for rung in ladder(recipe, TARGET) if rung.pruning == UNPRUNED]
 
-    assert of_the_whole(TEXTS) == ["int8", "int8-repaired", "int8-mixed"]
-    assert of_the_whole(SMOOTHED) == ["int8", "int8-mixed"]
+    assert of_the_whole(TEXTS) == ["int8", "int8-repaired", "int8-mixed", "int8-qat"]
+    assert of_the_whole(SMOOTHED) == ["int8", "int8-mixed", "int8-qat"]
 
     def made(recipe, treatment):
         facts = Facts(sources={}, unavailable={TARGET.name: None}, untimed={})
@@ -36,6 +36,9 @@ def test_texts_are_repaired_by_smoothing_unless_the_recipe_smooths_them_anyway()
     assert (plain[0], repaired[0]) == ("int8", "int8-repaired")
     assert "repair" not in plain[1].params and plain[1].id != repaired[1].id
     assert repaired[1].params["repair"] == ["smoothquant"] and repaired[1].id == asked[1].id
+    for trained in (made(TEXTS, "int8-qat"), made(SMOOTHED, "int8-qat")):  # for weights as they are
+        assert trained[0] == "int8-qat" and "repair" not in trained[1].params
+        assert trained[1].inputs["network"].startswith("qat:finetune")
 
 
 def test_prunings_go_from_strong_to_gentle_and_each_float_comes_first():

@@ -5,14 +5,18 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_networks import SIZE, networks
+from small_reader import EXAMPLE as TEXT
+from small_reader import LONGEST, PER_CHANNEL, export, files_of, reader, texts
 from torch.nn import functional
 
 from edgetune.export.onnx_export import export_onnx
-from edgetune.export.parity import check_parity
+from edgetune.export.parity import check_parity, runner
+from edgetune.quantization.dynamic_graph import trace_dynamic
 from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize, rounded
 from edgetune.quantization.insert import fake_quantizes
-from edgetune.quantization.qat import QuantizedNetwork
+from edgetune.quantization.qat import QuantizedNetwork, take_weights
 from edgetune.quantization.quantize import quantize
+from edgetune.quantization.trials import Settings
 from edgetune.records import QuantizationScheme
 
 EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)
@@ -26,7 +30,7 @@ def samples():
     return [torch.randn(16, 3, SIZE, SIZE, generator=rng) for _ in range(2)]
 
 
-def train(network, teacher, steps=30, rate=3e-3):
+def train(network, teacher, steps=30, rate=3e-3, samples=samples):
     wanted = torch.cat([teacher(batch) for batch in samples()]).detach()
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     losses = []
@@ -161,3 +165,44 @@ def test_frozen_scales_stay_while_weights_learn():
     assert [fake.scale for fake in fake_quantizes(settled)] == scales
     after = [module.scale for module in settled.modules() if isinstance(module, WeightFakeQuantize)]
     assert all(torch.equal(one, other) for one, other in zip(steps, after, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [PER_CHANNEL, {"per_channel": False, "reduce_range": True}])
+def test_an_encoder_learns_for_the_file_that_is_quantized_dynamically(tmp_path, scheme):
+    teacher, network = reader(outlier=30.0), reader(outlier=30.0)
+
+    def graph():
+        return trace_dynamic(network, TEXT, LONGEST, **scheme)
+
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    take_weights(network, QuantizedNetwork(graph()).settle())
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=1e-5, atol=0)  # a scale is learned by its logarithm
+
+    made = QuantizedNetwork(graph())
+    losses = train(made, teacher, steps=60, rate=3e-4, samples=texts)
+    assert min(losses) < 0.5 * losses[0]
+    with torch.no_grad():
+        learned = [made(ids) for ids in texts()]
+        take_weights(network, made.settle())
+        files = files_of(graph(), export(network, tmp_path / "float.onnx"), tmp_path, scheme)
+        files.write(Settings(calibration=None, repair=(), keep_float=()), tmp_path / "int8.onnx")
+        run = runner(tmp_path / "int8.onnx")
+        apart = max(
+            float((ours - torch.from_numpy(run(ids))).abs().max()) for ids, ours in zip(texts(), learned, strict=True)
+        )
+        lost = max(float((ours - network(ids)).abs().max()) for ids, ours in zip(texts(), learned, strict=True))
+    assert apart < 0.05 * lost  # what was trained is what the file says
+
+
+@given(st.integers(0, 2**16), st.sampled_from([True, False]), st.floats(-2, 2))
+def test_a_tight_scale_is_found_again_from_the_weights_alone(seed, per_channel, moved):
+    weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(seed))
+    scheme = {"per_channel": per_channel, "reduce_range": False, "tight": True}
+    made = WeightFakeQuantize(weight, **scheme)
+    made.learn()
+    with torch.no_grad():
+        made.log_scale += moved
+        learned = made(weight)
+    cut = made.settle(weight)
+    torch.testing.assert_close(WeightFakeQuantize(cut, **scheme)(cut), learned)
