@@ -96,12 +96,17 @@ min_seconds = 0.05
 """
 
 
+def make_project(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A folder with the shapes, a small network of the user's own, and a recipe; it becomes the working folder."""
+    write_images(folder / "shapes", splits={"train": 24, "val": 8, "test": 12})
+    (folder / "tiny_network.py").write_text((Path(__file__).parent / "tiny_network.py").read_text())
+    (folder / "edgetune.toml").write_text(RECIPE)
+    patch.chdir(folder)
+    patch.setenv("EDGETUNE_CACHE", str(folder / "store"))
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the shapes, a small network of the user's own, and a recipe; it is the working folder."""
-    write_images(tmp_path / "shapes", splits={"train": 24, "val": 8, "test": 12})
-    (tmp_path / "tiny_network.py").write_text((Path(__file__).parent / "tiny_network.py").read_text())
-    (tmp_path / "edgetune.toml").write_text(RECIPE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EDGETUNE_CACHE", str(tmp_path / "store"))
-    return tmp_path
+    """A project of the test's own, see ``make_project``."""
+    return make_project(tmp_path, monkeypatch)

@@ -1,12 +1,14 @@
 """`edgetune search` as its user sees it: real builds of a tiny network, one worker, SQLite."""
 
 import json
+import shutil
 import threading
 import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import make_project
 from edgetune_runtime import sensors
 from safetensors import safe_open
 
@@ -47,12 +49,30 @@ def edit(project, old, new):
     path.write_text(text.replace(old, new))
 
 
-def test_it_builds_engines_and_writes_the_one_to_ship(search):
-    edit(
-        search, "pretrained = false", "pretrained = false\nargs = { width = 64 }"
-    )  # INT8 is faster, on a busy machine too
-    done = CliRunner().invoke(cli, ["search"])
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """(a project whose search has ended, what the command said); INT8 is faster in it, on a busy machine too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_project(tmp_path_factory.mktemp("searched"), patch)
+        recipe = folder / "edgetune.toml"
+        recipe.write_text(f"# mine\n{recipe.read_text()}{SPACE}")
+        edit(folder, "pretrained = false", "pretrained = false\nargs = { width = 64 }")
+        done = CliRunner().invoke(cli, ["search"])
     assert done.exit_code == 0, done.output
+    return folder, done
+
+
+@pytest.fixture
+def found(searched, tmp_path, monkeypatch):
+    """A copy of it, with its store; the working folder."""
+    copied = shutil.copytree(searched[0], tmp_path / "copied")
+    monkeypatch.chdir(copied)
+    monkeypatch.setenv("EDGETUNE_CACHE", str(copied / "store"))
+    return copied
+
+
+def test_it_builds_engines_and_writes_the_one_to_ship(searched):
+    search, done = searched
     data = json.loads((search / "search/search.json").read_text())
     validate_search({key: value for key, value in data.items() if key not in ("recipe", "files")})
     first, second = data["trials"][:2]
@@ -75,19 +95,19 @@ def test_it_builds_engines_and_writes_the_one_to_ship(search):
 
     text = (search / "edgetune.searched.toml").read_text()
     assert "# mine" in text and "# of channels" in text
-    searched = load_recipe(search / "edgetune.searched.toml")
+    shipped = load_recipe(search / "edgetune.searched.toml")
     ratio, mode = chosen["values"]["prune.ratio"], chosen["values"]["quantize.mode"]
-    assert searched.prune.ratio == ((ratio,) if ratio else ()) and searched.quantize.mode == mode
+    assert shipped.prune.ratio == ((ratio,) if ratio else ()) and shipped.quantize.mode == mode
     page = (search / "search/search.html").read_text()
     assert str(search) not in page and data["study"] in page and "<script src" not in page
 
 
-def test_a_build_of_the_searched_recipe_makes_nothing_twice_and_the_test_split_was_not_read(search):
-    data = api.search()
+def test_a_build_of_the_searched_recipe_makes_nothing_twice_and_the_test_split_was_not_read(found):
+    data = json.loads((found / "search/search.json").read_text())
     chosen = data["trials"][data["chosen_trial"]]
     kept = [entry for entry in api.open_store().entries() if entry.name == "evaluate"]
     assert kept
-    evaluated = list((search / "store").rglob("logits.npz"))
+    evaluated = list((found / "store").rglob("logits.npz"))
     assert len(evaluated) == len(kept)
     for path in evaluated:
         with np.load(path) as arrays:
@@ -98,16 +118,16 @@ def test_a_build_of_the_searched_recipe_makes_nothing_twice_and_the_test_split_w
     assert all(status.cached for status in statuses if status.step.id in made)
 
 
-def test_the_same_command_goes_on_and_does_nothing_twice(search):
-    first = api.search()
-    edit(search, "trials = 4", "trials = 5")
+def test_the_same_command_goes_on_and_does_nothing_twice(found):
+    first = json.loads((found / "search/search.json").read_text())
+    edit(found, "trials = 4", "trials = 5")
     second = api.search()
     assert second["study"] == first["study"] and second["trials"][:4] == first["trials"]
     assert len(second["trials"]) == 5
     again = api.search()
     assert again["trials"] == second["trials"] and again["complete"]
-    edit(search, "max_accuracy_drop = 100.0", "max_accuracy_drop = 99.0")  # by which trials are given up
-    (search / "edgetune.searched.toml").unlink()
+    edit(found, "max_accuracy_drop = 100.0", "max_accuracy_drop = 99.0")  # by which trials are given up
+    (found / "edgetune.searched.toml").unlink()
     assert api.search()["study"] != first["study"]
 
 
