@@ -7,13 +7,14 @@ every forward, as the engine finds them.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from edgetune.quantization.fake_quant import WeightFakeQuantize
 from edgetune.quantization.insert import WEIGHTED, fake_quantizes
-from edgetune.quantization.trace import attribute
+from edgetune.quantization.trace import attribute, follow
 
 
 class QuantizedNetwork(nn.Module):
@@ -41,6 +42,11 @@ class QuantizedNetwork(nn.Module):
         """Logits [N, K] of float32 [N, 3, H, W] or of token ids [N, L]."""
         logits: Tensor = self.graph(inputs)
         return logits
+
+    def _apply(self, *args: Any, **more: Any) -> "QuantizedNetwork":  # what ``to`` and its kin come to
+        super()._apply(*args, **more)  # type: ignore[no-untyped-call]
+        follow(self.graph, next(self.graph.parameters()).device)
+        return self
 
     def train(self, mode: bool = True) -> "QuantizedNetwork":
         """The graph is that of inference, and has no other mode."""

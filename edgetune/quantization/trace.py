@@ -46,11 +46,34 @@ def trace(network: nn.Module, example: Tensor, max_length: int | None = None) ->
     if not isinstance(graph, fx.GraphModule):
         raise QuantizationError(f"torch.export gave a {type(graph).__name__} instead of a graph")
     write_out_padding(graph)
+    for part in _graphs_of(graph):
+        for node in part.graph.find_nodes(op="call_function", target=torch.ops.aten._assert_tensor_metadata.default):
+            part.graph.erase_node(node)  # that a tensor is on the device where it was traced
+        part.recompile()
     for node in graph.graph.nodes:
         weight = node.args[weight_place(node)] if len(node.args) > 1 else None
         if isinstance(weight, fx.Node) and weight.op == "get_attr":
             node.meta[MODULE] = str(weight.target).rpartition(".")[0]
     return graph
+
+
+def follow(graph: fx.GraphModule, device: torch.device) -> None:
+    """Have what a traced ``graph`` makes by itself, such as positions, made on the ``device`` its weights are on."""
+    for module in graph.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor):  # a constant, which is neither parameter nor buffer
+                setattr(module, name, value.to(device))
+    for part in _graphs_of(graph):
+        for node in part.graph.nodes:
+            node.args = tuple(device if isinstance(value, torch.device) else value for value in node.args)
+            if node.kwargs.get("device") is not None:
+                node.update_kwarg("device", device)
+        part.recompile()
+
+
+def _graphs_of(graph: fx.GraphModule) -> list[fx.GraphModule]:
+    """``graph`` and those that lie in it, as what is computed without autocast does."""
+    return [module for module in graph.modules() if isinstance(module, fx.GraphModule)]
 
 
 def weight_place(node: fx.Node) -> int:

@@ -95,10 +95,12 @@ def test_an_encoder_learns(tmp_path, monkeypatch, strategy):
     recipe.write_text(
         '[model]\nname = "transformers/bert"\nweights = "encoder"\n[data]\npath = "texts"\nmax_length = 24\n'
         f'[finetune]\nstrategy = "{strategy}"\nepochs = 8\nlearning_rate = 0.01\n'
-        "[prune]\ntarget_speedup = [1.2]\nrecovery_epochs = 1\n[bench]\nmin_runs = 20\nmin_seconds = 0.05\n"
+        '[prune]\ntarget_speedup = [1.2]\nrecovery_epochs = 1\n[quantize]\nmode = "qat"\nepochs = 1\n'
+        "[bench]\nmin_runs = 20\nmin_seconds = 0.05\n"
     )
     report = edgetune.build(recipe, target="x86-cpu")
     (trained,) = notes(tmp_path / "store", "finetune")
     assert (trained["device"], trained["precision"]) == ("cuda", "bf16")
+    assert len(notes(tmp_path / "store", "qat_dynamic")) == 2  # of the whole network and the pruned one
     assert trained["history"][-1]["train_loss"] < trained["history"][0]["train_loss"]
     assert strategy == "lora" or accuracy(report) > 0.6

@@ -8,9 +8,11 @@ from random_networks import SIZE, networks
 from small_reader import EXAMPLE as TEXT
 from small_reader import LONGEST, PER_CHANNEL, export, files_of, reader, texts
 from torch.nn import functional
+from transformers import AutoConfig
 
 from edgetune.export.onnx_export import export_onnx
 from edgetune.export.parity import check_parity, runner
+from edgetune.models.text_classifier import make_text_classifier
 from edgetune.quantization.dynamic_graph import trace_dynamic
 from edgetune.quantization.fake_quant import ActivationFakeQuantize, WeightFakeQuantize, rounded
 from edgetune.quantization.insert import fake_quantizes
@@ -206,3 +208,24 @@ def test_a_tight_scale_is_found_again_from_the_weights_alone(seed, per_channel, 
         learned = made(weight)
     cut = made.settle(weight)
     torch.testing.assert_close(WeightFakeQuantize(cut, **scheme)(cut), learned)
+
+
+SMALL = {"num_hidden_layers": 1, "vocab_size": 40, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+FAMILIES = {
+    "bert": SMALL,
+    "distilbert": {"n_layers": 1, "vocab_size": 40, "dim": 32, "n_heads": 2, "hidden_dim": 64},
+    "deberta-v2": {**SMALL, "relative_attention": True, "pos_att_type": "p2c|c2p"},
+    "modernbert": SMALL,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_encoders_learn_on_another_device_too(family):
+    """None but "meta", which keeps no values, is on every machine; all of a graph must follow to it."""
+    config = AutoConfig.for_model(family, **FAMILIES[family], pad_token_id=0).to_dict()
+    network = make_text_classifier(3, config).eval()
+    made = QuantizedNetwork(trace_dynamic(network, TEXT, LONGEST, **PER_CHANNEL)).to("meta")
+    made(torch.ones(2, 5, dtype=torch.int64, device="meta")).sum().backward()
+    for part in made.modules():
+        nodes = part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ()
+        assert not any(torch.device("cpu") in (*node.args, node.kwargs.get("device")) for node in nodes)
