@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,7 @@ class Climbed:
 
 @dataclass(slots=True, kw_only=True)
 class _Climb:
-    """One build's way up; ``outcomes`` grow, and nothing of them is made twice.
-
-    ``costs`` has the most hours that a rung of each kind took on this target: whole or pruned, treated how.
-    """
+    """One build's way up; ``outcomes`` grow, and nothing of them is made twice."""
 
     recipe: Recipe
     facts: Facts
@@ -50,7 +48,6 @@ class _Climb:
     carry_out: Callable[[Plan, Mapping[str, Outcome], str | None], dict[str, Outcome]]
     say: Callable[[str], None]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    costs: dict[tuple[bool, str | None], float] = field(default_factory=dict)
 
     def run(self, plan: Plan, part: str | None = None) -> None:
         """Add what becomes of the steps of ``plan``; ``part`` of the build it is."""
@@ -63,23 +60,27 @@ class _Climb:
         """
         return sum(self._seconds(outcome) for outcome in self.outcomes.values()) / 3600
 
-    def note_cost(self, rung: Rung, hours: float) -> None:
-        """Remember what ``rung`` took."""
-        kind = rung.pruning.asked, rung.treatment
-        self.costs[kind] = max(hours, self.costs.get(kind, 0.0))
-
-    def over(self, rung: Rung) -> str | None:
-        """Why there is no time for ``rung``, as far as rungs of its kind tell; None: there is, or no limit."""
+    def over(self, target: Target, rung: Rung) -> str | None:
+        """Why there is no time for ``rung``, as far as what was done tells; None: there is, or no limit."""
         most, spent = self.recipe.budget.max_hours, self.hours()
         if most is None:
             return None
         if spent >= most:
             return f"`max_hours = {most:g}` were over ({spent:.2g} hours of work)"
-        foreseen = self.costs.get((rung.pruning.asked, rung.treatment), 0.0)
+        foreseen = self.foreseen(target, rung)
         if spent + foreseen <= most:
             return None
-        took = f"{spent:.2g} hours of work, and another engine of its kind took {foreseen:.2g}"
+        took = f"{spent:.2g} hours of work, and its steps took {foreseen:.2g} for other engines"
         return f"`max_hours = {most:g}` would have been over ({took})"
+
+    def foreseen(self, target: Target, rung: Rung) -> float:
+        """Hours of the steps that ``rung`` still needs, each as long as the longest of its name; unknown ones are 0."""
+        longest: dict[str, float] = {}
+        for outcome in self.outcomes.values():
+            name = outcome.step.name
+            longest[name] = max(self._seconds(outcome), longest.get(name, 0.0))
+        steps = make_rung_plan(self.recipe, target, self.facts, rung).steps
+        return sum(longest.get(step.name, 0.0) for step in steps if step.id not in self.outcomes) / 3600
 
     def _seconds(self, outcome: Outcome) -> float:
         if outcome.artifact is None:
@@ -142,7 +143,7 @@ def foresee(recipe: Recipe, targets: tuple[Target, ...], facts: Facts, store: St
             _climb(climb, target, results)
         except _NotMadeYet:
             ways = ladder(recipe, target)
-            skipped = _decide(climb, ways, results).skipped
+            skipped = _decide(climb, target, ways, results).skipped
             rungs[target.name] = [rung for rung in ways if rung not in results and rung not in skipped]
         rungs[target.name] = [*results, *rungs[target.name]]
     return rungs
@@ -154,17 +155,16 @@ class _NotMadeYet(Exception):
 
 def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[str, Any]:
     """Try rungs for ``target``, putting what they come to into ``results``; returns the journal that tells of them."""
-    budget, start, climb.costs = climb.recipe.budget, climb.hours(), {}
+    budget, start = climb.recipe.budget, climb.hours()
     ways = ladder(climb.recipe, target)
     baseline = _attempt(climb, target, BASELINE, None)
     engines = [baseline]
     rows = [_row(FLOAT, baseline, None, budget, climb.hours() - start)]
-    while (made := _decide(climb, ways, results)).rung is not None:
+    while (made := _decide(climb, target, ways, results)).rung is not None:
         before = climb.hours()
         found = _attempt(climb, target, made.rung, baseline)
         results[made.rung] = _result(found, baseline, budget)
         engines.append(found)
-        climb.note_cost(made.rung, climb.hours() - before)
         rows.append(_row(found["name"], found, results[made.rung], budget, climb.hours() - before))
         climb.say(f"[{found['name']}] {told(rows[-1])}")
     skipped = [{"name": _name(climb, target, rung), "reason": why} for rung, why in made.skipped.items()]
@@ -179,10 +179,10 @@ def _climb(climb: _Climb, target: Target, results: dict[Rung, Result]) -> dict[s
     return journal
 
 
-def _decide(climb: _Climb, ways: tuple[Rung, ...], results: Mapping[Rung, Result]) -> Decision:
+def _decide(climb: _Climb, target: Target, ways: tuple[Rung, ...], results: Mapping[Rung, Result]) -> Decision:
     budget = climb.recipe.budget
     limited = budget.max_latency_ms is not None or budget.max_size_mb is not None
-    return decide(ways, results, limited=limited, over=climb.over)
+    return decide(ways, results, limited=limited, over=partial(climb.over, target))
 
 
 def _attempt(climb: _Climb, target: Target, rung: Rung, baseline: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -58,19 +58,17 @@ def decide(
         results: of the rungs that were tried.
         limited: the budget names a latency or a size, so that the first engine to keep all limits is enough. Otherwise
             the fastest inside the accuracy budget is looked for.
-        over: why there is no time for a rung; None: there is. Where it is short for one, it is for what is costlier.
+        over: why there is no time for a rung; None: there is.
     """
     skipped: dict[Rung, str] = {}
     before: list[tuple[Pruning, list[Rung]]] = []
     for pruning, group in groupby(ladder, key=lambda rung: rung.pruning):
-        rungs, late = list(group), None
+        rungs = list(group)
         for rung in rungs:
             if rung in results:
                 continue
-            if why := _not_needed(rung, rungs, before, results, limited=limited):
+            if (why := _not_needed(rung, rungs, before, results, limited=limited)) or (why := over(rung)):
                 skipped[rung] = why
-            elif late := late or over(rung):
-                skipped[rung] = late
             else:
                 return Decision(rung=rung, skipped=skipped)
         before.append((pruning, rungs))

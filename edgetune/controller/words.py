@@ -41,7 +41,7 @@ def ended(journal: Mapping[str, Any]) -> str:
         return f"{begun}; none was left."
     if late := [rung for rung in left if str(rung["reason"]).startswith("`max_hours")]:
         names = ", ".join(rung["name"] for rung in late)
-        return f"{begun} and stopped because {late[0]['reason']}: {names} might have been tried."
+        return f"{begun}; {names} might have been tried, but {late[0]['reason']}."
     if tried and not any(row["ships"] for row in tried) and (nearest := _nearest(tried)) is not None:
         return (
             f"{begun}, and none keeps every limit of the budget; the nearest is {nearest['name']} "

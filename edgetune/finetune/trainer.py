@@ -90,9 +90,9 @@ def train(
                 raise TrainingError(
                     f"the loss became NaN or infinite at step {diverged.step}, also at a tenth of the rate "
                     f"{options.learning_rate:g}",
-                    hint=f"the batch is kept in {scratch / BAD_BATCH}; lower `[finetune] learning_rate` "
-                    "(`edgetune lr-find` suggests one; or `[prune] learning_rate`), or look for broken images in that "
-                    "batch",
+                    hint=f"the batch is kept in {scratch / BAD_BATCH}; lower the `learning_rate` of "
+                    "`[finetune]` (`edgetune lr-find` suggests one), `[prune]` or `[quantize]`, or look for broken "
+                    "samples in that batch",
                 ) from None
             load_tensors(network, initial)
             run.restart(attempt=1)

@@ -7,6 +7,7 @@ every forward, as the engine finds them.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ class QuantizedNetwork(nn.Module):
 @torch.no_grad()
 def take_weights(network: nn.Module, graph: fx.GraphModule) -> None:
     """Copy into ``network`` what learned in a ``graph`` that was traced from it, where all has the network's names."""
-    own = dict(network.named_parameters(remove_duplicate=False))
+    own = dict(chain(network.named_buffers(), network.named_parameters(remove_duplicate=False)))
     for name, value in graph.named_parameters():
         own[name].copy_(value)
 

@@ -39,7 +39,9 @@ def choose(trial: Trial, space: Sequence[Dimension], recipe: Recipe, *, int8: bo
             continue
         idle = {
             "prune": not engine.pruning.asked and not _distilled(dimension, engine),
-            "quantize": engine.precision == FLOAT or (engine.precision != "qat" and dimension.name in QAT_KEYS),
+            "quantize": engine.precision == FLOAT
+            or (engine.precision != "qat" and dimension.name in QAT_KEYS)
+            or (engine.precision == "qat" and recipe.reads_text and dimension.name == REPAIR),  # is not smoothed
         }
         if not idle.get(section, False):
             chosen[dimension.name] = suggest(trial, dimension)

@@ -76,6 +76,15 @@ def test_what_an_engine_does_not_depend_on_is_not_drawn():
     assert drawn(trained, {}, space) == {"prune.distillation_weight": 0.1, "quantize.epochs": 1}
 
 
+def test_what_is_trained_for_dynamic_ranges_is_not_smoothed():
+    space = {"quantize": {"mode": ["ptq", "qat"], "repair": [["smoothquant"]]}}
+    recipe = replace(OWN, model=ModelSpec(name="transformers/minilm"), search=SearchSpec(space=space))
+    values = {
+        mode: drawn(recipe, {"quantize.mode": mode}, search_space_of(recipe, int8=True)) for mode in ("ptq", "qat")
+    }
+    assert "quantize.repair" in values["ptq"] and "quantize.repair" not in values["qat"]
+
+
 def test_the_first_trials_are_the_engines_of_the_recipe():
     space = search_space_of(OWN, int8=True)
     first = first_values(OWN, space, int8=True)
