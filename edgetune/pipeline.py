@@ -28,6 +28,7 @@ from edgetune.records import Artifact, Plan, Step
 from edgetune.spending import Meter, added, remember, remembered
 from edgetune.steps.context import StepContext
 from edgetune.steps.running import run_step
+from edgetune.stopping import raise_again
 from edgetune.store import Store, step_key
 from edgetune.surroundings import Surroundings
 
@@ -93,6 +94,7 @@ def run(
             outcomes[step.id] = replace(failed, step=step, seconds=0.0)
             continue
         try:
+            raise_again()
             artifact, cached = _make(step, plan, outcomes, store, surroundings, reporter, label, watch)
         except (StoreError, Interrupted, InputError, DeviceError, ProcessError):  # not a candidate's fault
             raise

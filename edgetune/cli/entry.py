@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +10,7 @@ from edgetune.cli.group import cli
 from edgetune.cli.options import fail, unwritten
 from edgetune.errors import Interrupted
 from edgetune.processes import several
+from edgetune.stopping import listen
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     for name in ("stdout", "stderr"):  # closed by who started us, as services do: there is nobody to tell
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as the process
-    signal.signal(signal.SIGTERM, _stop)
+    listen()
     try:
         if several():
             from edgetune import api
@@ -52,8 +52,3 @@ def _leave_interrupted() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(Interrupted.exit_code)
-
-
-def _stop(*_: object) -> None:
-    """What a service manager or a time limit asks for ends a run as Ctrl-C does."""
-    raise KeyboardInterrupt
