@@ -7,12 +7,14 @@ which a small network is exported.
 import contextlib
 import copy
 import importlib
-import sys
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import torch
+
 PLACE, REGISTRY, READ = "torch.onnx._internal.exporter._registration", "ONNXRegistry", "from_torchlib"  # of torch 2.14
+OPERATORS = "_dispatch_get_all_op_names"
 
 
 @contextlib.contextmanager
@@ -23,15 +25,15 @@ def read_once() -> Iterator[None]:
     """
     try:
         registry = getattr(importlib.import_module(PLACE), REGISTRY)
-        theirs = vars(registry)[READ]
+        theirs, all_operators = vars(registry)[READ], getattr(torch._C, OPERATORS)
     except (ImportError, AttributeError, KeyError):
         yield
         return
 
     def copied(**opset: int) -> Any:
         """A library that an export may add its own translations to."""
-        loaded = "torchvision" in sys.modules  # its operators are known from then on
-        found = copy.copy(_read(theirs.__get__(None, registry), loaded, **opset))
+        # Translations of operators that nobody has registered yet, such as torchvision's, are left out of it.
+        found = copy.copy(_read(theirs.__get__(None, registry), len(all_operators()), **opset))
         found.functions = {operator: list(known) for operator, known in found.functions.items()}
         return found
 
@@ -43,5 +45,5 @@ def read_once() -> Iterator[None]:
 
 
 @cache
-def _read(read: Any, _loaded: bool, **opset: int) -> Any:
+def _read(read: Any, _operators: int, **opset: int) -> Any:
     return read(**opset)

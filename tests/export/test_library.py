@@ -37,7 +37,20 @@ def test_what_an_export_adds_is_its_own():
     assert known(other) == known(later) == known(ONNXRegistry.from_torchlib(opset_version=20))
 
 
-@pytest.mark.parametrize("name", ["PLACE", "REGISTRY", "READ"])
+def test_operators_that_come_later_are_read_too():
+    import torch.ao.quantization.fx._decomposed
+
+    with library.read_once():
+        early = known(ONNXRegistry.from_torchlib(opset_version=20))
+        mine = torch.library.Library("edgetune_test_library", "DEF")
+        mine.define("later(Tensor x) -> Tensor")
+        library_reads = library._read.cache_info().misses
+        late = known(ONNXRegistry.from_torchlib(opset_version=20))
+    assert library._read.cache_info().misses == library_reads + 1 and late == early
+    assert any(name.startswith("quantized_decomposed::") for name in map(str, late))
+
+
+@pytest.mark.parametrize("name", ["PLACE", "REGISTRY", "READ", "OPERATORS"])
 def test_a_torch_without_that_name_exports_as_ever_and_to_the_same_bytes(monkeypatch, tmp_path, name):
     torch.manual_seed(0)
     network, image = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(1, 3, 8, 8)
