@@ -8,7 +8,7 @@ from typing import Any
 from edgetune.errors import RecipeError
 from edgetune.records import Recipe
 from edgetune.search_space import read_search_space, read_space
-from edgetune.specs import MOST_EPOCHS
+from edgetune.specs import MOST_EPOCHS, SMOOTHQUANT
 from edgetune.toml import TomlFile, into_record, read_toml
 
 DEFAULT_NAME = "edgetune.toml"
@@ -41,7 +41,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("tune", "pruner"): ("median", "hyperband", "none"),
     ("quantize", "mode"): ("none", "ptq", "qat", "auto"),
     ("quantize", "calibration"): ("mse", "minmax", "moving-average", "percentile", "entropy"),
-    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction", "smoothquant"),
+    ("quantize", "repair"): ("equalisation", "adaround", "bias-correction", SMOOTHQUANT),
     ("quantize", "weights"): ("int8", "int4"),
     ("quantize", "scales"): ("learned", "frozen"),
     ("quantize", "float_layers"): ("none", "auto"),
@@ -136,7 +136,6 @@ USUAL_FOR_TEXT: dict[str, dict[str, Any]] = {
     "finetune": {"learning_rate": 1e-4, "epochs": 4, "weight_decay": 0.01, "augmentation": "none"},
     "prune": {"learning_rate": 2e-4},
 }
-REPAIR_OF_TEXT = "smoothquant"
 RATE_FOR_LORA = 1e-3  # of text: updates that start at zero want a higher one than weights
 SCORED_WHOLE = ("fisher", "fpgm", "random")  # criteria that score a group and not each of its layers
 FOR_PICTURES = (
@@ -262,9 +261,9 @@ def _check_repair(recipe: Recipe, file: TomlFile) -> None:
 
 
 def _check_reader(repair: str, where: tuple[str, ...], recipe: Recipe, file: TomlFile) -> None:
-    if recipe.reads_text != (repair == REPAIR_OF_TEXT):
+    if recipe.reads_text != (repair == SMOOTHQUANT):
         kind, other = ("text", "pictures") if recipe.reads_text else ("pictures", "text")
-        hint = f'write ["{REPAIR_OF_TEXT}"] or []' if recipe.reads_text else "leave it out"
+        hint = f'write ["{SMOOTHQUANT}"] or []' if recipe.reads_text else "leave it out"
         told = f'`{".".join(where)}` has "{repair}", which is for {other}; this network reads {kind}'
         raise file.fail(told, where, hint)
 

@@ -177,6 +177,9 @@ class PruneSpec:
     """module names never pruned; the head is protected anyway"""
 
 
+SMOOTHQUANT = "smoothquant"  # the repair of networks for text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeSpec:
     """INT8: the scheme is the target's; this says whether, and on how much data."""

@@ -30,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What is left from the tests before is no garbage, and is not looked through again: a worker holds a million
-    objects, and did little else in every tenth second.
+    """What is left from the tests before is no garbage, and is not looked through again, as a worker holds all
+    that its earlier tests imported.
     """
     gc.collect()
     gc.freeze()

@@ -74,7 +74,11 @@ class _Climb:
         return f"`max_hours = {most:g}` would have been over ({took})"
 
     def foreseen(self, target: Target, rung: Rung) -> float:
-        """Hours of the steps that ``rung`` still needs, each as long as the longest of its name; unknown ones are 0."""
+        """Hours of the steps that ``rung`` still needs, each as long as the longest of its name; unknown ones are 0.
+
+        Of this build alone, not of the whole store as ``edgetune.likeness`` has it for a preview, so that the same
+        command comes to the same end whatever else was built and used since.
+        """
         longest: dict[str, float] = {}
         for outcome in self.outcomes.values():
             name = outcome.step.name

@@ -7,6 +7,7 @@ from edgetune.plan import make_plan, make_rung_plan
 from edgetune.plan.candidates import AUTO_SPEEDUPS, BASELINE, UNPRUNED, makes_int8, prunings
 from edgetune.records import Facts, Plan, Pruning, Recipe, Rung, Step, Target
 from edgetune.rungs import FOR_PICTURES, FOR_TEXT, Treatment
+from edgetune.specs import SMOOTHQUANT
 
 
 def climbs(recipe: Recipe, target: Target, facts: Facts) -> bool:
@@ -32,7 +33,7 @@ def _treatments(recipe: Recipe) -> tuple[Treatment, ...]:
     """What may be tried on a network; a recipe that smooths text networks anyway leaves nothing to repair."""
     if not recipe.reads_text:
         return FOR_PICTURES
-    smoothed = "smoothquant" in recipe.quantize.repair
+    smoothed = SMOOTHQUANT in recipe.quantize.repair
     return tuple(one for one in FOR_TEXT if one.mixed or not (one.mended and smoothed))
 
 

@@ -1,7 +1,7 @@
 """torch.onnx's library of translations, read once in a process instead of anew by each export.
 
-Reading it means to parse the sources of some thousand functions, each time with the same outcome: half of the time in
-which a small network is exported.
+Reading it means to parse the sources of all its functions, each time with the same outcome, which is a large part of
+the export of a small network.
 """
 
 import contextlib

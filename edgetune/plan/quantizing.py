@@ -9,9 +9,9 @@ from edgetune.plan.training import TrainingSteps
 from edgetune.plan.versions import EXPORTING
 from edgetune.records import Target
 from edgetune.rungs import CALIBRATED, Treatment
+from edgetune.specs import SMOOTHQUANT
 
 HALF_OPSET = 19  # the first in which QuantizeLinear and DequantizeLinear take float16
-SMOOTHQUANT = "smoothquant"
 REPAIR_SAMPLES = 512  # of validation, that repairs and layers in float are chosen by
 
 

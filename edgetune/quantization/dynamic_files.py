@@ -11,8 +11,7 @@ from edgetune.quantization.dynamic_graph import kept_nodes, nodes_in_file
 from edgetune.quantization.quantize import Samples
 from edgetune.quantization.smooth import smooth_activations
 from edgetune.quantization.trials import Settings
-
-SMOOTHQUANT = "smoothquant"
+from edgetune.specs import SMOOTHQUANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from torch import Tensor, fx, nn
 
 from edgetune.export.parity import runner
 from edgetune.models.checkpoint import NetworkSpec, load_checkpoint
-from edgetune.quantization.dynamic_files import SMOOTHQUANT, DynamicFiles
+from edgetune.quantization.dynamic_files import DynamicFiles
 from edgetune.quantization.dynamic_graph import dynamic_layers, trace_dynamic
 from edgetune.quantization.sensitivity import Batches, Outcome, all_logits, outcome
 from edgetune.quantization.trials import Settings
+from edgetune.specs import SMOOTHQUANT
 from edgetune.steps.context import StepContext
 from edgetune.steps.texts import EVAL_BATCH, TextExamples, make_text_examples
 

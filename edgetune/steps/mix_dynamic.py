@@ -4,8 +4,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from edgetune.quantization.dynamic_files import SMOOTHQUANT
 from edgetune.quantization.trials import Settings
+from edgetune.specs import SMOOTHQUANT
 from edgetune.steps.context import StepContext
 from edgetune.steps.dynamic_bench import DynamicBench, dynamic_settings, open_dynamic_bench, open_encoder
 from edgetune.steps.mix import choose, gains_in, time_files

@@ -1,7 +1,7 @@
 """Train with the rounding in place, imitating the float network; shared by the steps that do."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgetune.finetune.evaluation import evaluate
 from edgetune.finetune.options import TrainOptions
@@ -12,7 +12,7 @@ from edgetune.models.tensors import load_tensors
 from edgetune.quantization.qat import QuantizedNetwork
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import EVAL_BATCH, make_examples
-from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
+from edgetune.steps.imitation import imitation
 
 
 def train_quantized(network: QuantizedNetwork, teacher: nn.Module, spec: NetworkSpec, context: StepContext) -> None:
@@ -20,20 +20,10 @@ def train_quantized(network: QuantizedNetwork, teacher: nn.Module, spec: Network
 
     What training does not better on validation stays as it was.
     """
-    params, teacher = context.params, teacher.eval().requires_grad_(False)
+    params = context.params
     plain = make_examples(context, spec, EVAL_BATCH, "none")
     before, _ = evaluate(network, plain.validation(), torch.device("cpu"))
     start = {key: value.detach().clone() for key, value in network.state_dict().items()}
-
-    def loss(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        logits = logits_of(model(inputs))
-        with torch.no_grad():
-            wanted = logits_of(teacher.to(inputs.device)(inputs))
-        hard = cross_entropy(logits, labels, params["label_smoothing"])
-        weight, temperature = params["distillation_weight"], params["distillation_temperature"]
-        mixed: Tensor = (1.0 - weight) * hard + weight * distillation(logits, wanted, temperature)
-        return mixed
-
     options = TrainOptions(
         strategy="full",
         epochs=params["epochs"],
@@ -45,7 +35,8 @@ def train_quantized(network: QuantizedNetwork, teacher: nn.Module, spec: Network
         micro_batch=params["micro_batch"],
     )
     examples = make_examples(context, spec, params["batch_size"], params["augmentation"])
-    trained = train(network, options, examples, loss, context.scratch, context.tick)
+    with imitation(network, teacher, context) as loss:
+        trained = train(network, options, examples, loss, context.scratch, context.tick)
     network.cpu()
     after = trained.history[trained.best_epoch - 1]["val_accuracy"]
     if after < before:

@@ -1,26 +1,19 @@
 """Training around pruning: what is left imitates the unpruned network, or channels that will go are made small."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from edgetune.errors import PruningError
 from edgetune.finetune.evaluation import evaluate
 from edgetune.finetune.options import TrainOptions
 from edgetune.finetune.precision import choose_compute
-from edgetune.finetune.stages import stage_ends
 from edgetune.finetune.state import saved_step
 from edgetune.finetune.trainer import train
-from edgetune.finetune.update import Loss
 from edgetune.progress import Watch, unwatched
-from edgetune.pruning.attention_transfer import attention_transfer, recorded
 from edgetune.pruning.sparsity import Penalty
 from edgetune.steps.context import StepContext
 from edgetune.steps.examples import Examples
-from edgetune.tasks.image_classification import cross_entropy, distillation, logits_of
+from edgetune.steps.imitation import imitation
 
 
 def recover(
@@ -40,7 +33,7 @@ def recover(
     work.mkdir(exist_ok=True)
     if epochs == 0:
         return []
-    with _imitation(network, teacher, context) as loss:
+    with imitation(network, teacher, context) as loss:
         return train(network, _options(epochs, context), examples, loss, work, context.tick, watch=watch).history
 
 
@@ -57,10 +50,10 @@ def make_sparse(
         done = step / total
         context.tick(step, total, text)
 
-    with _imitation(network, teacher, context) as imitation:
+    with imitation(network, teacher, context) as imitated:
 
         def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            return imitation(model, images, labels) + penalty(done)
+            return imitated(model, images, labels) + penalty(done)
 
         return train(network, options, examples, loss, work, tick).history
 
@@ -86,34 +79,3 @@ def _options(epochs: int, context: StepContext, keep_best: bool = True) -> Train
         micro_batch=params["micro_batch"],
         keep_best=keep_best,
     )
-
-
-@contextmanager
-def _imitation(network: nn.Module, teacher: nn.Module, context: StepContext) -> Iterator[Loss]:
-    """Cross-entropy, the teacher's logits and, where the recipe says so, what its stages look at."""
-    params = context.params
-    weight, temperature = float(params["distillation_weight"]), float(params["distillation_temperature"])
-    features = float(params.get("feature_distillation", 0.0))
-    teacher = teacher.eval().requires_grad_(False)
-    with ExitStack() as hooks:
-        if features:
-            ends = stage_ends(teacher)
-            ours, theirs = (hooks.enter_context(recorded(made, ends)) for made in (network, teacher))
-
-        def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-            logits = logits_of(model(images))
-            hard = cross_entropy(logits, labels, params["label_smoothing"])
-            if weight == 0.0 and features == 0.0:
-                return hard
-            with torch.no_grad():
-                wanted = logits_of(teacher.to(images.device)(images))
-            if wanted.shape != logits.shape:
-                raise PruningError(
-                    f"the network to imitate gives outputs of shape {list(wanted.shape)}, the pruned one of "
-                    f"{list(logits.shape)}",
-                    hint="both must have the same classes; is the factory in `[model] name` the same as before?",
-                )
-            total = (1.0 - weight) * hard + weight * distillation(logits, wanted, temperature)
-            return total + features * attention_transfer(ours, theirs) if features else total
-
-        yield loss

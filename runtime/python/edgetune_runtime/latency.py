@@ -275,8 +275,8 @@ def _no_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def _old_objects_left_alone() -> Iterator[None]:
-    """The garbage collections before each load look at nothing that is there by now: where torch is imported that is
-    a million objects, and looking through them took longer than the runs of a load.
+    """The garbage collections before each load look at nothing that is there by now: where torch is imported,
+    looking through all of its objects takes longer than the runs of a fast engine.
     """
     if gc.get_freeze_count():  # whoever froze them also thaws them
         yield
